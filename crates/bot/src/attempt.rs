@@ -17,17 +17,17 @@ use crate::{
     reporter::Reporter,
 };
 
-/// The attempt that gives a recording up which cannot be finalised. The server puts ten minutes between them before long, so that this is about a day.
+/// The attempt number at which a recording that cannot be finalised is given up. The server soon waits ten minutes between attempts, so this is about a day.
 const LAST_TRY: u32 = 150;
 
-/// How many recordings are finished at the same time, all bots of the process together: of two hundred meetings that end at the full hour, the first are
-/// done at once, the disk is not asked for everything at the same time, and threads for other work are left.
+/// How many recordings the bots of a process finalise at the same time. If two hundred meetings end at the full hour, this bounds the load on the disk and
+/// leaves threads for other work.
 static FINISHING: Semaphore = Semaphore::const_new(8);
 
 /// Runs one bot to its end.
 ///
-/// It speaks to the orchestrator over HTTP only. When the answer comes, either the job's end is acknowledged, or another attempt has
-/// the job, or `stop` was asked for: then the bot leaves its files whole and its job unended, and the next attempt goes on.
+/// It speaks to the orchestrator over HTTP only. It returns when the job's end is acknowledged, or another attempt has
+/// the job, or `stop` was requested: then the bot leaves its files whole and its job unfinished, and the next attempt continues.
 pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
     let reporter = Reporter::start(&order, &connect, counters.clone());
@@ -37,11 +37,18 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     } else {
         match attend(&order, &connect, &reporter, counters.clone(), &stop).await {
             Attended::Left { cause, recording, consent_revoked: true, .. } => {
-                forget(&order, cause, recording.map(|recording| *recording), reporter, &stop).await;
+                delete_recording(
+                    &order,
+                    cause,
+                    recording.map(|recording| *recording),
+                    reporter,
+                    &stop,
+                )
+                .await;
                 return;
             }
             Attended::Left { cause, recording, denied, consent_revoked: false } => {
-                // The last one, so that what is counted of all bots is whole.
+                // Add the last counts, so that the totals over all bots are complete.
                 reporter.report(BotReport::Heartbeat { media: counters.get() });
                 let was_in = recording.is_some();
                 (
@@ -69,7 +76,7 @@ pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     finish(&order, was_in, reporter, &stop, move |has_media| cause.ending(has_media, denied)).await;
 }
 
-/// Says that the bot leaves, and ends its files. A file that cannot be ended is a failure, unless there was one already.
+/// Reports that the bot leaves, and closes its files. A file that cannot be closed is a failure, unless there was one already.
 async fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) -> Cause {
     let (reason, failure) = match &cause {
         Cause::Left(reason) => (Some(reason.clone()), None),
@@ -78,7 +85,7 @@ async fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) 
         Cause::Removed => (Some(LeaveReason::Removed), None),
         Cause::Failed(failure) => (None, Some(failure.clone())),
     };
-    // A bot that never was in has nothing to finalise: its end says it all.
+    // A bot that was never admitted has nothing to finalise, and reports only its end.
     if recording.is_some() || failure.is_none() {
         reporter.report(BotReport::Leaving { reason: reason.clone(), failure });
     }
@@ -90,8 +97,8 @@ async fn leave(reporter: &Reporter, cause: Cause, recording: Option<Recording>) 
     }
 }
 
-/// Deletes all that was recorded, since the host withdrew the consent, and then says so: a bot that dies in between leaves a job whose next bot does the same.
-async fn forget(
+/// Deletes the recording because the host withdrew the consent, and then reports it: if the bot dies in between, the job's next bot does the same.
+async fn delete_recording(
     order: &BotOrder,
     cause: Cause,
     recording: Option<Recording>,
@@ -110,7 +117,7 @@ async fn forget(
         }
     });
     if let Err(error) = deleted.await.unwrap_or_else(panicked) {
-        // The orchestrator deletes what is left.
+        // The orchestrator deletes the remaining files.
         tracing::error!(job = %order.job_id, %error, "files of a recording without consent are not deleted");
     }
     reporter.report(BotReport::Ended {
@@ -123,7 +130,7 @@ async fn forget(
     reporter.finish(stop).await;
 }
 
-/// Ends files on a thread that no other bot waits for, when it is this bot's turn.
+/// Runs file work on a blocking thread, once one of the [`FINISHING`] permits is free.
 async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
@@ -150,7 +157,7 @@ async fn finish(
     let (work, until) = (order.clone(), stop.clone());
     let finalized = on_disk(move || finalize(&work, was_in, &until, end)).await;
     let ended = match finalized.unwrap_or_else(panicked) {
-        // The next server's bot does it: this one has said that it leaves.
+        // Stopped: the next attempt finalises. This bot has already reported that it leaves.
         Ok(None) => return reporter.finish(stop).await,
         Ok(Some(finalized)) => BotReport::Ended {
             ending: finalized.ending,
@@ -161,7 +168,7 @@ async fn finish(
         },
         Err(error) => {
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
-            // The next attempt tries again: a disk that is full may have room tomorrow.
+            // The next attempt tries again: a full disk may have room later.
             if order.epoch < LAST_TRY {
                 return reporter.last_words().await;
             }
@@ -186,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_recordings_that_take_long_to_finish_leave_threads_for_other_work() {
+    fn many_slow_finalisations_leave_threads_for_other_work() {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .max_blocking_threads(16)
@@ -205,7 +212,7 @@ mod tests {
             let other = tokio::task::spawn_blocking(|| "done");
             let patience = std::time::Duration::from_secs(20);
             let answered = tokio::time::timeout(patience, other).await;
-            // Before anything can fail: the runtime waits for its threads.
+            // Before any assertion: the runtime's drop waits for its threads.
             drop(open);
             assert_eq!(answered.expect("a thread is left").unwrap(), "done");
             for one in finishing {

@@ -1,4 +1,4 @@
-//! What each thing that happens in a meeting costs a bot: `cargo xtask bench people` prints it.
+//! Measures the time that a bot takes for each kind of event: `cargo xtask bench people` prints it.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark stops where it cannot go on")]
 
@@ -19,10 +19,10 @@ use crate::{
     recording::{Counters, Recording},
 };
 
-/// How often each thing happens.
+/// How often each event is measured.
 const ROUNDS: usize = 1_000;
 
-/// A bot's view of a meeting: what it writes, and whether it stays.
+/// The parts of a bot that handle events: recording and brain.
 struct Meeting {
     recording: Recording,
     brain: Brain,
@@ -67,7 +67,7 @@ impl Meeting {
     }
 }
 
-/// The median cost of each thing that happens, in a meeting of so many people that is recorded into a folder.
+/// The median time of each kind of event, in a meeting of `people` people that is recorded into `folder`.
 ///
 /// # Panics
 /// When the folder cannot be written.

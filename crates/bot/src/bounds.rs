@@ -1,17 +1,17 @@
-//! What one meeting may take of the server. Each text is cut where it comes in; a meeting that goes beyond the other bounds is left.
+//! The bounds of what one meeting may use of the server. Each text is truncated where it enters; the bot leaves a meeting that exceeds another bound.
 //!
-//! `SECURITY.md` lists them, by a test.
+//! A test keeps their list in `SECURITY.md` up to date.
 
 use std::time::{Duration, Instant};
 
 use meetbot_rtc::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS};
 use meetbot_types::{Failure, FailureCode, signature::sha256};
 
-/// The most of a text of one kind, in characters.
+/// The maximum length of a kind of text, in characters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text(usize);
 
-/// Names of people and of what they share.
+/// Names of people and of their tracks.
 pub(crate) const NAME: Text = Text(200);
 /// Ids of people, messages, tracks and streams.
 const ID: Text = Text(200);
@@ -19,62 +19,62 @@ const ID: Text = Text(200);
 pub(crate) const MESSAGE: Text = Text(10_000);
 /// Lines of captions.
 pub(crate) const CAPTION: Text = Text(4_000);
-/// What a meeting's server gives as a reason: it is shown to users and logged.
+/// Reasons that a meeting's server gives: they are shown to users and logged.
 pub(crate) const REASON: Text = Text(500);
 /// An ICE candidate, in bytes. Those of browsers have 200 at most.
 pub(crate) const CANDIDATE_BYTES: usize = 500;
 /// One message on a WebSocket, in bytes: a session description, or the roster of a crowded room, as JSON.
 pub(crate) const SOCKET_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// People who were ever there.
+/// People who were ever in the meeting.
 pub(crate) const PEOPLE: usize = 5_000;
 /// Names of one person in the manifest; `events.jsonl` has the others.
 pub(crate) const NAMES_OF_ONE: usize = 50;
 /// Spans of speech in the manifest; `events.jsonl` has the others.
 pub(crate) const SPANS: usize = 20_000;
-/// Streams that one person sends and a bot looks at. Four at most are recorded.
+/// Streams of one person that a bot considers. Four at most are recorded.
 pub(crate) const STREAMS_OF_ONE: usize = 16;
 /// Streams of all people together, and media files of one attempt.
 pub(crate) const STREAMS: usize = 1_000;
-/// Files of one camera or screen: a new one begins where its pictures are turned or its codec is another, which a sender may say with each picture. So many
-/// at any speed,
+/// Files of one camera or screen: a new one begins when the rotation or the codec changes, which a sender can do with each picture. This many
+/// without a limit of rate,
 pub(crate) const FILES_OF_ONE: u64 = 20;
-/// and one more for each so many ms of the recording.
+/// and one more for each of these ms of the recording.
 pub(crate) const ONE_MORE_FILE_MS: u64 = 60_000;
-/// Media files of one attempt, beyond which none begins because pictures are turned: the others are left room.
+/// Above this number of media files in an attempt, a rotation begins no new file, so that room is left for other streams.
 pub(crate) const FILES_WITH_TURNED: usize = STREAMS / 2;
-/// Under how many ids one person is known at the same time: packets may come late under the one before.
+/// How many ids one person can have at the same time: late packets may carry the previous one.
 pub(crate) const IDS_OF_ONE: usize = 4;
 
-/// Answers of a host to whether the meeting may be recorded, and changes of them.
+/// Answers of a host to requests for permission to record, changes included.
 pub(crate) const ANSWERS: u32 = 100;
 
-/// Messages of a meeting's server, a longer one counted as several.
+/// Messages of a meeting's server; a long one counts as several.
 pub(crate) const MESSAGES: Rate = Rate { at_once: 40_000, per_second: 2_000 };
-/// One more of these for each so many bytes of a message.
+/// A message counts once more for each of these bytes.
 pub(crate) const MESSAGE_BYTES: usize = 256;
-/// What happens in a meeting, media left out.
+/// Events of a meeting, without media.
 pub(crate) const EVENTS: Rate = Rate { at_once: 10_000, per_second: 100 };
 /// Bytes of `events.jsonl`, `chat.jsonl` and `captions.jsonl`.
 pub(crate) const LINES: Rate = Rate { at_once: 16 << 20, per_second: 128 << 10 };
-/// Their bytes in all.
+/// Total bytes of these files.
 pub(crate) const LINE_BYTES: u64 = 256 << 20;
-/// Reports of chat, and of people who come and go.
+/// Reports of chat, and of people who join and leave.
 pub(crate) const REPORTS: Rate = Rate { at_once: 1_000, per_second: 10 };
-/// Bytes of reports that wait for the orchestrator, beyond which no chat is added,
+/// Bytes of reports that wait for the orchestrator; above this no chat is added,
 pub(crate) const WAITING_CHAT_BYTES: usize = 512 << 10;
-/// and nobody who comes or goes. Other reports always are: there are few.
+/// and above this no joining or leaving people. Other reports are few, and are always added.
 pub(crate) const WAITING_BYTES: usize = 768 << 10;
-/// Bytes of what is said to a meeting's server that takes nothing.
+/// Bytes that wait to be sent to a meeting's server that does not read.
 pub(crate) const UNSENT_BYTES: usize = 4 << 20;
 /// Bytes of one media file that are held in memory.
 pub(crate) const BUFFERED_BYTES: usize = 256 << 10;
 
 impl Text {
-    /// The text, or its beginning.
+    /// Truncates the text.
     pub(crate) fn cut(self, text: String) -> String {
         match text.char_indices().nth(self.0) {
-            // A new text, which does not keep the memory of the old one.
+            // A new allocation, so that the memory of the long text is freed.
             Some((end, _)) => text[..end].to_owned(),
             None => text,
         }
@@ -85,7 +85,7 @@ impl Text {
     }
 }
 
-/// The id; where it is too long its beginning and its SHA-256, so that two of them stay two.
+/// The id; one that is too long becomes its beginning and its SHA-256, so that different ids stay different.
 pub(crate) fn id(id: String) -> String {
     const HASH: usize = 64;
     if id.chars().nth(ID.0).is_none() {
@@ -104,16 +104,16 @@ pub(crate) fn description(sdp: &str) -> Result<(), Exceeded> {
     Ok(())
 }
 
-/// How often something may happen.
+/// A rate limit (token bucket).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    /// So often at once,
+    /// The size of a burst,
     at_once: u32,
-    /// and so often a second later on.
+    /// and how many are added each second.
     per_second: u32,
 }
 
-/// What is left of a [`Rate`].
+/// The state of a [`Rate`].
 #[derive(Debug)]
 pub(crate) struct Allowance {
     rate: Rate,
@@ -126,7 +126,7 @@ impl Allowance {
         Self { rate, left: rate.at_once.into(), at: now }
     }
 
-    /// Whether it happens so often now and may.
+    /// Takes `times` from the allowance, if there is enough left. Returns whether it was.
     pub(crate) fn take(&mut self, times: u64, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at);
         if passed > Duration::ZERO {
@@ -143,7 +143,7 @@ impl Allowance {
     }
 }
 
-/// The bound that a meeting went beyond.
+/// The bound that a meeting exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Exceeded {
     #[error("more than {PEOPLE} people came to the meeting")]
@@ -181,7 +181,7 @@ pub(crate) enum Exceeded {
 }
 
 impl Exceeded {
-    /// How the job ends by it.
+    /// The failure with which the job ends.
     pub(crate) fn failure(self) -> Failure {
         let detail = format!("{self}; what was recorded until then is kept");
         Failure::new(FailureCode::QuotaExceeded, detail)
@@ -194,7 +194,7 @@ impl From<Exceeded> for std::io::Error {
     }
 }
 
-/// The bound by which something cannot be written, if it is one.
+/// The bound that an I/O error of a recording carries, if it carries one.
 pub(crate) fn exceeded(error: &std::io::Error) -> Option<Exceeded> {
     error.get_ref()?.downcast_ref().copied()
 }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    /// What a bound holds for, how much that is, and what happens beyond it.
+    /// Each bound: its subject, its value, and what happens beyond it.
     fn table() -> Vec<(&'static str, String, &'static str)> {
         let characters = |text: Text| format!("{} characters", thousands(text.0 as u64));
         let bytes = |bytes: u64| match bytes {
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_cut_between_characters_and_long_ids_stay_apart() {
+    fn texts_are_cut_between_characters_and_long_ids_stay_different() {
         let short = "ä".repeat(200);
         assert_eq!(NAME.cut(short.clone()), short);
         assert_eq!(NAME.cut("ä".repeat(1_000_000)), short);
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_come_at_once_comes_back_evenly() {
+    fn an_allowance_refills_evenly_up_to_its_burst() {
         let start = clock::now();
         let at = |ms| start + Duration::from_millis(ms);
         let rate = Rate { at_once: 10, per_second: 4 };
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_found_in_the_error_of_a_file_and_says_what_it_is() {
+    fn a_bound_is_found_in_an_io_error_and_describes_itself() {
         let error = std::io::Error::from(Exceeded::JobBytes(5));
         assert_eq!(exceeded(&error), Some(Exceeded::JobBytes(5)));
         assert_eq!(exceeded(&std::io::ErrorKind::StorageFull.into()), None);

@@ -1,4 +1,4 @@
-//! When a bot leaves, and why. Pure: it is told what happens and when, and says what to do. Both cost the same, however many people are there.
+//! Decides when a bot leaves, and why. Pure: it takes events and times, and returns decisions. Each call costs the same for any number of people.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -12,58 +12,58 @@ use meetbot_types::{
 
 use crate::notetakers;
 
-/// How long a bot tries to get back into a meeting that it lost.
+/// How long a bot tries to rejoin a meeting after the connection was lost.
 pub(crate) const REJOIN_SECONDS: u64 = 60;
 
-/// No bot waits at a door or sits in a call longer than a week, whatever rules are off: a bot that was forgotten must end.
+/// No bot waits in a lobby or stays in a call longer than a week, even if all rules are off: a forgotten bot must end.
 const CEILING_SECONDS: u32 = 7 * 86_400;
 
-/// How long `onBotDetected` waits for the server's word about somebody with the name of a bot: one of its own may be the one to leave.
+/// How long `onBotDetected` waits for the server's list of bots before it counts a participant with a bot's name: of two bots of this server, one stays.
 const NAMED_BOT_SECONDS: u64 = HEARTBEAT_SECONDS as u64;
 
-/// What a brain is told. Times are from the bot's start.
+/// The events that a brain handles. Times are from the bot's start.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Observed {
-    /// The bot waits at the door.
+    /// The bot waits in the lobby.
     Waiting(Lobby),
     /// Why it waits, in words.
     WaitingWhy(String),
     /// The bot is in the call.
     Admitted,
-    /// Someone is there.
+    /// A participant is in the meeting.
     Joined(Participant),
-    /// Someone is not.
+    /// A participant left.
     Left(String),
-    /// Under these ids bots of this server are or were in the room, as [`meetbot_types::bot::OwnBots`] orders them.
+    /// The ids under which bots of this server are or were in the room, in the order of [`meetbot_types::bot::OwnBots`].
     OwnBots {
         /// All of them.
         ids: Vec<String>,
-        /// The one under which this bot is there now.
+        /// The id of this bot.
         own_id: Option<String>,
     },
     /// Someone speaks.
     Speech,
-    /// The way to the meeting is lost, for this reason.
+    /// The connection to the meeting is lost, for this reason.
     Lost(String),
-    /// Something that ends it, whatever the rules say.
+    /// The attendance ends, independent of the rules.
     Over(Cause),
 }
 
-/// What a bot is to do.
+/// What the bot must do.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Decision {
     /// Leave now.
     Leave(Cause),
-    /// Nothing before this time, if nothing happens; `None`: for ever.
+    /// Nothing before this time, unless an event occurs. `None`: no time limit.
     WaitUntil(Option<Duration>),
 }
 
-/// The bot's mind.
+/// The state behind the decisions of a bot.
 #[derive(Debug)]
 pub(crate) struct Brain {
     rules: AutoLeave,
     /// `None` while it waits for a browser.
-    knocked: Option<Duration>,
+    joining_since: Option<Duration>,
     waiting_for_host: bool,
     waiting_why: Option<String>,
     admitted: Option<Duration>,
@@ -73,34 +73,34 @@ pub(crate) struct Brain {
     alone_since: Option<Duration>,
     lost_since: Option<Duration>,
     lost_why: String,
-    /// Who is there.
+    /// The participants in the meeting.
     people: HashMap<String, Present>,
-    /// How many of them are no bots.
+    /// How many of them are not bots.
     humans: usize,
-    /// From when on each of them who is a bot is a reason to leave.
+    /// For each of them that is a bot: from when on its presence is a reason to leave.
     detected: BTreeSet<(Duration, String)>,
     /// Ids of this server's bots in the room.
     own_bots: HashSet<String>,
-    /// Those of them that this one gives way to.
+    /// Those of them for which this bot leaves.
     ahead: HashSet<String>,
     over: Option<Cause>,
 }
 
-/// Someone who is there.
+/// A participant in the meeting.
 #[derive(Debug, Clone, Copy)]
 struct Present {
-    /// By the meeting's word.
+    /// The meeting reports it as a bot.
     is_bot: bool,
-    /// Since when they have had the name of a bot.
+    /// Since when it has had a bot's name.
     named: Option<Duration>,
 }
 
 impl Brain {
-    /// A bot that knocks now. `joined_ago` is how long ago the first bot of its job was in the call, where another was there before.
+    /// A bot that starts to join now. `joined_ago` is how long ago the first bot of its job was in the call, if there was one.
     pub(crate) fn new(rules: AutoLeave, joined_ago: Option<Duration>, now: Duration) -> Self {
         Self {
             rules,
-            knocked: Some(now),
+            joining_since: Some(now),
             waiting_for_host: false,
             waiting_why: None,
             admitted: None,
@@ -118,22 +118,22 @@ impl Brain {
         }
     }
 
-    /// It waits for a browser, and nobody can admit it yet.
+    /// The bot waits for a browser: nobody can admit it yet, and its lobby time does not run.
     pub(crate) const fn wait_for_browser(&mut self) {
-        self.knocked = None;
+        self.joining_since = None;
     }
 
-    /// It has what it needs to knock.
-    pub(crate) fn knock(&mut self, now: Duration) {
-        self.knocked.get_or_insert(now);
+    /// The bot has a browser: its lobby time begins.
+    pub(crate) fn browser_ready(&mut self, now: Duration) {
+        self.joining_since.get_or_insert(now);
     }
 
-    /// How many are there.
+    /// How many participants are in the meeting.
     pub(crate) fn people(&self) -> usize {
         self.people.len()
     }
 
-    /// Whether someone who is there is another bot: by the meeting's word, by name, or since this server has sent it.
+    /// Whether a participant is another bot: the meeting reports it, its name is a bot's, or this server sent it.
     pub(crate) fn is_bot(&self, id: &str) -> bool {
         self.people.get(id).is_some_and(|present| self.counts_as_bot(id, *present))
     }
@@ -142,7 +142,7 @@ impl Brain {
         present.is_bot || present.named.is_some() || self.own_bots.contains(id)
     }
 
-    /// Something happened.
+    /// Handles an event.
     pub(crate) fn handle(&mut self, observed: Observed, now: Duration) {
         match observed {
             Observed::Waiting(lobby) => self.waiting_for_host = lobby == Lobby::WaitingForHost,
@@ -156,17 +156,17 @@ impl Brain {
                 self.people.clear();
                 self.detected.clear();
                 self.humans = 0;
-                self.note_company(now);
+                self.update_company(now);
             }
             Observed::Joined(person) => {
                 let before = self.remove(&person.id).and_then(|before| before.named);
                 let named = notetakers::is_bots_name(&person.name).then(|| before.unwrap_or(now));
                 self.add(person.id, Present { is_bot: person.is_bot, named });
-                self.note_company(now);
+                self.update_company(now);
             }
             Observed::Left(id) => {
                 self.remove(&id);
-                self.note_company(now);
+                self.update_company(now);
             }
             Observed::OwnBots { ids, own_id } => {
                 let own_place = ids.iter().position(|id| Some(id) == own_id.as_ref());
@@ -178,7 +178,7 @@ impl Brain {
                     self.add(id, present);
                 }
                 if self.admitted.is_some() {
-                    self.note_company(now);
+                    self.update_company(now);
                 }
             }
             Observed::Speech => self.last_speech = now,
@@ -186,21 +186,21 @@ impl Brain {
                 self.lost_why = why;
                 self.lost_since.get_or_insert(now);
             }
-            // What ended it first stays the cause.
+            // The first cause is kept.
             Observed::Over(cause) => {
                 self.over.get_or_insert(cause);
             }
         }
     }
 
-    /// Someone is there who was not.
+    /// Adds a new participant.
     fn add(&mut self, id: String, present: Present) {
         self.humans += usize::from(!self.counts_as_bot(&id, present));
         self.detected.extend(self.detected_from(&id, present).map(|from| (from, id.clone())));
         self.people.insert(id, present);
     }
 
-    /// Someone is not there who was. Answers what was known of them.
+    /// Removes a participant, and returns its state.
     fn remove(&mut self, id: &str) -> Option<Present> {
         let present = self.people.remove(id)?;
         self.humans -= usize::from(!self.counts_as_bot(id, present));
@@ -210,7 +210,7 @@ impl Brain {
         Some(present)
     }
 
-    fn note_company(&mut self, now: Duration) {
+    fn update_company(&mut self, now: Duration) {
         if self.humans == 0 {
             self.alone_since.get_or_insert(now);
         } else {
@@ -218,7 +218,7 @@ impl Brain {
         }
     }
 
-    /// From when on someone's presence is a reason to leave: of this server's own bots all but the first leave, or none would record.
+    /// From when on a participant's presence is a reason to leave. Of this server's bots all but the first leave; otherwise all would, and none would record.
     fn detected_from(&self, id: &str, present: Present) -> Option<Duration> {
         if self.own_bots.contains(id) {
             return self.ahead.contains(id).then_some(Duration::ZERO);
@@ -227,7 +227,7 @@ impl Brain {
         if present.is_bot { Some(Duration::ZERO) } else { named }
     }
 
-    /// What to do now.
+    /// Decides what to do now.
     pub(crate) fn poll(&self, now: Duration) -> Decision {
         if let Some(cause) = &self.over {
             return Decision::Leave(cause.clone());
@@ -262,7 +262,8 @@ impl Brain {
         let [entry, detected, silence, solo, max] = match self.admitted {
             None => {
                 let patience = rules.after_entry_delay_seconds.or(Some(CEILING_SECONDS));
-                let entry = self.knocked.and_then(|knocked| after(knocked, patience));
+                let entry =
+                    self.joining_since.and_then(|joining_since| after(joining_since, patience));
                 [entry.map(|at| (at, Cause::Failed(self.not_admitted()))), None, None, None, None]
             }
             Some(admitted) => {
@@ -285,7 +286,7 @@ impl Brain {
                 ]
             }
         };
-        // The most telling reason first, where several are due at once.
+        // If several are due at once, the most specific reason comes first.
         [entry, detected, max, solo, silence, lost].into_iter().flatten()
     }
 
@@ -312,14 +313,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_in_which_a_bot_waits_for_a_browser_is_no_time_at_the_door() {
+    fn waiting_for_a_browser_does_not_count_as_time_in_the_lobby() {
         let rules = AutoLeave { after_entry_delay_seconds: Some(60), ..AutoLeave::default() };
         let mut brain = Brain::new(rules, None, Duration::ZERO);
         brain.wait_for_browser();
         let hour = Duration::from_hours(1);
         assert!(!matches!(brain.poll(hour), Decision::Leave(_)), "{brain:?}");
-        brain.knock(hour);
-        brain.knock(2 * hour);
+        brain.browser_ready(hour);
+        brain.browser_ready(2 * hour);
         assert!(
             matches!(brain.poll(hour + Duration::from_mins(1)), Decision::Leave(_)),
             "{brain:?}"
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_that_no_bot_was_in_could_not_be_reached_and_was_not_lost() {
+    fn a_meeting_that_no_bot_has_joined_counts_as_unreachable_and_not_as_lost() {
         let detail = |joined_ago: Option<Duration>| {
             let mut brain = Brain::new(AutoLeave::default(), joined_ago, Duration::ZERO);
             brain.handle(Observed::Lost("refused".into()), Duration::ZERO);
@@ -398,7 +399,7 @@ mod tests {
         }
     }
 
-    fn in_words(cause: &Cause) -> String {
+    fn describe(cause: &Cause) -> String {
         match cause {
             Cause::Left(reason) => reason.to_string(),
             Cause::Requested => "requested".into(),
@@ -408,7 +409,7 @@ mod tests {
         }
     }
 
-    /// Plays a timeline: the brain is asked after each event and whenever it wanted to be.
+    /// Plays a timeline: polls the brain after each event and at each time that it returned.
     fn play(case: &Case) -> String {
         let second = Duration::from_secs;
         let mut brain = Brain::new(
@@ -424,7 +425,7 @@ mod tests {
             }
             match brain.poll(now) {
                 Decision::Leave(why) => {
-                    return format!("{} leave {}", now.as_secs(), in_words(&why));
+                    return format!("{} leave {}", now.as_secs(), describe(&why));
                 }
                 Decision::WaitUntil(wake) => {
                     let event = events.peek().map(|(at, _)| second(*at));
@@ -439,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn every_timeline_of_the_vectors_ends_as_it_says() {
+    fn every_timeline_of_the_vectors_ends_as_expected() {
         let file: File =
             serde_json::from_value(xtask::spec_file::read_json("spec/vectors/auto_leave.json"))
                 .unwrap();

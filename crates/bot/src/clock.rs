@@ -4,7 +4,7 @@ use std::time::{Instant, SystemTime};
 
 use meetbot_types::Timestamp;
 
-/// The clock that never jumps: offsets and rules are measured by it.
+/// The monotonic clock: offsets and rules are measured by it.
 #[expect(clippy::disallowed_methods, reason = "the bot's one reading of the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -16,7 +16,7 @@ pub(crate) fn wall() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
 
-/// Waits until this moment; without one, for good.
+/// Waits until this moment; without one, it never returns.
 pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,

@@ -1,4 +1,4 @@
-//! Asks the orchestrator for commands, by long poll, so that they come within milliseconds.
+//! Fetches commands from the orchestrator by long poll, so that they arrive within milliseconds.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -16,30 +16,30 @@ use crate::{
     refusal::{self, Refusal},
 };
 
-/// How long the orchestrator may hold a question.
+/// How long the orchestrator may hold a poll.
 const WAIT_SECONDS: u64 = 25;
 const TIME_LIMIT: Duration = Duration::from_secs(WAIT_SECONDS + 10);
 const WAIT_AFTER_ERROR: Duration = Duration::from_secs(1);
-/// An orchestrator that stops, or that only has commands of another version, answers at once with none: it is asked again this long after the question.
+/// The shortest time between two polls that bring no command: an orchestrator that stops, or has only commands of another version, answers at once.
 const WAIT_AFTER_NOTHING: Duration = Duration::from_secs(1);
 
-/// What the orchestrator answers.
+/// An instruction of the orchestrator.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// Something to do.
+    /// A command.
     Command(BotCommand),
-    /// Under these ids this server's bots are in the room, in the order of [`OwnBots`].
+    /// The ids of this server's bots in the room, in the order of [`OwnBots`].
     OwnBots(Vec<String>),
 }
 
-/// What comes in. Dropping it ends the asking.
+/// The queue of instructions. Dropping it ends the polling.
 pub(crate) struct Inbox {
     incoming: mpsc::Receiver<Incoming>,
-    asking: JoinHandle<()>,
+    polling: JoinHandle<()>,
 }
 
 impl Inbox {
-    /// Starts to ask. What the orchestrator knows of the meeting's stream goes to `zoom_stream`: a meeting that is joined later needs it too.
+    /// Starts to poll. Zoom's stream of the meeting, if the orchestrator sends it, goes to `zoom_stream`: a meeting that is joined later needs it too.
     pub(crate) fn open(
         order: &BotOrder,
         connect: &Connect,
@@ -48,18 +48,18 @@ impl Inbox {
         let (sender, incoming) = mpsc::channel(16);
         let (client, address) = (connect.http.clone(), Address::of(order, connect));
         let order = order.clone();
-        let asking = async move { ask(&order, &client, &address, &sender, &zoom_stream).await };
-        let asking = tokio::spawn(asking.in_current_span());
-        Self { incoming, asking }
+        let polling = async move { poll(&order, &client, &address, &sender, &zoom_stream).await };
+        let polling = tokio::spawn(polling.in_current_span());
+        Self { incoming, polling }
     }
 
-    /// What a test sends.
+    /// An inbox for tests.
     #[cfg(test)]
     pub(crate) fn of(incoming: mpsc::Receiver<Incoming>) -> Self {
-        Self { incoming, asking: tokio::spawn(std::future::ready(())) }
+        Self { incoming, polling: tokio::spawn(std::future::ready(())) }
     }
 
-    /// What comes in next. Dropping the call loses nothing. Never answers once no more can come.
+    /// The next instruction. Cancel-safe. It never returns after the last one.
     pub(crate) async fn next(&mut self) -> Incoming {
         match self.incoming.recv().await {
             Some(incoming) => incoming,
@@ -70,11 +70,11 @@ impl Inbox {
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.asking.abort();
+        self.polling.abort();
     }
 }
 
-async fn ask(
+async fn poll(
     order: &BotOrder,
     client: &Client,
     address: &Address,
@@ -83,7 +83,7 @@ async fn ask(
 ) {
     let mut after = 0;
     let mut known_bots = OwnBots::default().version();
-    // Without an address there is nobody to ask; the reporter finds the same, and ends the bot.
+    // Without an address there is nothing to poll; the reporter finds the same, and ends the bot.
     while let Some(url) = address.url().await {
         let mut url = format!(
             "{url}/api/v1/ingest/commands?jobId={}&epoch={}&after={after}&knownBots={known_bots}&wait={WAIT_SECONDS}",
@@ -99,14 +99,14 @@ async fn ask(
         let commands = match asked {
             Ok(answer) if answer.status() == StatusCode::OK => answer.json::<Commands>().await.ok(),
             Ok(answer) => match refusal::read(answer).await {
-                // The reporter hears the same, and ends the bot.
+                // The reporter gets the same refusal, and ends the bot.
                 Refusal::Superseded => return,
-                Refusal::Unreadable | Refusal::Away(_) => None,
+                Refusal::Unreadable | Refusal::Unavailable(_) => None,
             },
             Err(_) => None,
         };
         let Some(Commands { commands, own_bots, zoom_stream: stream }) = commands else {
-            address.is_away();
+            address.use_next();
             tokio::time::sleep(WAIT_AFTER_ERROR).await;
             continue;
         };

@@ -1,4 +1,4 @@
-//! What bots connect with.
+//! HTTP clients, TLS and addresses that bots use.
 
 use std::{
     io, iter,
@@ -14,30 +14,30 @@ use reqwest::Client;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
-/// What bots connect with; all bots of a process may share it.
+/// HTTP clients, TLS and addresses that bots use; all bots of a process may share it.
 #[derive(Debug, Clone)]
 pub struct Connect {
-    /// To the orchestrator.
+    /// The client for the orchestrator.
     pub http: Client,
-    /// To meetings.
+    /// The TLS configuration for meetings.
     pub tls: Arc<ClientConfig>,
-    /// A file that says where the orchestrator listens now, for bots that outlive it; `None`: where their order says.
+    /// A file with the orchestrator's present URL, for bots that outlive it; `None`: the URL of their order.
     pub orchestrator: Option<PathBuf>,
-    /// One permit for each browser that may run at once; a bot that finds none waits.
+    /// One permit for each browser that may run at once; a bot without one waits.
     pub browsers: Arc<Semaphore>,
 }
 
-/// Where the orchestrator listens.
+/// The orchestrator's URL, which may change.
 #[derive(Debug)]
 pub(crate) struct Address {
     servers: Vec<String>,
-    /// The one of the servers that is asked.
+    /// The index of the server in use.
     turn: AtomicUsize,
     file: Option<PathBuf>,
 }
 
 impl Address {
-    /// That of the one that gave this order, until the file says another, or it does not answer and there are others.
+    /// The address of the server that gave this order, until the file names another, or [`Self::use_next`] is called and there are others.
     pub(crate) fn of(order: &BotOrder, connect: &Connect) -> Self {
         let servers = iter::once(&order.orchestrator_url).chain(&order.other_urls);
         Self {
@@ -47,8 +47,8 @@ impl Address {
         }
     }
 
-    /// It did not answer: the next one is asked.
-    pub(crate) fn is_away(&self) {
+    /// The server did not answer: uses the next one.
+    pub(crate) fn use_next(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -57,7 +57,7 @@ impl Address {
         self.servers.get(turn).cloned().unwrap_or_default()
     }
 
-    /// Its URL now, without a path. `None` where its data folder is gone, and no orchestrator will ever come back to it.
+    /// The present URL, without a path. `None` if the data folder is gone: no orchestrator will start in it again.
     pub(crate) async fn url(&self) -> Option<String> {
         let Some(file) = &self.file else { return Some(self.server()) };
         match tokio::fs::read_to_string(file).await {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_bot_asks_where_its_orchestrator_is_now_and_knows_when_its_folder_is_gone() {
+    async fn the_url_comes_from_the_file_and_is_none_once_the_folder_is_gone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("server");
         let servers = || ["http://127.0.0.1:1", "http://127.0.0.1:3"].map(str::to_owned).to_vec();
@@ -82,7 +82,7 @@ mod tests {
         let mut asked = Vec::new();
         for _ in 0..3 {
             asked.extend(in_process.url().await);
-            in_process.is_away();
+            in_process.use_next();
         }
         assert_eq!(asked, [servers(), servers()].concat()[..3]);
         let address = address(Some(file.clone()));

@@ -30,7 +30,7 @@ pub use self::{
     recording::mix::mix,
 };
 
-/// What `fuzz/` feeds.
+/// Entry points for the fuzz targets in `fuzz/`.
 #[cfg(fuzzing)]
 pub mod fuzzing {
     pub use crate::{

@@ -1,4 +1,4 @@
-//! Media of a meeting: tracks, frames and codecs, whatever library or web page they come from. Nothing is decoded.
+//! Media of a meeting: tracks, frames and codecs, independent of the library or web page that receives them. Nothing is decoded.
 
 use std::{
     ops::RangeInclusive,
@@ -15,7 +15,7 @@ impl TrackId {
     /// A `mid` in an RTP header extension has at most 16 bytes (RFC 8285, section 4.2).
     const MOST_BYTES: usize = 16;
 
-    /// The track of this name, of which the first 16 bytes count. Zeros fill the rest, so the name ends before its first.
+    /// The track with this name, truncated to 16 bytes. Shorter names are padded with zeros, so a name ends before its first zero.
     pub(crate) fn named(name: &str) -> Self {
         let kept = &name.as_bytes()[..name.floor_char_boundary(Self::MOST_BYTES)];
         let mut padded = [0; Self::MOST_BYTES];
@@ -35,9 +35,9 @@ impl TrackId {
 pub(crate) enum Codec {
     /// Opus (RFC 6716).
     Opus,
-    /// A packet of sound behind copies of those before it (RFC 2198). Its platform takes the packet out: no file holds it as it is.
+    /// An audio packet behind redundant copies of earlier ones (RFC 2198). The platform extracts the packet: no file holds this format.
     Red,
-    /// Samples that are not compressed, as some platforms hand them out: no file holds them.
+    /// Uncompressed samples, as some platforms deliver them: no file holds them.
     Pcm,
     /// Samples of 16 bits, little-endian, of one channel at 48 kHz.
     PcmS16le,
@@ -45,12 +45,12 @@ pub(crate) enum Codec {
     Vp8,
     /// VP9, in one layer.
     Vp9,
-    /// H.264, its units behind start codes (annex B).
+    /// H.264, as NAL units after start codes (annex B).
     H264,
 }
 
 impl Codec {
-    /// The codec of this name, as media types and session descriptions have it, in lower case.
+    /// The codec with this lower-case name, as in media types and session descriptions.
     pub(crate) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "opus" => Self::Opus,
@@ -76,13 +76,13 @@ impl Codec {
         }
     }
 
-    /// Whether it encodes pictures, and not sound.
+    /// Whether it is a video codec.
     pub(crate) const fn is_video(self) -> bool {
         matches!(self, Self::Vp8 | Self::Vp9 | Self::H264)
     }
 }
 
-/// A received frame, as it was sent: a packet of sound, or a picture.
+/// A received frame, as it was sent: an audio packet, or a picture.
 #[derive(Debug, Clone)]
 pub(crate) struct Frame {
     /// The track it came on.
@@ -93,26 +93,26 @@ pub(crate) struct Frame {
     pub(crate) rtp_time: u64,
     /// Units of `rtp_time` per second.
     pub(crate) clock_rate: u32,
-    /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that begins anew may count
-    /// from any number.
+    /// The sequence numbers of its packets, extended so that they do not wrap. Frames come in the order of these numbers; a sender that restarts may begin
+    /// at any number.
     pub(crate) sequence: RangeInclusive<u64>,
-    /// When it arrived at this machine. It may have been held up on its way: it is never earlier than the frame was made, and says no more than that.
+    /// When it arrived at this machine. It may have been delayed, so this is only an upper bound of the time at which the frame was made.
     pub(crate) arrived: Instant,
     /// How loud it is, in dBov (0 loudest, −127 silence), where the sender reports it (RFC 6464).
     pub(crate) level_dbov: Option<i8>,
     /// Whether there is a voice in it, where the sender or the meeting reports it.
     pub(crate) voice: Option<bool>,
-    /// Of sound that a server mixed: whose voices are in it (CSRC, RFC 3550, section 5.1), at most 15. Empty in sound of one person.
+    /// The contributing sources of audio that a server mixed (CSRC, RFC 3550, section 5.1), at most 15. Empty for audio of one person.
     pub(crate) contributing_sources: Vec<u32>,
-    /// By how many degrees clockwise a picture is to be turned for showing (0, 90, 180 or 270), where the sender reports it with this frame (3GPP TS 26.114,
-    /// 7.4.5). It holds for what follows on the track.
+    /// By how many degrees clockwise a picture must be rotated for display (0, 90, 180 or 270), if this frame carries it (3GPP TS 26.114,
+    /// 7.4.5). It holds until the track's next value.
     pub(crate) rotation: Option<u16>,
     /// Whether a decoder can start here.
     pub(crate) keyframe: bool,
-    /// False when packets before it never came.
+    /// False if packets before it were lost.
     pub(crate) contiguous: bool,
-    /// The last Sender Report that came before its first packet. A relay may write reports of its own: those of Janus name the time at which the last packet
-    /// came to it.
+    /// The last Sender Report that came before its first packet. A relay may write its own reports: those of Janus carry the time at which the last packet
+    /// reached Janus.
     pub(crate) sender_report: Option<SenderReport>,
     /// The frame itself.
     pub(crate) data: Arc<[u8]>,
@@ -125,7 +125,7 @@ impl Frame {
     }
 }
 
-/// How a sender's RTP time and its wall clock go together; it puts several tracks of one sender on one clock.
+/// Maps a sender's RTP time to its wall clock; it puts several tracks of one sender on one clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SenderReport {
     /// The sender's clock.

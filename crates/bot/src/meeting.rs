@@ -1,4 +1,4 @@
-//! What a meeting tells its bot, whatever the platform.
+//! The interface between a bot and its meeting, the same for all platforms.
 
 use std::time::Instant;
 
@@ -10,16 +10,16 @@ use meetbot_types::{
 
 use crate::media::{Frame, TrackId};
 
-/// Why the way to a meeting is lost, in words. They are shown and logged: no passcode stands in them.
+/// Why the connection to a meeting is lost, as text. It is shown and logged, so it contains no passcode.
 pub(crate) type Lost = String;
 
-/// A meeting that a bot has knocked at, until the bot drops it.
+/// A meeting that a bot attends or waits to enter, until the bot drops it.
 ///
-/// Its verbs enqueue what is to be done and return at once, so that nothing that takes long holds the meeting up. What becomes of a command is told by
-/// [`MeetingEvent::CommandDone`], or never where the meeting is lost before.
+/// Its methods enqueue work and return at once, so that slow work does not delay the meeting's media. [`MeetingEvent::CommandDone`] reports the result of a
+/// command, unless the connection is lost before.
 #[async_trait]
 pub(crate) trait Meeting: Send {
-    /// What happens next. This call moves the meeting, its media included; dropping it before it answers loses nothing.
+    /// The next event. This call drives the meeting, its media included. It is cancel-safe.
     async fn next(&mut self) -> MeetingEvent;
 
     /// Writes into the chat.
@@ -28,34 +28,34 @@ pub(crate) trait Meeting: Send {
     /// Asks the host for permission to record. The command is done when the question is sent; the answer is [`MeetingEvent::Permission`].
     fn request_permission(&mut self, id: CommandId);
 
-    /// Asks a sender for a picture that a decoder can start with.
+    /// Asks a sender for a keyframe.
     fn request_keyframe(&mut self, track: TrackId);
 
-    /// Leaves, which takes a few seconds at most. Answers the commands that were still done.
+    /// Leaves, which takes a few seconds at most. Returns the commands that were still carried out.
     async fn leave(self: Box<Self>) -> Vec<CommandId>;
 
-    /// Leaves to the job's next bot what it can go on with. Most platforms have nothing of the kind, and are left.
+    /// Leaves without ending the connection that the job's next bot can continue. Most platforms have no such connection, and are left.
     async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
         self.leave().await
     }
 }
 
-/// What became of a command; where it could not be done, why.
+/// The result of a command; the error is the reason.
 pub(crate) type Outcome = Result<(), String>;
 
-/// What a track shows or lets hear.
+/// The source of a track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Source {
     /// A person's voice.
     Microphone,
-    /// A person's face.
+    /// A person's camera.
     Camera,
-    /// What a person shares; its sound too.
+    /// A person's shared screen; its audio too.
     Screen,
 }
 
 impl Source {
-    /// The word in manifests.
+    /// Its name in manifests.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Microphone => "microphone",
@@ -64,7 +64,7 @@ impl Source {
         }
     }
 
-    /// The source of this word.
+    /// The source with this name.
     pub(crate) fn named(word: &str) -> Option<Self> {
         [Self::Microphone, Self::Camera, Self::Screen].into_iter().find(|it| it.word() == word)
     }
@@ -82,11 +82,11 @@ pub(crate) enum MeetingEvent {
         /// The id.
         own_id: String,
     },
-    /// The bot waits at the door.
+    /// The bot waits in the lobby.
     Lobby(Lobby),
-    /// Why it waits there, for the case that nobody lets it in: a clause, without a full stop.
+    /// Why it waits there, for the failure's text if nobody admits it: a clause, without a full stop.
     LobbyDetail(String),
-    /// What the meeting sends begins at this moment, which is before the bot was let in: a bot that joins anew is sent again what it has. Comes before
+    /// The meeting replays media from this moment on, which is before the bot was admitted; after a rejoin, also media that the bot has already. Comes before
     /// [`MeetingEvent::Admitted`].
     Replays {
         /// When.
@@ -99,60 +99,60 @@ pub(crate) enum MeetingEvent {
         /// Whether the bot may record.
         recording: RecordingRule,
     },
-    /// Someone came.
+    /// A participant joined.
     Joined(Participant),
-    /// Someone went.
+    /// A participant left.
     Left(String),
-    /// Someone wrote into the chat.
+    /// A chat message.
     Chat(ChatLine),
-    /// What someone said, as the meeting's captions have it.
+    /// A line of the meeting's captions.
     Caption(CaptionLine),
-    /// The meeting has done what it was asked to do, or cannot do it.
+    /// The meeting has carried out a command, or cannot do so.
     CommandDone {
         /// Which command.
         id: CommandId,
-        /// What became of it.
+        /// Its result.
         outcome: Outcome,
     },
     /// The host's answer to the request for permission to record.
     Permission(bool),
-    /// Someone sends something that cannot be recorded. Told once of each codec of a source.
+    /// A participant sends media that cannot be recorded. Comes once for each codec of a source.
     Unavailable {
-        /// Who.
+        /// The participant's id.
         participant: String,
-        /// What it shows.
+        /// The source.
         source: Source,
-        /// How it is encoded, as media types have it, in lower case.
+        /// The codec's lower-case name, as in media types.
         codec: String,
-        /// Why it cannot be recorded: a sentence without a full stop.
+        /// Why it cannot be recorded: a sentence, without a full stop.
         reason: &'static str,
     },
-    /// A frame of someone's media.
+    /// A frame of a participant's media.
     Media {
-        /// Whose.
+        /// The participant's id.
         participant: String,
-        /// Of what.
+        /// The source.
         source: Source,
-        /// What.
+        /// The frame.
         frame: Frame,
     },
-    /// The bot does not get as far as the meeting, which says nothing about the meeting itself: for good where the bot never was in, else
+    /// The bot cannot reach the meeting, for a reason outside of the meeting. Final if the bot was never in the meeting; else
     /// joining again may help.
     Unreachable(Failure),
-    /// The bot is not let in, for good.
+    /// The meeting refuses the bot; joining again does not help.
     Refused(Failure),
-    /// The host took the bot out.
+    /// The host removed the bot.
     Removed,
     /// The meeting is over.
     Ended,
-    /// The host withdrew the consent to be recorded: what was recorded is to be deleted.
+    /// The host withdrew the consent: the recording must be deleted.
     ConsentRevoked,
-    /// The way to the meeting is lost; joining again may help.
+    /// The connection to the meeting is lost; joining again may help.
     Lost(String),
 }
 
 impl MeetingEvent {
-    /// Why the bot is not in the meeting, in words, where this says it.
+    /// Why the bot is not in the meeting, if this event gives a reason.
     pub(crate) fn why(&self) -> Option<String> {
         match self {
             Self::Unreachable(failure) | Self::Refused(failure) => Some(failure.detail.clone()),
@@ -178,7 +178,7 @@ pub(crate) struct ChatLine {
     pub(crate) sender: String,
     pub(crate) text: String,
     pub(crate) private: bool,
-    /// How long ago it was written: 0 where it comes as it is written.
+    /// How long ago it was written: 0 for a live message.
     pub(crate) ms_ago: u64,
 }
 

@@ -1,20 +1,20 @@
-//! Which names are those of notetaker bots. Pure; the words stand in `notetakers.txt`.
+//! Recognises names of notetaker bots. Pure; the words are in `notetakers.txt`.
 //!
-//! A person who is taken for a bot costs a recording, a bot that is taken for a person some minutes in an empty room. So a name that may be either is a
+//! A person who counts as a bot can cost a recording; a bot that counts as a person costs some minutes in an empty room. So an ambiguous name is a
 //! person's: "Anna (ASL notetaker)", "Otter Smith", "Assembly Room 3", "Ben Carter (Fireflies.ai)".
 
 use std::sync::LazyLock;
 
 use meetbot_types::visible::is_invisible;
 
-/// So many characters of a name are looked at.
+/// How many characters of a name are considered.
 const LONGEST: usize = 256;
-/// What takes notes, a person or a bot.
+/// The word for a person or a bot that takes notes.
 const NOTETAKER: &str = "notetaker";
 
 static WORDS: LazyLock<Words> = LazyLock::new(|| Words::read(include_str!("notetakers.txt")));
 
-/// What is in `notetakers.txt`, as [`parts`] writes it.
+/// The contents of `notetakers.txt`, normalised by [`parts`].
 struct Words {
     names: Vec<String>,
     everyday: Vec<String>,
@@ -44,8 +44,8 @@ impl Words {
         }
     }
 
-    /// Whether a part of a name makes a bot of all of it, whatever stands beside it.
-    fn tells(&self, part: &str) -> bool {
+    /// Whether a part of a name alone shows that the name is a bot's.
+    fn is_decisive(&self, part: &str) -> bool {
         let is_role = |rest: &str, role: &String| whole(rest, role).next() == Some(1);
         let product_at_work = self.names.iter().any(|name| {
             whole(part, name).any(|at| {
@@ -53,7 +53,7 @@ impl Words {
                 roles.any(|role| is_role(&part[at + name.len()..], role))
             })
         });
-        // "Wei Gong Assistant" is a person: a product that is a word has to begin the part, or to be somebody's.
+        // "Wei Gong Assistant" is a person: a product's name that is also a word must begin the part, or follow a possessive.
         let begins = |at: &usize| *at == 0 || owned(&part[..*at]) == Some("");
         let word_at_work = self.everyday.iter().any(|word| {
             whole(part, word)
@@ -66,7 +66,7 @@ impl Words {
         product_at_work || word_at_work || phrase || self.endings.iter().any(ending)
     }
 
-    /// Whether a part is a bot's name, or somebody's notetaker, and nothing more.
+    /// Whether a part is exactly a bot's name, or "…'s notetaker".
     fn is_name(&self, part: &str) -> bool {
         let name = without_number(part);
         let of_somebody = owned(name).is_some_and(|owned| owned == NOTETAKER || self.has(owned));
@@ -78,11 +78,11 @@ impl Words {
     }
 }
 
-/// Whether a name is one of a bot.
+/// Whether a name is a bot's.
 pub(crate) fn is_bots_name(name: &str) -> bool {
     let mut parts = parts(name);
     parts.retain(|part| !WORDS.ignored.contains(part) && !part.chars().all(char::is_numeric));
-    if parts.iter().any(|part| WORDS.tells(part)) {
+    if parts.iter().any(|part| WORDS.is_decisive(part)) {
         return true;
     }
     let is_notetaker = |part: &String| without_number(part) == NOTETAKER;
@@ -90,7 +90,7 @@ pub(crate) fn is_bots_name(name: &str) -> bool {
         && parts.iter().all(|part| is_notetaker(part) || WORDS.is_name(part))
 }
 
-/// What somebody owns: `notetaker` of `ann's notetaker`.
+/// The part after a possessive: `notetaker` of `ann's notetaker`.
 fn owned(part: &str) -> Option<&str> {
     let after = |mark: &str| part.rfind(mark).map(|at| at + mark.len());
     after("'s ").max(after("s' ")).map(|at| &part[at..])
@@ -102,7 +102,7 @@ fn without_number(part: &str) -> &str {
     if rest.ends_with(' ') { rest.trim_end() } else { part }
 }
 
-/// A name's parts, as brackets, dashes and the like divide it, each as one would write it to compare it.
+/// The parts of a name, split at brackets, dashes and the like, each normalised for comparison.
 fn parts(name: &str) -> Vec<String> {
     let letters: Vec<char> = name.chars().take(LONGEST).flat_map(plain).collect();
     let is_space = |at: Option<usize>| at.and_then(|at| letters.get(at)).is_none_or(|c| *c == ' ');
@@ -125,7 +125,7 @@ fn parts(name: &str) -> Vec<String> {
     parts.filter(|part| !part.is_empty()).collect()
 }
 
-/// A letter without its case, width and shape; nothing for an invisible one.
+/// A letter without case, width and style; nothing for an invisible one.
 fn plain(letter: char) -> impl Iterator<Item = char> {
     let letter = match letter {
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(letter) - 0xfee0).unwrap_or(letter),
@@ -139,11 +139,11 @@ fn plain(letter: char) -> impl Iterator<Item = char> {
         letter if letter.is_whitespace() => Some(' '),
         letter => Some(letter),
     };
-    // "İ" is an "i" with a dot of its own.
+    // "İ" decomposes into an "i" and a combining dot.
     letter.into_iter().flat_map(char::to_lowercase).filter(|letter| *letter != '\u{307}')
 }
 
-/// Where `wanted` stands in a text, with a border of words on both sides.
+/// The positions of `wanted` in a text, with word boundaries on both sides.
 fn whole(text: &str, wanted: &str) -> impl Iterator<Item = usize> {
     let is_whole = move |at: &usize| {
         let (before, rest) = text.split_at(*at);
@@ -154,7 +154,7 @@ fn whole(text: &str, wanted: &str) -> impl Iterator<Item = usize> {
     text.match_indices(wanted).map(|(at, _)| at).filter(is_whole)
 }
 
-/// Whether two letters belong to one word, as UAX #29 has it; and words of two scripts are two, as in `OtterPilotの会議`.
+/// Whether two letters belong to one word, by UAX #29; a change of script also separates words, as in `OtterPilotの会議`.
 fn is_joined(left: Option<char>, right: Option<char>) -> bool {
     let (Some(left), Some(right)) = (left, right) else { return false };
     let word = |letter| is_word(letter) && !is_ideograph(letter);
@@ -165,7 +165,7 @@ fn is_word(letter: char) -> bool {
     letter.is_alphanumeric() || is_mark(letter)
 }
 
-/// An accent of its own.
+/// A combining mark.
 const fn is_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}')
 }
@@ -184,9 +184,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_only_bots_have_are_those_of_bots() {
+    fn unambiguous_names_of_bots_are_recognised() {
         let names = [
-            // Products by themselves, somebody's, numbered, as meetings write them.
+            // Products alone, with a possessive, and numbered, as meetings show them.
             "Otter.ai",
             "OTTER.AI",
             "Ｏｔｔｅｒ．ａｉ",
@@ -216,7 +216,7 @@ mod tests {
             "MEETBOT",
             "meetbot 2",
             "Otter Assistant",
-            // Products with what they do.
+            // Products with their function.
             "Fireflies.ai Notetaker",
             "Ann's Fireflies.ai Notetaker",
             "Fireflies.ai Notetaker Ann",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_people_and_rooms_are_not_those_of_bots() {
+    fn names_of_people_and_rooms_are_not_bots() {
         let names = [
             "",
             " ",
@@ -282,7 +282,7 @@ mod tests {
             "()",
             "Bob",
             "🤖",
-            // Names and rooms that hold a product's.
+            // Names and rooms that contain a product's name.
             "Assembly Room 3",
             "General Assembly",
             "General-Assembly",
@@ -324,12 +324,12 @@ mod tests {
             "Сборочный цех (Assembly)",
             "集会室 Assembly",
             "アセンブリ",
-            // Who works for a product is a person.
+            // People who work for a product.
             "Ben Carter (Fireflies.ai)",
             "Ben Carter | Otter.ai",
             "ben@otter.ai",
             "Ben from Read.ai",
-            // Who takes notes is a person.
+            // People who take notes.
             "Anna (ASL notetaker)",
             "Ben - Note Taker",
             "Ben – Note-Taker",
@@ -351,13 +351,13 @@ mod tests {
             "議事録",
             "記録係",
             "секретарь",
-            // It may be either.
+            // Ambiguous names.
             "Acme Notetaker",
             "Acme Recorder",
             "Acme Recorder 1",
             "Anna's Assistant",
             "Meeting Assistant",
-            // Bot is a name, too.
+            // "Bot" is also a family name.
             "Ben Bot",
             "Bernard Bot",
             "Botánica",
@@ -371,14 +371,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_any_length_is_read_at_once() {
+    fn a_name_of_any_length_is_read_in_bounded_time() {
         assert!(!is_bots_name(&"notetaker ".repeat(1_000_000)));
         assert!(!is_bots_name(&"(".repeat(1_000_000)));
         assert!(is_bots_name(&format!("Otter.ai Notetaker {}", "x".repeat(1_000_000))));
     }
 
     #[test]
-    fn every_line_is_known_by_the_rule_of_its_section() {
+    fn every_line_is_recognised_by_the_rule_of_its_section() {
         let all = [&WORDS.names, &WORDS.everyday, &WORDS.roles, &WORDS.more_roles, &WORDS.phrases];
         assert!(all.iter().all(|section| section.len() > 4));
         for name in WORDS.names.iter().chain(&WORDS.phrases).chain(&WORDS.endings) {

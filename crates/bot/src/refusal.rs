@@ -1,9 +1,9 @@
-//! What it means when an answer of the orchestrator is no success. Proxies in between refuse things too, which says nothing about the bot.
+//! Classifies unsuccessful answers of the orchestrator. Proxies in between refuse requests too; their answers are not final.
 
 use meetbot_types::ErrorBody;
 use reqwest::Response;
 
-/// The most that is read of such an answer, in bytes; an error body of the orchestrator is far smaller.
+/// The most bytes that are read of such an answer; an error body of the orchestrator is far smaller.
 const LARGEST: usize = 64 * 1024;
 
 /// Why a request was refused.
@@ -11,10 +11,10 @@ const LARGEST: usize = 64 * 1024;
 pub(crate) enum Refusal {
     /// Another attempt has the job, or this one's lease is over.
     Superseded,
-    /// The orchestrator cannot read what it was sent.
+    /// The orchestrator cannot read the request.
     Unreadable,
     /// The orchestrator cannot be reached, or cannot answer now: worth another try.
-    Away(String),
+    Unavailable(String),
 }
 
 /// Reads why a request was refused.
@@ -30,15 +30,15 @@ pub(crate) async fn read(mut answer: Response) -> Refusal {
     judge(status, &body)
 }
 
-/// Only an error body with an id, whose code belongs to the status, is the orchestrator's own.
+/// Only an error body with an id, whose code matches the status, comes from the orchestrator.
 fn judge(status: u16, body: &[u8]) -> Refusal {
     let own = serde_json::from_slice::<ErrorBody>(body)
         .is_ok_and(|body| body.request_id.is_some() && body.error.status() == status);
     match status {
-        // A token that is not known is one of an attempt that is over.
+        // An unknown token belongs to an attempt that is over.
         401 | 409 if own => Refusal::Superseded,
         400 | 413 | 415 if own => Refusal::Unreadable,
-        _ => Refusal::Away(format!("it answers {status}")),
+        _ => Refusal::Unavailable(format!("it answers {status}")),
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_orchestrators_own_refusals_are_final() {
+    fn only_refusals_of_the_orchestrator_are_final() {
         let own = |error: ErrorCode, request_id: Option<&str>| {
             let (message, request_id) = ("no".to_owned(), request_id.map(ToOwned::to_owned));
             serde_json::to_vec(&ErrorBody { error, message, issues: None, request_id }).unwrap()
@@ -59,7 +59,7 @@ mod tests {
             let expected = match status {
                 401 | 409 => Refusal::Superseded,
                 400 | 413 | 415 => Refusal::Unreadable,
-                _ => Refusal::Away(format!("it answers {status}")),
+                _ => Refusal::Unavailable(format!("it answers {status}")),
             };
             assert_eq!(judge(status, &own(code.clone(), Some("req_1"))), expected, "{code}");
         }
@@ -78,8 +78,8 @@ mod tests {
             (415, b"null"),
             (403, b"{\"error\":\"forbidden\",\"message\":\"\",\"requestId\":\"req_1\"}"),
         ] {
-            let away = Refusal::Away(format!("it answers {status}"));
-            assert_eq!(judge(status, body), away, "{}", String::from_utf8_lossy(body));
+            let unavailable = Refusal::Unavailable(format!("it answers {status}"));
+            assert_eq!(judge(status, body), unavailable, "{}", String::from_utf8_lossy(body));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Tells the orchestrator what happens, in order, each thing until it is acknowledged. An orchestrator that is away loses nothing.
+//! Sends reports to the orchestrator, in order, and repeats each until it is acknowledged. Reports wait while the orchestrator is unavailable.
 
 mod queue;
 
@@ -22,17 +22,17 @@ use crate::{
 };
 
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// The first wait between tries while the orchestrator is away; the longest is a heartbeat.
+/// The first wait between tries while the orchestrator is unavailable; the longest is a heartbeat.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// How long a bot that stops tries to be heard once more.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a bot that stops tries to send its last reports.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where a bot says what happens.
+/// The handle through which a bot reports.
 pub(crate) struct Reporter {
     reports: Arc<Reports>,
     /// Nothing more is reported.
     closed: CancellationToken,
-    /// Another attempt has the job: this one is to leave and to write nothing more.
+    /// Another attempt has the job: this one must leave and write nothing more.
     pub(crate) superseded: CancellationToken,
     sending: JoinHandle<()>,
 }
@@ -55,35 +55,35 @@ impl Reporter {
         Self { reports, closed, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
     }
 
-    /// Reports something.
+    /// Queues a report.
     pub(crate) fn report(&self, report: BotReport) {
         self.reports.push(report);
     }
 
-    /// Waits until everything is acknowledged; once it is stopped, not for long any more: what is not told stands in the journal.
+    /// Waits until everything is acknowledged; once it is stopped, for [`FLUSH_TIMEOUT`] at most: the journal holds the rest.
     pub(crate) async fn finish(self, stop: &CancellationToken) {
         self.closed.cancel();
         let mut sending = self.sending;
         tokio::select! {
             _ = &mut sending => {}
-            () = stop.cancelled() => last_words(sending).await,
+            () = stop.cancelled() => flush_with_timeout(sending).await,
         }
     }
 
-    /// Tries for a moment to have everything acknowledged, and says no more.
-    pub(crate) async fn last_words(self) {
+    /// Waits up to [`FLUSH_TIMEOUT`] until everything is acknowledged, and sends no more after that.
+    pub(crate) async fn flush_with_timeout(self) {
         self.closed.cancel();
-        last_words(self.sending).await;
+        flush_with_timeout(self.sending).await;
     }
 }
 
-async fn last_words(mut sending: JoinHandle<()>) {
-    if tokio::time::timeout(LAST_WORDS, &mut sending).await.is_err() {
+async fn flush_with_timeout(mut sending: JoinHandle<()>) {
+    if tokio::time::timeout(FLUSH_TIMEOUT, &mut sending).await.is_err() {
         sending.abort();
     }
 }
 
-/// What is to be sent.
+/// The queue of reports, and its signal.
 struct Reports {
     queue: Mutex<Queue>,
     /// Something was added.
@@ -147,23 +147,23 @@ impl Sender {
                     match next {
                         Next::Smaller => continue,
                         Next::LeftOut { seq, kind } => {
-                            tracing::warn!(job = %self.order.job_id, seq, kind, "the orchestrator cannot read a report; it is left out");
+                            tracing::warn!(job = %self.order.job_id, seq, kind, "the orchestrator cannot read a report; the report is dropped");
                             continue;
                         }
-                        Next::Wait => "it cannot read a report that has to be heard".to_owned(),
+                        Next::Wait => "it cannot read a report that must not be dropped".to_owned(),
                     }
                 }
-                Err(Refusal::Away(problem)) => problem,
+                Err(Refusal::Unavailable(problem)) => problem,
             };
-            tracing::debug!(job = %self.order.job_id, problem, "the orchestrator is away");
-            self.address.is_away();
+            tracing::debug!(job = %self.order.job_id, problem, "the orchestrator is unavailable");
+            self.address.use_next();
             tokio::time::sleep(wait).await;
-            // Soon enough to be heard within what is left of the lease.
+            // Soon enough for the rest of the lease.
             wait = (wait * 2).min(heartbeat);
         }
     }
 
-    /// Sends reports; answers up to which number all are applied.
+    /// Sends reports; returns the number up to which all are applied.
     async fn send(&self, reports: &[NumberedReport]) -> Result<u64, Refusal> {
         let request = IngestRequest {
             job_id: self.order.job_id,
@@ -173,7 +173,8 @@ impl Sender {
         let url = self.address.url().await.ok_or(Refusal::Superseded)?;
         let url =
             format!("{url}/api/v1/ingest?jobId={}&epoch={}", self.order.job_id, self.order.epoch);
-        let away = |error: reqwest::Error| Refusal::Away(error.without_url().to_string());
+        let unavailable =
+            |error: reqwest::Error| Refusal::Unavailable(error.without_url().to_string());
         let sent = self
             .client
             .post(url)
@@ -181,10 +182,10 @@ impl Sender {
             .timeout(TIME_LIMIT)
             .json(&request)
             .send();
-        let answer = sent.await.map_err(away)?;
+        let answer = sent.await.map_err(unavailable)?;
         if answer.status() != StatusCode::OK {
             return Err(refusal::read(answer).await);
         }
-        Ok(answer.json::<IngestAnswer>().await.map_err(away)?.acknowledged)
+        Ok(answer.json::<IngestAnswer>().await.map_err(unavailable)?.acknowledged)
     }
 }

@@ -1,4 +1,4 @@
-//! Meetings that go beyond a bound: the bot leaves, and what it recorded until then is kept.
+//! Tests of meetings that exceed a bound: the bot leaves, and keeps its recording so far.
 
 use std::{fs, path::Path};
 
@@ -20,10 +20,10 @@ use crate::{
     recording::{files::MANIFEST, finalize::finalize},
 };
 
-/// What happens as the event of each number, for as long as the bot asks.
+/// Gives the meeting's event of each number.
 type Play = fn(u32) -> MeetingEvent;
 
-/// Ann is there and speaks for two seconds; then it is played.
+/// A meeting in which Ann speaks for two seconds; then the events of a [`Play`] follow.
 struct Scripted {
     play: Play,
     number: u32,
@@ -53,7 +53,7 @@ impl Meeting for Scripted {
     }
 }
 
-/// Attends it until the bot leaves. Answers why it left and what it left on disk.
+/// Attends the meeting until the bot leaves. Returns the failure, the manifest and the bytes on disk.
 async fn attend_scripted(play: Play, most_bytes: Option<u64>) -> (Failure, Manifest, u64) {
     let folder = TempDir::new().unwrap();
     let never = AutoLeave { after_silence_seconds: None, ..AutoLeave::default() };
@@ -84,7 +84,7 @@ fn person(number: u32, name: &str) -> Participant {
 }
 
 #[tokio::test]
-async fn a_meeting_that_goes_beyond_a_bound_is_left_and_what_was_recorded_is_kept() {
+async fn the_bot_leaves_a_meeting_that_exceeds_a_bound_and_keeps_the_recording() {
     let plays: [(&str, &str, Play); 8] = [
         ("they all come", "more than 5000 people", |number| {
             MeetingEvent::Joined(person(number, "Guest"))
@@ -140,7 +140,7 @@ async fn a_meeting_that_goes_beyond_a_bound_is_left_and_what_was_recorded_is_kep
 }
 
 #[tokio::test]
-async fn a_job_whose_files_have_more_bytes_than_they_may_ends_as_on_a_full_disk() {
+async fn a_job_that_exceeds_its_bytes_ends_as_on_a_full_disk() {
     let shows: Play = |number| {
         let MeetingEvent::Media { participant, frame, .. } = speaks(number) else { unreachable!() };
         let mut picture = vec![0; 10_000];

@@ -1,4 +1,4 @@
-//! What a bot is told to do in its meeting.
+//! Commands of the orchestrator, and their progress.
 
 use std::io;
 
@@ -16,10 +16,10 @@ use crate::{
     reporter::Reporter,
 };
 
-/// What the meeting was asked to do, and what has not come of it yet.
+/// Commands that were passed to the meeting and are not finished.
 #[derive(Debug, Default)]
-pub(super) struct UnderWay {
-    /// Messages that are to be written into the chat.
+pub(super) struct PendingCommands {
+    /// Chat messages that are to be sent.
     chats: Vec<CommandId>,
     /// Questions to the host that are to be sent.
     questions: Vec<Question>,
@@ -30,24 +30,24 @@ pub(super) struct UnderWay {
 #[derive(Debug)]
 struct Question {
     id: CommandId,
-    /// It is a command's; otherwise the bot asks because the meeting wants to be asked.
+    /// The command that caused it; `None` if the bot asks because the meeting requires it.
     commanded: bool,
 }
 
 impl Bot<'_> {
-    /// Asks the host for permission to record, for a command or on its own account.
+    /// Asks the host for permission to record, for a command or because the meeting requires it.
     pub(super) fn ask_host(&mut self, command: Option<CommandId>, meeting: &mut dyn Meeting) {
         let id = command.unwrap_or_else(|| CommandId::generate(clock::wall()));
-        self.under_way.questions.push(Question { id, commanded: command.is_some() });
+        self.pending.questions.push(Question { id, commanded: command.is_some() });
         meeting.request_permission(id);
     }
 
-    /// The meeting has done what it was asked to do, or cannot do it.
-    pub(super) fn carried_out(&mut self, id: CommandId, outcome: &Outcome) {
+    /// The meeting has carried out a command, or cannot do so.
+    pub(super) fn on_command_result(&mut self, id: CommandId, outcome: &Outcome) {
         if let Err(why) = outcome {
-            tracing::info!(job = %self.order.job_id, command = %id, why, "the meeting does not do it");
+            tracing::info!(job = %self.order.job_id, command = %id, why, "the meeting cannot carry out a command");
         }
-        let UnderWay { chats, questions, unanswered } = &mut self.under_way;
+        let PendingCommands { chats, questions, unanswered } = &mut self.pending;
         if let Some(place) = chats.iter().position(|chat| *chat == id) {
             chats.remove(place);
             self.done(id, if outcome.is_ok() { ControlState::Done } else { ControlState::Denied });
@@ -67,14 +67,14 @@ impl Bot<'_> {
     /// The host has answered.
     pub(super) fn answer_commands(&mut self, granted: bool) {
         let state = if granted { ControlState::Done } else { ControlState::Denied };
-        for id in std::mem::take(&mut self.under_way.unanswered) {
+        for id in std::mem::take(&mut self.pending.unanswered) {
             self.done(id, state.clone());
         }
     }
 
-    /// The meeting is lost: what it was to do is not done. A host who was asked may still answer, to the bot that comes back.
+    /// The connection is lost: its pending chat messages and unsent questions fail. A host who was asked may still answer after the bot has joined again.
     pub(super) fn lose_commands(&mut self) {
-        let UnderWay { chats, questions, .. } = &mut self.under_way;
+        let PendingCommands { chats, questions, .. } = &mut self.pending;
         let (chats, questions) = (std::mem::take(chats), std::mem::take(questions));
         let questions = questions.into_iter().filter(|question| question.commanded);
         for id in chats.into_iter().chain(questions.map(|question| question.id)) {
@@ -87,10 +87,10 @@ impl Bot<'_> {
     }
 
     /// Pauses, resumes or stops the recording.
-    pub(super) fn record_as_told(&mut self, command: BotCommand) -> io::Result<()> {
+    pub(super) fn apply_recording_command(&mut self, command: BotCommand) -> io::Result<()> {
         let now = clock::now();
         let Some(recording) = &mut self.recording else {
-            self.early.push(command);
+            self.deferred.push(command);
             return Ok(());
         };
         match command.action {
@@ -98,14 +98,14 @@ impl Bot<'_> {
             ControlAction::ResumeRecording => recording.resume(now)?,
             _ => recording.stop(now)?,
         }
-        // Also where it was so already: the bot that made it so may have died before it was heard.
+        // Also if the mode does not change: an earlier bot may have changed it and died before its report was applied.
         report_mode(self.reporter, recording);
         self.done(command.id, ControlState::Done);
         Ok(())
     }
 
-    /// Obeys a command; without a meeting there is nobody to write to or to ask.
-    pub(super) fn obey(
+    /// Carries out a command. Without a meeting, chat messages and questions fail.
+    pub(super) fn run_command(
         &mut self,
         command: BotCommand,
         meeting: Option<&mut (dyn Meeting + 'static)>,
@@ -120,9 +120,9 @@ impl Bot<'_> {
                 | ControlAction::ResumeRecording
                 | ControlAction::StopRecording,
                 _,
-            ) => return self.record_as_told(command),
+            ) => return self.apply_recording_command(command),
             (ControlAction::SendChatMessage, Some(meeting)) => {
-                self.under_way.chats.push(id);
+                self.pending.chats.push(id);
                 meeting.send_chat(id, command.message.unwrap_or_default());
                 return Ok(());
             }
@@ -140,7 +140,7 @@ impl Bot<'_> {
     }
 }
 
-/// Says whether what comes is written.
+/// Reports whether the bot records.
 pub(super) fn report_mode(reporter: &Reporter, recording: &Recording) {
     let paused_ms = recording.paused_ms();
     reporter.report(match recording.mode() {

@@ -1,4 +1,4 @@
-//! What happens in the meeting, and what follows: written, reported, weighed by the brain.
+//! Handles the meeting's events: each is written, reported and passed to the brain.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use crate::{
     recording::{Mode, Recording},
 };
 
-/// What the bot is to do in the meeting after an event.
+/// What the bot does in the meeting after an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Ask the host for permission to record.
@@ -27,22 +27,22 @@ pub(super) enum Effect {
 }
 
 impl Bot<'_> {
-    /// Whether the meeting may have this event too. Of media only the bytes are bounded.
+    /// Counts an event against the meeting's bounds. Media events are not counted: their bytes are bounded.
     fn bound(&mut self, event: &MeetingEvent) -> Result<(), Exceeded> {
-        // What became of a command is of the bot's own making.
+        // Results of commands are caused by the bot itself.
         let is_free =
             matches!(event, MeetingEvent::Media { .. } | MeetingEvent::CommandDone { .. });
         if is_free || self.events.take(1, clock::now()) { Ok(()) } else { Err(Exceeded::Events) }
     }
 
-    /// Something happens in the meeting. Answers what the bot is to do there.
-    pub(super) async fn hear(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
+    /// Handles one event of the meeting. Returns what the bot must do there.
+    pub(super) async fn on_event(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
         self.bound(&event)?;
         let effect = match event {
             MeetingEvent::Admitted { people, recording } => {
                 self.admitted(people, recording).await?
             }
-            event => self.take(event)?,
+            event => self.handle(event)?,
         };
         if let Some(recording) = &mut self.recording {
             recording.bound_lines(clock::now())?;
@@ -50,7 +50,7 @@ impl Bot<'_> {
         Ok(effect)
     }
 
-    /// The meeting has let the bot in.
+    /// The meeting has admitted the bot.
     async fn admitted(
         &mut self,
         people: Vec<Participant>,
@@ -72,20 +72,20 @@ impl Bot<'_> {
             if asks {
                 recording.hold();
             }
-            // What the bot before did, and was not heard to do.
+            // Changes of the mode by an earlier bot, whose report may be lost.
             if recording.mode() != Mode::On {
                 report_mode(self.reporter, &recording);
             }
             self.recording = Some(recording);
-            for command in std::mem::take(&mut self.early) {
-                self.record_as_told(command)?;
+            for command in std::mem::take(&mut self.deferred) {
+                self.apply_recording_command(command)?;
             }
         }
-        self.take_roster(people).await?;
+        self.replace_roster(people).await?;
         Ok(asks.then_some(Effect::AskHost))
     }
 
-    /// Opens the recording on a thread that no other bot waits for: what the bots before left is read there, and written to disk.
+    /// Opens the recording on a blocking thread: it reads the files of earlier attempts, and writes to disk.
     async fn open(&self) -> io::Result<Recording> {
         let (order, counters) = (self.order.clone(), self.counters.clone());
         let now = clock::now();
@@ -98,14 +98,14 @@ impl Bot<'_> {
         tokio::task::spawn_blocking(open).await.map_err(io::Error::other)?
     }
 
-    fn take(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
+    fn handle(&mut self, event: MeetingEvent) -> io::Result<Option<Effect>> {
         let now = clock::now();
         match event {
-            // A platform that can leave cameras out does not send them at all.
+            // Platforms that can leave cameras out do not send them at all.
             MeetingEvent::Media { source: Source::Camera, .. }
                 if self.order.record_video == Some(false) => {}
             MeetingEvent::Media { participant, source, frame } => {
-                if self.media.came(now) {
+                if self.media.on_media(now) {
                     self.reporter.report(BotReport::MediaFlows);
                 }
                 let Some(recording) = &mut self.recording else { return Ok(None) };
@@ -164,10 +164,10 @@ impl Bot<'_> {
                 self.reporter.report(BotReport::PermissionAnswered { granted });
                 self.answer_commands(granted);
             }
-            MeetingEvent::CommandDone { id, outcome } => self.carried_out(id, &outcome),
-            // Who was in once and finds no meeting any more was there to its end.
+            MeetingEvent::CommandDone { id, outcome } => self.on_command_result(id, &outcome),
+            // If the bot, or one before it, was in the meeting, the meeting has ended in between: a normal end.
             MeetingEvent::Refused(failure)
-                if failure.code == FailureCode::MeetingNotFound && self.has_been_in() =>
+                if failure.code == FailureCode::MeetingNotFound && self.was_in_meeting() =>
             {
                 self.observe(Observed::Over(Cause::Left(LeaveReason::MeetingEnded)));
             }
@@ -190,7 +190,7 @@ impl Bot<'_> {
             }
             MeetingEvent::Removed => self.observe(Observed::Over(Cause::Removed)),
             MeetingEvent::Ended => {
-                let over = if self.has_been_in() {
+                let over = if self.was_in_meeting() {
                     Cause::Left(LeaveReason::MeetingEnded)
                 } else {
                     let detail = "the meeting was over before the bot came";
@@ -198,14 +198,14 @@ impl Bot<'_> {
                 };
                 self.observe(Observed::Over(over));
             }
-            // The loop hears these itself.
+            // The loop handles these itself.
             MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
         }
         Ok(None)
     }
 
     /// Whether this attempt was in the meeting, or one before it may have been.
-    pub(super) const fn has_been_in(&self) -> bool {
+    pub(super) const fn was_in_meeting(&self) -> bool {
         self.recording.is_some() || self.order.epoch > 1
     }
 }

@@ -1,4 +1,4 @@
-//! A meeting that always has another event, so that the loop is never idle.
+//! Tests with a meeting that always has another event, so that the loop is never idle.
 
 use std::{
     fs,
@@ -23,11 +23,11 @@ use crate::{
     recording::Mode,
 };
 
-/// How long the file may stay as it is, once there is more for it: what is promised, and as much again for a busy machine.
+/// How long the file may not grow while there is more to write: twice the guaranteed time, for a busy machine.
 const PROMISED: Duration = Duration::from_secs(1);
 const FRAME: Duration = Duration::from_millis(20);
 
-/// Ann speaks, and each of her packets comes again all the time.
+/// A meeting in which Ann speaks, and each of her packets repeats without a pause.
 struct Flood {
     folder: PathBuf,
     start: Instant,
@@ -35,9 +35,9 @@ struct Flood {
     admitted: bool,
     /// The size of Ann's file when it last grew, and when that was.
     grown: (u64, Instant),
-    /// The longest that it did not grow.
+    /// The longest time that it did not grow.
     longest: Arc<Mutex<Duration>>,
-    /// A frame was handed over.
+    /// A frame was returned.
     began: Arc<Notify>,
 }
 
@@ -83,7 +83,7 @@ impl Meeting for Flood {
     }
 }
 
-/// The packet of this number of Ann's voice.
+/// The packet of this number of Ann's audio.
 pub(super) fn speaks(number: u32) -> MeetingEvent {
     let number = u64::from(number);
     let frame = Frame {
@@ -105,7 +105,7 @@ pub(super) fn speaks(number: u32) -> MeetingEvent {
     MeetingEvent::Media { participant: "p1".to_owned(), source: Source::Microphone, frame }
 }
 
-/// Ann is there.
+/// The bot is admitted, and Ann is in the meeting.
 pub(super) fn admitted() -> MeetingEvent {
     let (id, name) = ("p1".to_owned(), "Ann".to_owned());
     let ann = Participant { id, name, is_host: false, is_bot: false };
@@ -150,8 +150,8 @@ pub(super) fn connect() -> Connect {
     Connect { http, tls: Arc::new(tls), orchestrator: None, browsers: Arc::new(Semaphore::new(1)) }
 }
 
-/// Attends the flood by these rules, on one thread; `meanwhile` gets the bot's commands, its stop, and the news that it records.
-/// Answers why the bot left, whether it still recorded then, and the longest that the file did not grow.
+/// Attends the flood with these rules, on one thread; `meanwhile` gets the sender of commands, the stop token, and a signal that the bot records.
+/// Returns why the bot left, whether it still recorded then, and the longest time that the file did not grow.
 async fn attend_flood(
     auto_leave: AutoLeave,
     meanwhile: impl AsyncFnOnce(mpsc::Sender<Incoming>, CancellationToken, Arc<Notify>),
@@ -190,7 +190,7 @@ fn leave_after(seconds: u32) -> AutoLeave {
 }
 
 #[tokio::test]
-async fn what_came_is_on_disk_in_time_also_when_there_is_always_more() {
+async fn media_is_flushed_to_disk_in_time_during_a_flood() {
     let (cause, mode, longest) = attend_flood(leave_after(3), async |_, _, _| ()).await;
     assert_eq!(cause, Some(Cause::Left(LeaveReason::MaxDuration)), "the rules hold too");
     assert_eq!(mode, Mode::On);
@@ -198,7 +198,7 @@ async fn what_came_is_on_disk_in_time_also_when_there_is_always_more() {
 }
 
 #[tokio::test]
-async fn commands_and_a_stop_are_heard_also_when_there_is_always_more() {
+async fn commands_and_a_stop_are_handled_during_a_flood() {
     let (cause, mode, _) = attend_flood(leave_after(600), async |commands, stop, began| {
         began.notified().await;
         let pause = BotCommand {
@@ -208,7 +208,7 @@ async fn commands_and_a_stop_are_heard_also_when_there_is_always_more() {
             message: None,
         };
         commands.send(Incoming::Command(pause)).await.unwrap();
-        // A pause is carried out in the same turn in which it is taken.
+        // A pause is carried out in the same turn in which it is received.
         while commands.capacity() < commands.max_capacity() {
             tokio::task::yield_now().await;
         }

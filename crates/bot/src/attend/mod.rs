@@ -1,4 +1,4 @@
-//! The loop of a bot in its meeting: hears, writes, asks the brain, obeys.
+//! The loop of a bot in its meeting: handles events and commands, records, and asks the brain when to leave.
 
 mod commands;
 mod events;
@@ -18,7 +18,9 @@ use meetbot_types::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
-use self::{commands::UnderWay, events::Effect, permission::Permission, stall::Media};
+use self::{
+    commands::PendingCommands, events::Effect, permission::Permission, stall::StallDetector,
+};
 use crate::{
     bounds::{self, Allowance},
     brain::{Brain, Decision, Observed},
@@ -31,13 +33,13 @@ use crate::{
     reporter::Reporter,
 };
 
-/// What was taken is handed to the system this often.
+/// How often buffered media is written to the files.
 const FLUSH: Duration = Duration::from_millis(500);
-/// The waits between tries to join, doubling until a bot was in the meeting for as long as the longest.
+/// The waits between tries to join. They double, and are reset after the bot was in the meeting for [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
 
-/// How a bot's time in the meeting ended.
+/// How the bot's attendance ended.
 pub(crate) enum Attended {
     /// It left, for this cause.
     Left { cause: Cause, recording: Option<Box<Recording>>, denied: bool, consent_revoked: bool },
@@ -78,22 +80,22 @@ struct Bot<'a> {
     start: Instant,
     brain: Brain,
     recording: Option<Recording>,
-    under_way: UnderWay,
-    /// What is to be done to the recording once there is one: a lost bot left it undone.
-    early: Vec<BotCommand>,
+    pending: PendingCommands,
+    /// Recording commands that arrived before the recording is open, where an earlier bot has not finished them.
+    deferred: Vec<BotCommand>,
     permission: Permission,
-    /// Why the bot waits at the door, as was reported.
+    /// Why the bot waits in the lobby, as last reported.
     lobby: Option<Lobby>,
-    /// Since when it is in the meeting.
+    /// When it was admitted.
     in_since: Option<Instant>,
-    /// How many events the meeting may still have.
+    /// The rate limit of the meeting's events.
     events: Allowance,
-    media: Media,
-    /// Under which id it is in the meeting, or on its way in.
+    media: StallDetector,
+    /// The id under which it is in the meeting, or joins.
     own_id: Option<String>,
-    /// From when on there are media, where the meeting sends what was said before the bot came.
+    /// When the meeting's media begin, if the meeting replays media from before the bot was admitted.
     replays_from: Option<Instant>,
-    /// The host wants what was recorded to be deleted.
+    /// The host withdrew the consent: the recording must be deleted.
     consent_revoked: bool,
 }
 
@@ -119,13 +121,13 @@ impl<'a> Bot<'a> {
             start,
             brain,
             recording: None,
-            under_way: UnderWay::default(),
-            early: Vec::new(),
+            pending: PendingCommands::default(),
+            deferred: Vec::new(),
             permission: Permission::default(),
             lobby: None,
             in_since: None,
             events: Allowance::new(bounds::EVENTS, start),
-            media: Media::new(start),
+            media: StallDetector::new(start),
             own_id: None,
             replays_from: None,
             consent_revoked: false,
@@ -141,7 +143,7 @@ impl<'a> Bot<'a> {
         self.brain.handle(observed, now);
     }
 
-    /// Stays until the brain says why to leave; `None` when the bot is stopped.
+    /// Runs until the brain decides to leave, and returns its cause; `None` when the bot is stopped.
     async fn stay(
         &mut self,
         joining: Joining,
@@ -162,19 +164,19 @@ impl<'a> Bot<'a> {
                 biased;
                 () = stop.cancelled() => break None,
                 () = self.reporter.superseded.cancelled() => break None,
-                // Before what happens in the meeting: there may always be more of that.
+                // Before the meeting's events, which may come without a pause.
                 _ = flush.tick() => {
                     let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
-                    self.look_at_media(meeting.is_some());
+                    self.check_for_stall(meeting.is_some());
                     flushed
                 }
                 incoming = inbox.next() => match incoming {
-                    Incoming::Command(command) => self.obey(command, meeting.as_deref_mut()),
-                    Incoming::OwnBots(ids) => self.know_own_bots(ids),
+                    Incoming::Command(command) => self.run_command(command, meeting.as_deref_mut()),
+                    Incoming::OwnBots(ids) => self.set_own_bots(ids),
                 },
                 joined = joined(joining.as_mut()) => {
                     joining = None;
-                    self.brain.knock(self.since_start());
+                    self.brain.browser_ready(self.since_start());
                     match joined {
                         Ok(joined) => {
                             meeting = Some(joined);
@@ -192,13 +194,13 @@ impl<'a> Bot<'a> {
                         joining = Some(self.join_again(&lost, &mut retry));
                         self.note_loss()
                     }
-                    MeetingEvent::Unreachable(failure) if self.has_been_in() => {
+                    MeetingEvent::Unreachable(failure) if self.was_in_meeting() => {
                         meeting = None;
                         joining = Some(self.join_again(&failure.detail, &mut retry));
                         self.note_loss()
                     }
                     event => {
-                        match self.hear(event).await {
+                        match self.on_event(event).await {
                             Ok(effect) => {
                                 if let Some((effect, meeting)) = effect.zip(meeting.as_deref_mut()) {
                                     self.carry_out(effect, meeting);
@@ -220,14 +222,14 @@ impl<'a> Bot<'a> {
                 }
                 self.observe(Observed::Over(cannot_write(&error)));
             }
-            // A meeting that always has another event would leave the thread to nothing else, not even to the timers.
+            // A meeting that always has another event would block the thread, timers included.
             tokio::task::yield_now().await;
         };
         if let Some(meeting) = meeting {
             let done =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
             for id in done {
-                self.carried_out(id, &Ok(()));
+                self.on_command_result(id, &Ok(()));
             }
         }
         cause
@@ -240,18 +242,18 @@ impl<'a> Bot<'a> {
         }
     }
 
-    /// Says when nothing comes although people are there. It is a hint, not an end: they may all have left their desks muted.
-    fn look_at_media(&mut self, in_call: bool) {
+    /// Reports when no media arrive although people are in the meeting. It is a hint only: all may be muted.
+    fn check_for_stall(&mut self, in_call: bool) {
         let people = self.recording.as_ref().is_some_and(|recording| !recording.is_empty());
-        if self.media.look(in_call && people, clock::now()) {
+        if self.media.check(in_call && people, clock::now()) {
             self.reporter.report(BotReport::MediaStalled);
         }
     }
 
-    /// The way to the meeting is lost: try again soon. The brain says for how long.
+    /// The connection to the meeting is lost: schedules another try. The brain limits for how long.
     fn join_again(&mut self, why: &str, retry: &mut Duration) -> Joining {
         let why = bounds::REASON.cut(why.to_owned());
-        tracing::info!(job = %self.order.job_id, why, "the meeting is lost; the bot tries to join again");
+        tracing::info!(job = %self.order.job_id, why, "the connection to the meeting is lost; the bot tries to join again");
         self.observe(Observed::Lost(why));
         self.reporter.report(BotReport::Reconnecting);
         self.lobby = None;
@@ -265,13 +267,13 @@ impl<'a> Bot<'a> {
         self.join_after(wait)
     }
 
-    /// The recording has to say that it is cut.
+    /// Marks the gap in the recording.
     fn note_loss(&mut self) -> io::Result<()> {
         let recording = self.recording.as_mut();
         recording.map_or(Ok(()), |recording| recording.connection_lost(clock::now()))
     }
 
-    /// Joins in a task of its own: nothing that happens meanwhile makes the bot knock twice.
+    /// Joins in a separate task, so that commands and timers in the meantime do not repeat the join.
     fn join_after(&self, wait: Duration) -> Joining {
         let (order, connect, joins) =
             (self.order.clone(), self.connect.clone(), self.joins.clone());
@@ -285,7 +287,7 @@ impl<'a> Bot<'a> {
     }
 }
 
-/// A bot on its way in.
+/// The task in which a bot joins.
 type Joining = AbortOnDropHandle<Result<Box<dyn Meeting>, Lost>>;
 
 async fn joined(joining: Option<&mut Joining>) -> Result<Box<dyn Meeting>, Lost> {

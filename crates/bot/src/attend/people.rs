@@ -1,4 +1,4 @@
-//! Who comes and goes, and what the orchestrator says of them.
+//! Changes of the roster: participants who join and leave, and ids that the orchestrator reports as bots.
 
 use std::{collections::HashSet, io};
 
@@ -9,12 +9,12 @@ use crate::{
     bounds::{self, Exceeded},
     brain::Observed,
     clock,
-    recording::people::News,
+    recording::people::RosterChange,
 };
 
 impl Bot<'_> {
-    /// These are there, and nobody else.
-    pub(super) async fn take_roster(&mut self, people: Vec<Participant>) -> io::Result<()> {
+    /// Replaces the roster: exactly these people are in the meeting.
+    pub(super) async fn replace_roster(&mut self, people: Vec<Participant>) -> io::Result<()> {
         let Some(recording) = &self.recording else { return Ok(()) };
         let here: HashSet<&str> = people.iter().map(|person| person.id.as_str()).collect();
         let mut gone = recording.present();
@@ -31,22 +31,22 @@ impl Bot<'_> {
         Ok(())
     }
 
-    /// Someone is there, has another name, or turned out to be a bot.
+    /// A participant joined, was renamed, or turned out to be a bot.
     pub(super) fn joined(&mut self, mut participant: Participant) -> io::Result<()> {
         self.observe(Observed::Joined(participant.clone()));
         participant.is_bot = self.brain.is_bot(&participant.id);
         let mut seen = self.brain.people();
         if let Some(recording) = &mut self.recording {
             match recording.joined(&participant, clock::now())? {
-                Some(News::Came(participant)) => {
+                Some(RosterChange::Joined(participant)) => {
                     self.reporter.report(BotReport::ParticipantJoined { participant });
                 }
-                Some(News::Renamed { participant, previous_name }) => {
+                Some(RosterChange::Renamed { participant, previous_name }) => {
                     self.reporter
                         .report(BotReport::ParticipantRenamed { participant, previous_name });
                 }
-                // The recording says it; what a server counts is who came.
-                Some(News::OtherRole(_)) | None => {}
+                // Only the recording keeps this: the server counts people who came.
+                Some(RosterChange::RoleChanged(_)) | None => {}
             }
             seen = seen.max(recording.people_seen());
         }
@@ -62,8 +62,8 @@ impl Bot<'_> {
         Ok(())
     }
 
-    /// Under these ids bots of this server are in the room: who was taken for a person may be one.
-    pub(super) fn know_own_bots(&mut self, ids: Vec<String>) -> io::Result<()> {
+    /// This server's bots are in the room under these ids: a participant who counted as a person may be one.
+    pub(super) fn set_own_bots(&mut self, ids: Vec<String>) -> io::Result<()> {
         let present =
             self.recording.as_ref().map_or_else(Vec::new, |recording| recording.present_of(&ids));
         self.observe(Observed::OwnBots { ids, own_id: self.own_id.clone() });

@@ -1,4 +1,4 @@
-//! What the host says to the question whether the meeting may be recorded. Pure.
+//! The host's answers to requests for permission to record. Pure.
 
 use crate::bounds::{self, Exceeded};
 
@@ -6,9 +6,9 @@ use crate::bounds::{self, Exceeded};
 #[derive(Debug, Default)]
 pub(super) struct Permission {
     last: Option<bool>,
-    /// The question was asked since.
+    /// The host was asked since the last answer.
     asked: bool,
-    /// How many were news.
+    /// How many answers were changes.
     answers: u32,
 }
 
@@ -21,12 +21,12 @@ impl Permission {
         self.last == Some(false)
     }
 
-    /// The host is asked: the next answer is news, whatever it is.
+    /// The host is asked: the next answer counts as a change in any case.
     pub(super) const fn ask(&mut self) {
         self.asked = true;
     }
 
-    /// The host answers. Answers whether that is news.
+    /// The host answers. Returns whether that is a change.
     pub(super) fn answer(&mut self, granted: bool) -> Result<bool, Exceeded> {
         let is_news = std::mem::take(&mut self.asked) || self.last != Some(granted);
         self.last = Some(granted);
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_news_once_and_again_when_it_was_asked_for_again() {
+    fn an_equal_answer_is_a_change_only_after_another_request() {
         let mut permission = Permission::default();
         assert!(!permission.granted() && !permission.denied());
         for (asks, granted, is_news) in [

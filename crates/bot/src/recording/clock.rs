@@ -1,61 +1,61 @@
-//! The clock of a track's sender, as its Sender Reports tell it: it puts several tracks of one sender on one timeline. Pure.
+//! The clock of a track's sender, from its Sender Reports: it puts several tracks of one sender on one timeline. Pure.
 
 use std::time::UNIX_EPOCH;
 
 use crate::media::SenderReport;
 
-/// Reports that differ more are of a sender that began anew, or of a relay that was held up: the next one says which.
-const ANEW_MS: f64 = 500.0;
-/// How much a report that came later than the best one moves the clock: slowly, for drift.
+/// If a report differs by more, its sender restarted, or a relay was delayed: the next report decides.
+const RESTART_MS: f64 = 500.0;
+/// The weight with which later reports than the best one move the clock: small, for drift only.
 const DRIFT: f64 = 0.02;
 
-/// How a track's RTP time and its sender's clock go together.
+/// Maps a track's RTP time to its sender's clock.
 #[derive(Debug, Default)]
 pub(crate) struct SenderClock {
     last: Option<SenderReport>,
     /// An RTP time, and what the sender's clock showed then, in ms.
     pair: Option<(u64, f64)>,
-    doubted: Option<(u64, f64)>,
+    unconfirmed: Option<(u64, f64)>,
 }
 
 impl SenderClock {
-    /// The sender's last word comes with every frame; `rate` is in ticks a second.
-    pub(crate) fn hear(&mut self, report: Option<SenderReport>, rate: u32) {
+    /// Takes the sender's last report, which comes with every frame; `rate` is in ticks a second.
+    pub(crate) fn observe(&mut self, report: Option<SenderReport>, rate: u32) {
         let Some(report) = report.filter(|report| self.last != Some(*report)) else { return };
         self.last = Some(report);
-        let Some(told) = wall_ms(&report) else { return };
+        let Some(reported) = wall_ms(&report) else { return };
         let rtp_time = report.rtp_time;
         let now = match self.at(rtp_time, rate) {
-            Some(ours) => nearer(ours, told).or_else(|| {
-                let doubted = shown(self.doubted.take()?, rtp_time, rate);
-                nearer(doubted, told)
+            Some(ours) => nearer(ours, reported).or_else(|| {
+                let unconfirmed = shown(self.unconfirmed.take()?, rtp_time, rate);
+                nearer(unconfirmed, reported)
             }),
-            None => Some(told),
+            None => Some(reported),
         };
         match now {
-            Some(now) => (self.pair, self.doubted) = (Some((rtp_time, now)), None),
-            None => self.doubted = Some((rtp_time, told)),
+            Some(now) => (self.pair, self.unconfirmed) = (Some((rtp_time, now)), None),
+            None => self.unconfirmed = Some((rtp_time, reported)),
         }
     }
 
-    /// What the sender's clock showed at an RTP time, in ms; `None` before the first report.
+    /// The sender's clock at an RTP time, in ms; `None` before the first report.
     pub(crate) fn at(&self, rtp_time: u64, rate: u32) -> Option<f64> {
         Some(shown(self.pair?, rtp_time, rate))
     }
 }
 
-/// How far a sender's clock is ahead of the recording's, by the reports about its voice. It stays the same when the voice's RTP clock stands still and
-/// when packets are held up, so that pictures keep their places meanwhile.
+/// How far a sender's clock is ahead of the recording's, by the reports on its audio track. It does not change when the audio's RTP clock stalls or
+/// packets are delayed, so that pictures keep their places meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct SenderLead {
     last: Option<SenderReport>,
     ms: Option<f64>,
-    doubted: Option<f64>,
+    unconfirmed: Option<f64>,
 }
 
 impl SenderLead {
-    /// Hears of a report; `voice` is an RTP time and the recording's time, in ms, of the same moment.
-    pub(crate) fn hear(
+    /// Takes a report; `voice` is an RTP time and the recording's time, in ms, of the same moment.
+    pub(crate) fn observe(
         &mut self,
         report: Option<SenderReport>,
         (rtp_time, recorded_ms): (u64, f64),
@@ -64,14 +64,16 @@ impl SenderLead {
         let Some(report) = report.filter(|report| self.last != Some(*report)) else { return };
         self.last = Some(report);
         let Some(wall) = wall_ms(&report) else { return };
-        let told = wall - shown((rtp_time, recorded_ms), report.rtp_time, rate);
+        let reported = wall - shown((rtp_time, recorded_ms), report.rtp_time, rate);
         let now = match self.ms {
-            Some(ours) => nearer(ours, told).or_else(|| nearer(self.doubted.take()?, told)),
-            None => Some(told),
+            Some(ours) => {
+                nearer(ours, reported).or_else(|| nearer(self.unconfirmed.take()?, reported))
+            }
+            None => Some(reported),
         };
         match now {
-            Some(now) => (self.ms, self.doubted) = (Some(now), None),
-            None => self.doubted = Some(told),
+            Some(now) => (self.ms, self.unconfirmed) = (Some(now), None),
+            None => self.unconfirmed = Some(reported),
         }
     }
 
@@ -85,24 +87,24 @@ fn wall_ms(report: &SenderReport) -> Option<f64> {
     Some(report.ntp.duration_since(UNIX_EPOCH).ok()?.as_secs_f64() * 1000.0)
 }
 
-/// What we hold, after a report. A relay writes down when a packet came to it: the earliest is nearest to the truth, all others were held up. `None`: they do
-/// not go together.
-fn nearer(ours: f64, told: f64) -> Option<f64> {
-    if (told - ours).abs() >= ANEW_MS {
+/// The estimate after a report. A relay reports when a packet reached it: the earliest report is the most accurate, later ones were delayed. `None`: the
+/// report contradicts the estimate.
+fn nearer(ours: f64, reported: f64) -> Option<f64> {
+    if (reported - ours).abs() >= RESTART_MS {
         None
-    } else if told < ours {
-        Some(told)
+    } else if reported < ours {
+        Some(reported)
     } else {
-        Some(ours + (told - ours) * DRIFT)
+        Some(ours + (reported - ours) * DRIFT)
     }
 }
 
-/// What a clock shows at an RTP time that showed `ms` at another.
+/// A clock at RTP time `rtp_time`, if it showed `ms` at RTP time `rtp`.
 fn shown((rtp, ms): (u64, f64), rtp_time: u64, rate: u32) -> f64 {
     ms + ticks_between(rtp, rtp_time) as f64 * 1000.0 / f64::from(rate)
 }
 
-/// RTP times wrap at 32 bits, and who extends them may begin to count at different wraps.
+/// The difference of two RTP times. They wrap at 32 bits, and their extensions may begin at different wraps.
 #[expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "they wrap")]
 pub(crate) fn ticks_between(from: u64, to: u64) -> i64 {
     i64::from((to as u32).wrapping_sub(from as u32) as i32)
@@ -114,9 +116,9 @@ mod tests {
 
     use super::*;
 
-    fn hear(clock: &mut SenderClock, ntp_ms: u64, rtp_time: u64, rate: u32) {
+    fn observe(clock: &mut SenderClock, ntp_ms: u64, rtp_time: u64, rate: u32) {
         let ntp = UNIX_EPOCH + Duration::from_millis(ntp_ms);
-        clock.hear(Some(SenderReport { ntp, rtp_time }), rate);
+        clock.observe(Some(SenderReport { ntp, rtp_time }), rate);
     }
 
     fn near(found: Option<f64>, expected: f64) {
@@ -124,57 +126,57 @@ mod tests {
     }
 
     #[test]
-    fn a_report_tells_the_time_of_every_frame() {
+    fn a_report_gives_the_time_of_every_frame() {
         let mut clock = SenderClock::default();
         assert_eq!(clock.at(0, 90_000), None);
-        hear(&mut clock, 10_000, 90_000, 90_000);
+        observe(&mut clock, 10_000, 90_000, 90_000);
         near(clock.at(90_000 + 45_000, 90_000), 10_500.0);
         near(clock.at(0, 90_000), 9_000.0);
     }
 
     #[test]
-    fn reports_that_were_held_up_hardly_count_and_a_sender_that_begins_anew_does() {
+    fn delayed_reports_have_little_weight_and_a_restarted_sender_is_followed() {
         let mut clock = SenderClock::default();
-        hear(&mut clock, 10_050, 48_000, 48_000);
-        hear(&mut clock, 11_000, 96_000, 48_000);
+        observe(&mut clock, 10_050, 48_000, 48_000);
+        observe(&mut clock, 11_000, 96_000, 48_000);
         near(clock.at(96_000, 48_000), 11_000.0);
-        hear(&mut clock, 12_100, 144_000, 48_000);
+        observe(&mut clock, 12_100, 144_000, 48_000);
         near(clock.at(144_000, 48_000), 12_002.0);
-        hear(&mut clock, 50_000, 0, 48_000);
+        observe(&mut clock, 50_000, 0, 48_000);
         near(clock.at(144_000, 48_000), 12_002.0);
-        hear(&mut clock, 51_000, 48_000, 48_000);
+        observe(&mut clock, 51_000, 48_000, 48_000);
         near(clock.at(0, 48_000), 50_000.0);
     }
 
     #[test]
-    fn a_report_of_a_relay_that_is_held_up_moves_nothing() {
+    fn a_report_of_a_delayed_relay_moves_nothing() {
         let mut clock = SenderClock::default();
         for second in 0..20 {
-            // In the tenth second the relay has not yet what the sender sent 1.6 s before.
+            // In the tenth second the relay does not yet have the packets that the sender sent 1.6 s before.
             let late = if second == 10 { 1_600 } else { 0 };
-            hear(&mut clock, second * 1_000 + late, second * 48_000, 48_000);
+            observe(&mut clock, second * 1_000 + late, second * 48_000, 48_000);
             near(clock.at(0, 48_000), 0.0);
         }
     }
 
     #[test]
-    fn the_lead_of_a_sender_stays_when_its_voice_stands_still() {
+    fn the_lead_of_a_sender_stays_when_its_audio_clock_stalls() {
         let mut lead = SenderLead::default();
         for second in 0..20 {
-            // In the tenth second the RTP clock stands still for 1.6 s, which the recording has learnt by the next report.
+            // In the tenth second the RTP clock stalls for 1.6 s, which the recording has detected by the next report.
             let (stood, known) = (if second >= 10 { 1_600 } else { 0 }, second >= 11);
             let rtp_time = second * 48_000;
             let ntp = UNIX_EPOCH + Duration::from_millis(second * 1_000 + 500 + stood);
             let recorded_ms = (second * 1_000 + if known { stood } else { 0 }) as f64;
-            lead.hear(Some(SenderReport { ntp, rtp_time }), (rtp_time, recorded_ms), 48_000);
+            lead.observe(Some(SenderReport { ntp, rtp_time }), (rtp_time, recorded_ms), 48_000);
             near(lead.ms(), 500.0);
         }
     }
 
     #[test]
-    fn a_wrap_of_the_rtp_time_is_no_jump() {
+    fn a_wrap_of_the_rtp_time_is_not_a_jump() {
         let mut clock = SenderClock::default();
-        hear(&mut clock, 10_000, u64::from(u32::MAX) - 89, 90_000);
+        observe(&mut clock, 10_000, u64::from(u32::MAX) - 89, 90_000);
         near(clock.at(0, 90_000), 10_001.0);
         near(clock.at(1 << 32, 90_000), 10_001.0);
     }

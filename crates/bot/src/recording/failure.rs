@@ -1,4 +1,4 @@
-//! Why a job fails whose recording cannot be written.
+//! The failure of a job whose recording cannot be written.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use meetbot_types::{Cause, Failure, FailureCode};
 
 use crate::bounds;
 
-/// The recording cannot be written, or the meeting went beyond one of its bounds.
+/// The cause for an I/O error, or for a meeting that exceeded one of its bounds.
 pub(crate) fn cannot_write(error: &io::Error) -> Cause {
     if let Some(exceeded) = bounds::exceeded(error) {
         return Cause::Failed(exceeded.failure());

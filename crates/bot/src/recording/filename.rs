@@ -1,4 +1,4 @@
-//! File names made of what people call themselves.
+//! File names from participants' names.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,9 +10,9 @@ use icu_properties::{
 use meetbot_types::visible::is_invisible;
 
 const MAX_CHARACTERS: usize = 60;
-/// File systems take 255 bytes for a whole file name.
+/// File systems accept 255 bytes for a whole file name.
 const MAX_BYTES: usize = 180;
-/// Marks on one letter. Scripts need up to four (a Hebrew letter with its points); hundreds are decoration that no file manager can show.
+/// Combining marks on one letter. Scripts need up to four (a Hebrew letter with its points); hundreds are decoration that no file manager can show.
 const MAX_MARKS: usize = 8;
 const NAMELESS: &str = "participant";
 /// Zero width non-joiner and zero width joiner.
@@ -22,20 +22,20 @@ const ZWJ: char = '\u{200D}';
 /// The names of a recording's files.
 #[derive(Debug, Default)]
 pub(crate) struct FileNames {
-    /// [`folded`].
+    /// Existing names, [`folded`].
     taken: HashSet<String>,
-    /// The number to try next, by [`folded`] names without one.
+    /// The next number to try, by [`folded`] names without a number.
     numbers: HashMap<String, u32>,
     begun: usize,
 }
 
 impl FileNames {
-    /// Those that are there already.
+    /// The names of a recording with these files.
     pub(crate) fn with<'a>(files: impl IntoIterator<Item = &'a str>) -> Self {
         Self { taken: files.into_iter().map(folded).collect(), ..Self::default() }
     }
 
-    /// A name for a file of a `kind` (`audio`, `video`, `screen`) that is not there yet.
+    /// An unused name for a file of a `kind` (`audio`, `video`, `screen`).
     pub(crate) fn unique(&mut self, kind: &str, name: &str, attempt: u32) -> String {
         let speaker = safe(name);
         let attempt = if attempt > 1 { format!(".a{attempt}") } else { String::new() };
@@ -53,37 +53,37 @@ impl FileNames {
         }
     }
 
-    /// A file of this name is begun.
+    /// Registers a file's name.
     pub(crate) fn take(&mut self, file: &str) {
         self.taken.insert(folded(file));
         self.begun += 1;
     }
 
-    /// How many were begun.
+    /// How many files were begun.
     pub(crate) const fn begun(&self) -> usize {
         self.begun
     }
 }
 
-/// The form in which two file names are compared: names of one form are one file on file systems that ignore case, normal forms (APFS, HFS+, NTFS) or joiners
-/// (HFS+), and look like one.
+/// The form in which two file names are compared: names with the same form look alike, and are the same file on file systems that ignore case, normal forms
+/// (APFS, HFS+, NTFS) or joiners (HFS+).
 fn folded(file: &str) -> String {
-    // By way of capitals, as Unicode's full case folding: `ß` equals `ss`, and both small sigmas are one.
+    // Upper case first, as in Unicode's full case folding: `ß` equals `ss`, and both small sigmas are equal.
     composed(&file.replace([ZWNJ, ZWJ], "").to_uppercase().to_lowercase())
 }
 
-/// Normal form C: one letter with its accent is one character, however it was typed.
+/// Normal form C: a letter with an accent is one character.
 fn composed(text: &str) -> String {
     ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned()
 }
 
-/// Whether a joiner between these texts changes how the letters around it are written (RFC 5892, appendix A.1 and A.2): after a virama it chooses the form of a
-/// conjunct, and a ZWNJ parts letters that would be joined. Elsewhere it is invisible.
+/// Whether a joiner between these texts changes the letters around it (RFC 5892, appendix A.1 and A.2): after a virama it selects the form of a
+/// conjunct, and a ZWNJ separates letters that would be joined. Elsewhere it is invisible.
 fn shapes(joiner: char, before: &str, after: &[char]) -> bool {
     let classes = CodePointMapData::<CanonicalCombiningClass>::new();
     let last = before.chars().next_back();
     if last.is_some_and(|last| classes.get(last) == CanonicalCombiningClass::Virama) {
-        // With a ZWJ a word may end in a half form.
+        // With a ZWJ a word can end in a half form.
         return joiner == ZWJ || after.first().is_some_and(|next| next.is_alphabetic());
     }
     let (left, right) = (joining(before.chars().rev()), joining(after.iter().copied()));
@@ -92,19 +92,19 @@ fn shapes(joiner: char, before: &str, after: &[char]) -> bool {
         && matches!(right, JoiningType::RightJoining | JoiningType::DualJoining)
 }
 
-/// How the first letter joins; the marks before it let joining through.
+/// The joining type of the first letter; marks before it are transparent.
 fn joining(characters: impl Iterator<Item = char>) -> JoiningType {
     let types = CodePointMapData::<JoiningType>::new();
     let mut types = characters.map(|character| types.get(character));
     types.find(|of| *of != JoiningType::Transparent).unwrap_or_default()
 }
 
-/// Letters and digits of any script stay, with the marks that follow them and the joiners that shape them; all else becomes a dash.
+/// Keeps letters and digits of any script, with their marks and the joiners that shape them; everything else becomes a dash.
 fn safe(name: &str) -> String {
     let categories = CodePointMapData::<GeneralCategory>::new();
     let mut safe = String::new();
     let mut marks = 0;
-    // Bounded before the work on it: a name may be as long as a message.
+    // Truncated first: a name may be as long as a message.
     let name: String = name.chars().take(MAX_CHARACTERS * (1 + MAX_MARKS)).collect();
     let name: Vec<char> = composed(&name).chars().take(MAX_CHARACTERS).collect();
     for (index, &character) in name.iter().enumerate() {
@@ -124,12 +124,12 @@ fn safe(name: &str) -> String {
             }
             continue;
         }
-        // A word with a mark of direction in it stays one word.
+        // A direction mark does not split a word.
         if is_invisible(character) {
             continue;
         }
         if is_mark {
-            // A mark belongs to the letter before it (UAX #29); where there is none, it has nothing to stand on.
+            // A mark belongs to the letter before it (UAX #29); without one it is dropped.
             let follows_a_letter = !safe.is_empty() && !safe.ends_with('-');
             if follows_a_letter && marks < MAX_MARKS {
                 safe.push(character);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_every_script_stay_whole() {
+    fn words_of_every_script_are_kept() {
         for word in [
             "हिन्दी",
             "मराठी",
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_stay_where_they_shape_letters_and_nowhere_else() {
+    fn joiners_are_kept_only_where_they_shape_letters() {
         for shaped in [
             "می\u{200C}خواهم",
             "مَی\u{200C}ْخواهم",
@@ -232,7 +232,7 @@ mod tests {
         ] {
             assert_eq!(safe(name), expected, "{name:?}");
         }
-        // A run of them is one.
+        // Several in a row become one.
         let run = |joiner: &str| format!("ب{}ب", joiner.repeat(1_000));
         assert_eq!(safe(&format!("ب{}ب", "\u{200C}".repeat(40))), "ب\u{200C}ب");
         assert_eq!(safe(&run("\u{200C}")), "ب");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_a_file_system_may_take_for_one_get_two_files() {
+    fn names_that_a_file_system_may_regard_as_equal_get_two_files() {
         for (first, second) in [
             ("می\u{200C}خواهم", "میخواهم"),
             ("가나다", "\u{1100}\u{1161}\u{1102}\u{1161}\u{1103}\u{1161}"),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_takes_the_longest_name() {
+    fn a_file_system_accepts_the_longest_name() {
         let folder = tempfile::tempdir().unwrap();
         for letter in ["\u{1D400}", "田", "é", "x"] {
             let name = letter.repeat(MAX_CHARACTERS);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn two_of_one_name_get_two_files() {
+    fn two_participants_of_one_name_get_two_files() {
         let mut files = FileNames::default();
         for expected in ["audio.Ann.webm", "audio.ann-2.webm", "audio.ANN-3.webm"] {
             let name = expected.split('.').nth(1).unwrap().split('-').next().unwrap();

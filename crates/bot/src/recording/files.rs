@@ -1,5 +1,5 @@
-//! The files and folders of a recording: how they are made, readable by their owner alone, and how much is in them. What is recorded is the consumer's, and the folder that holds it may be
-//! a link to a disk that other users of the machine can enter.
+//! The files and folders of a recording, and their sizes. All are readable by their owner only: the data folder may be a link to a disk that other users of
+//! the machine can enter.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -15,14 +15,14 @@ use super::READ_AT_ONCE;
 /// The manifest's file.
 pub(crate) const MANIFEST: &str = "manifest.json";
 
-/// For opening a file that is written; one that is made by it has the mode 0600.
+/// Options for writing; a file that is created has the mode 0600.
 pub(crate) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).mode(0o600);
     options
 }
 
-/// Makes a folder and those above it that are missing, each with the mode 0700.
+/// Creates a folder and its missing parents, each with the mode 0700.
 pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -32,7 +32,7 @@ pub(super) fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
     order.folder.join(format!("e{epoch}"))
 }
 
-/// The SHA-256 of a file, which may be larger than the memory.
+/// The SHA-256 of a file, which is read in pieces.
 pub(super) fn hash(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;
     let mut hash = Digest::default();
@@ -45,7 +45,7 @@ pub(super) fn hash(path: &Path) -> io::Result<String> {
     }
 }
 
-/// How many bytes a file has; none where it is not there.
+/// The size of a file in bytes; 0 if it is missing.
 pub(super) fn size_of(path: &Path) -> io::Result<u64> {
     match fs::metadata(path) {
         Ok(file) => Ok(file.len()),
@@ -54,7 +54,7 @@ pub(super) fn size_of(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// How many bytes the files of all attempts have.
+/// The total size of the files of all attempts, in bytes.
 pub(super) fn size_of_job(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for attempt in fs::read_dir(folder)? {
@@ -68,7 +68,7 @@ pub(super) fn size_of_job(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
-/// Writes a file that is either whole or not there.
+/// Writes a file atomically: under a temporary name, synced, then renamed.
 pub(crate) fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
@@ -87,7 +87,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// What lies under a folder and what others than the owner may read of it, the folder itself included.
+    /// The entries under a folder, the folder included, that others than the owner can read.
     pub(crate) fn open_to_others(folder: &Path) -> Vec<String> {
         let mut open = Vec::new();
         let mode = fs::metadata(folder).unwrap().permissions().mode() & 0o777;
@@ -103,7 +103,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_there_is_taken_as_it_is() {
+    fn the_mode_of_an_existing_folder_does_not_change() {
         let parent = tempfile::tempdir().unwrap();
         fs::set_permissions(parent.path(), fs::Permissions::from_mode(0o755)).unwrap();
         make_folder(&parent.path().join("a/b")).unwrap();

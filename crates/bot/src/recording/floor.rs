@@ -1,14 +1,14 @@
-//! The least of a value over the last seconds, in constant time and memory. Pure.
+//! The minimum of a value in a sliding window, in constant time and memory. Pure.
 
 /// How many buckets the window has: 20 s.
 const BUCKETS: usize = 10;
 
-/// The least value of each of the last buckets.
+/// The minimum of each of the last buckets.
 #[derive(Debug)]
 pub(crate) struct Floor {
     least: [Option<i64>; BUCKETS],
     current: i64,
-    /// What it was when the window was last not empty.
+    /// The minimum when the window was last not empty.
     level: i64,
 }
 
@@ -19,16 +19,16 @@ impl Default for Floor {
 }
 
 impl Floor {
-    /// How long a bucket is.
+    /// The length of a bucket.
     pub(crate) const BUCKET_MS: i64 = 2_000;
 
-    /// Forgets all, and begins with a value.
+    /// Clears the window, and adds a value.
     pub(crate) fn reset(&mut self, bucket: i64, value: i64) {
         *self = Self { current: bucket, level: value, ..Self::default() };
         self.push(bucket, value);
     }
 
-    /// Takes a value of a bucket; buckets are counted from 0 and do not go back.
+    /// Adds a value to a bucket. Buckets are counted from 0; a smaller number than the last counts as the last.
     pub(crate) fn push(&mut self, bucket: i64, value: i64) {
         let passed = usize::try_from(bucket - self.current).unwrap_or(0);
         self.current = self.current.max(bucket);
@@ -41,7 +41,7 @@ impl Floor {
         self.level = self.least.iter().flatten().min().copied().unwrap_or(value);
     }
 
-    /// The least of the window.
+    /// The minimum of the window.
     pub(crate) const fn least(&self) -> i64 {
         self.level
     }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_is_that_of_the_last_buckets() {
+    fn the_minimum_covers_the_last_buckets() {
         let mut floor = Floor::default();
         floor.reset(7, 3);
         for bucket in 7..16 {

@@ -1,4 +1,4 @@
-//! Frames on their way into files: which file, in which order of time, and what is missing before them.
+//! Assigns received frames to files: which file, at which time, and after which gap.
 
 use std::{io, sync::Arc};
 
@@ -9,10 +9,10 @@ use super::{
     gap::Happened,
     journal::{Content, Line},
     sound,
-    stream_clock::Heard,
+    source_writer::{Key, Media, SourceWriter},
+    stream_clock::Placement,
     track::{Packet, TrackFile, Written},
     video::VideoFile,
-    writing::{Key, Media, Writing},
 };
 use crate::{
     bounds::{self, Exceeded},
@@ -24,24 +24,24 @@ use crate::{
 const SPEECH_DBOV: i8 = -50;
 /// A pause in speech that is shorter does not end it.
 const SPEECH_GAP_MS: u64 = 500;
-/// A longer speech is more than one line of the journal, so that a bot that dies in it takes no more of it along.
+/// A longer speech gets more than one line of the journal, so that a bot that dies during it loses at most this much.
 const SPEECH_LINE_MS: u64 = 10_000;
-/// When a picture's place by its own clock and by its sender's are further apart than this, its own is right.
+/// If a picture's time by its own clock and by its sender's clock differ by more than this, its own is used.
 const MOST_APART_MS: f64 = 2_000.0;
 
-/// What became of a frame.
+/// The result of recording a frame.
 #[derive(Debug, Default)]
 pub(crate) struct Recorded {
-    /// It is the first of this attempt, and on disk.
+    /// It is the first of this attempt, and is on disk.
     pub(crate) first: bool,
     /// Someone speaks in it.
     pub(crate) speech: bool,
-    /// Its sender is to be asked for a keyframe.
+    /// The bot must ask its sender for a keyframe.
     pub(crate) keyframe_wanted: bool,
 }
 
 impl Recording {
-    /// Writes a frame of what someone sends.
+    /// Writes a participant's frame.
     pub(crate) fn frame(
         &mut self,
         participant: &str,
@@ -66,22 +66,22 @@ impl Recording {
         if self.replay.as_mut().is_some_and(|replay| replay.has_frame(&key, at_ms)) {
             return Ok(Recorded::default());
         }
-        let writing = self.tracks.entry(key.clone()).or_insert_with(|| Writing::new(frame));
-        let Some(heard) = writing.hear(frame, at_ms) else {
+        let writer = self.tracks.entry(key.clone()).or_insert_with(|| SourceWriter::new(frame));
+        let Some(placement) = writer.place(frame, at_ms) else {
             return Ok(Recorded { speech, ..Recorded::default() });
         };
-        // A frame of the pause may be handled only after it.
+        // A frame that arrived during the pause may be handled after its end.
         let writes = self.writes() && !self.was_paused(at_ms);
         let recorded = if video {
-            self.picture(&key, &name, frame, &heard, writes)?
+            self.picture(&key, &name, frame, &placement, writes)?
         } else {
-            Recorded { speech, ..self.sound(&key, &name, frame, &heard, writes)? }
+            Recorded { speech, ..self.sound(&key, &name, frame, &placement, writes)? }
         };
-        // What comes in half a second has to fit into memory.
-        if let Some(writing) = self.tracks.get_mut(&key)
-            && writing.buffered() > bounds::BUFFERED_BYTES
+        // Bounds the memory for the half second between two flushes.
+        if let Some(writer) = self.tracks.get_mut(&key)
+            && writer.buffered() > bounds::BUFFERED_BYTES
         {
-            let bytes = writing.flush()?;
+            let bytes = writer.flush()?;
             self.count_media(bytes);
             self.bound_job()?;
         }
@@ -93,29 +93,30 @@ impl Recording {
         key: &Key,
         name: &str,
         frame: &Frame,
-        heard: &Heard,
+        placement: &Placement,
         writes: bool,
     ) -> io::Result<Recorded> {
         let first = !self.begun;
         let not_before_ms = self.last_pause_end_ms.unwrap_or(0);
-        let writing = self.tracks.get(key);
-        // A file begins with nothing that was said in the pause and arrives after it.
+        let writer = self.tracks.get(key);
+        // A file must not begin with packets of the pause that arrive after its end.
         let writes = writes
-            && writing.is_some_and(|it| it.file.is_some() || it.ms(heard) >= not_before_ms as f64);
-        let begun = writes && self.begin(key, name, frame, heard, None)?;
-        let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
-        let base = writing.stream.base();
-        let Some(Media::Sound(file)) = &mut writing.file else { return Ok(Recorded::default()) };
+            && writer
+                .is_some_and(|it| it.file.is_some() || it.ms(placement) >= not_before_ms as f64);
+        let begun = writes && self.begin(key, name, frame, placement, None)?;
+        let Some(writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        let base = writer.stream.base();
+        let Some(Media::Sound(file)) = &mut writer.file else { return Ok(Recorded::default()) };
         let packet = begun.then(|| Packet {
             rtp_time: frame.rtp_time,
             speech: is_speech(frame),
             not_before_ms,
-            lost: heard.lost,
+            lost: placement.lost,
             data: Arc::clone(&frame.data),
         });
-        let written = file.take(heard, base, packet);
-        if !writing.stream.doubts() {
-            writing.lead.hear(frame.sender_report, file.anchor(), frame.clock_rate);
+        let written = file.take(placement, base, packet);
+        if !writer.stream.is_uncertain() {
+            writer.lead.observe(frame.sender_report, file.anchor(), frame.clock_rate);
         }
         self.note(key, &written)?;
         let first = first && !written.is_empty();
@@ -130,29 +131,29 @@ impl Recording {
         key: &Key,
         name: &str,
         frame: &Frame,
-        heard: &Heard,
+        placement: &Placement,
         writes: bool,
     ) -> io::Result<Recorded> {
-        let at_ms = self.picture_ms(key, frame, heard);
+        let at_ms = self.picture_ms(key, frame, placement);
         if !writes || self.was_paused(at_ms) {
             return Ok(Recorded::default());
         }
         let first = !self.begun;
-        let begun = self.begin(key, name, frame, heard, Some(at_ms))?;
+        let begun = self.begin(key, name, frame, placement, Some(at_ms))?;
         let asks_ms = self.at_ms(frame.arrived);
-        let Some(writing) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
-        writing.lost += heard.lost;
-        let written = match &mut writing.file {
+        let Some(writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        writer.lost += placement.lost;
+        let written = match &mut writer.file {
             Some(Media::Pictures(file)) if begun => file.write(frame, at_ms),
             _ => None,
         };
         let keyframe_wanted = (written.is_none()
-            || (writing.is_turned() && writing.may_begin(at_ms)))
-            && writing.ask(asks_ms);
+            || (writer.rotation_changed() && writer.may_begin(at_ms)))
+            && writer.should_request_keyframe(asks_ms);
         let Some(written) = written else {
             return Ok(Recorded { keyframe_wanted, ..Recorded::default() });
         };
-        let lost = std::mem::take(&mut writing.lost);
+        let lost = std::mem::take(&mut writer.lost);
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.note(key, &[Written { packets, lost, ..written }])?;
         if first {
@@ -161,56 +162,56 @@ impl Recording {
         Ok(Recorded { first, keyframe_wanted, ..Recorded::default() })
     }
 
-    /// Where in the recording a picture belongs, in ms: by its sender's clock, put beside the same person's voice; where that is not known, by its own.
+    /// A picture's time in the recording, in ms: by its sender's clock, relative to the same person's audio; if that is not known, by its own clock.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "it is rounded, and not below 0"
     )]
-    fn picture_ms(&mut self, key: &Key, frame: &Frame, heard: &Heard) -> u64 {
+    fn picture_ms(&mut self, key: &Key, frame: &Frame, placement: &Placement) -> u64 {
         let voice = Key { person: key.person.clone(), video: false, source: Source::Microphone };
         let lead = self.tracks.get(&voice).and_then(|voice| voice.lead.ms());
-        let Some(writing) = self.tracks.get_mut(key) else { return 0 };
-        writing.sender.hear(frame.sender_report, frame.clock_rate);
-        let own = writing.ms(heard);
-        let moment = writing.sender.at(frame.rtp_time, frame.clock_rate);
+        let Some(writer) = self.tracks.get_mut(key) else { return 0 };
+        writer.sender.observe(frame.sender_report, frame.clock_rate);
+        let own = writer.ms(placement);
+        let moment = writer.sender.at(frame.rtp_time, frame.clock_rate);
         let aligned = lead.zip(moment).map(|(lead, moment)| moment - lead);
         let at = aligned.filter(|aligned| (aligned - own).abs() <= MOST_APART_MS).unwrap_or(own);
         at.round().max(0.0) as u64
     }
 
-    /// Begins a file where there is none for this codec and rotation yet; pictures belong at `picture_ms`. Answers whether there is one for the frame: pictures
-    /// that were turned go on in the file before until a keyframe comes, with which the next can begin.
+    /// Begins a file if there is none for this codec and rotation yet; pictures belong at `picture_ms`. Returns whether there is a file for the frame: after a
+    /// change of rotation the previous file continues until a keyframe, with which the next file begins.
     fn begin(
         &mut self,
         key: &Key,
         name: &str,
         frame: &Frame,
-        heard: &Heard,
+        placement: &Placement,
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
-        let Some(writing) = self.tracks.get_mut(key) else { return Ok(false) };
-        // A sender may change its codec from one packet to the next, and to one that no file holds.
+        let Some(writer) = self.tracks.get_mut(key) else { return Ok(false) };
+        // A sender may change its codec with any packet, also to one that no file supports.
         if !frame.is_picture() && sound::ticks(frame.codec, &frame.data).is_none() {
             return Ok(
-                matches!(&writing.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
+                matches!(&writer.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
             );
         }
-        let goes_on = match &writing.file {
+        let goes_on = match &writer.file {
             Some(Media::Sound(file)) => file.codec() == frame.codec,
             Some(Media::Pictures(file)) => file.codec() == frame.codec,
             None => false,
         };
-        if goes_on && !writing.is_turned() {
+        if goes_on && !writer.rotation_changed() {
             return Ok(true);
         }
-        let rotation = writing.rotation;
+        let rotation = writer.rotation;
         let pictures = if let Some(at_ms) = picture_ms {
-            let may_begin = writing.may_begin(at_ms)
+            let may_begin = writer.may_begin(at_ms)
                 && !(goes_on && self.files.begun() >= bounds::FILES_WITH_TURNED);
             let start = VideoFile::start(frame).filter(|_| may_begin);
             let Some(start) = start else { return Ok(goes_on) };
-            Some((start, at_ms.max(writing.after_last_picture_ms())))
+            Some((start, at_ms.max(writer.after_last_picture_ms())))
         } else {
             None
         };
@@ -224,7 +225,7 @@ impl Recording {
         }
         let webm = self.files.unique(prefix, name, self.attempt);
         let file = if frame.codec == Codec::PcmS16le {
-            // Its WebM is made after the job has ended.
+            // The WebM file of PCM audio is made after the job has ended.
             self.files.take(&webm);
             format!("{}.mka", webm.trim_end_matches(".webm"))
         } else {
@@ -232,11 +233,11 @@ impl Recording {
         };
         let path = self.folder.join(&file);
         let (media, start_ms) = if let Some((start, start_ms)) = pictures {
-            writing.files += 1;
+            writer.files += 1;
             let file = VideoFile::create(&path, frame.codec, &start, rotation, start_ms)?;
             (Media::Pictures(file), start_ms)
         } else {
-            let sound = TrackFile::create(&path, frame.codec, heard, writing.stream.base())?;
+            let sound = TrackFile::create(&path, frame.codec, placement, writer.stream.base())?;
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
@@ -254,49 +255,49 @@ impl Recording {
             participant_id: key.person.clone(),
             content,
         })?;
-        // Before the file's first byte, so that no file is ever without its line.
+        // Before the file's first byte, so that every file has a line in the journal.
         self.journal.flush()?;
-        (writing.name, writing.journaled_start_ms) = (file, start_ms);
-        // A sender that took another codec or turned the pictures: the file before is whole as it is.
-        match writing.file.replace(media) {
+        (writer.name, writer.journaled_start_ms) = (file, start_ms);
+        // The sender changed the codec or the rotation: the previous file is complete.
+        match writer.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
             Some(Media::Sound(before)) => before.close().map(|()| true),
             None => Ok(true),
         }
     }
 
-    /// Writes what is held back of everyone's voice.
+    /// Writes the held packets of all audio tracks.
     pub(super) fn settle_all(&mut self) -> io::Result<()> {
         let keys: Vec<Key> = self.tracks.keys().cloned().collect();
         keys.iter().try_for_each(|key| self.settle(key))
     }
 
-    /// Writes what is held back of a voice.
+    /// Writes the held packets of an audio track.
     pub(super) fn settle(&mut self, key: &Key) -> io::Result<()> {
-        let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
-        let written = writing.settle();
+        let Some(writer) = self.tracks.get_mut(key) else { return Ok(()) };
+        let written = writer.settle();
         self.note(key, &written)
     }
 
-    /// Says when files of voices begin, where their first packets turned out to have been late.
+    /// Writes corrected start times of audio files into the journal, if their first packets turned out to have been late.
     pub(super) fn note_starts(&mut self) -> io::Result<()> {
-        for writing in self.tracks.values_mut() {
-            let Some(Media::Sound(file)) = &writing.file else { continue };
+        for writer in self.tracks.values_mut() {
+            let Some(Media::Sound(file)) = &writer.file else { continue };
             let at_ms = file.start_ms();
-            if std::mem::replace(&mut writing.journaled_start_ms, at_ms) != at_ms {
-                self.journal.push(&Line::TrackStart { at_ms, file: writing.name.clone() })?;
+            if std::mem::replace(&mut writer.journaled_start_ms, at_ms) != at_ms {
+                self.journal.push(&Line::TrackStart { at_ms, file: writer.name.clone() })?;
             }
         }
         Ok(())
     }
 
-    /// Notes what was written of a track: what is missing before it, and who spoke.
+    /// Writes gaps and speech of newly written packets into the journal.
     fn note(&mut self, key: &Key, written: &[Written]) -> io::Result<()> {
         for written in written {
-            let Some(writing) = self.tracks.get_mut(key) else { return Ok(()) };
-            let absent = std::mem::take(&mut writing.absent);
+            let Some(writer) = self.tracks.get_mut(key) else { return Ok(()) };
+            let absent = std::mem::take(&mut writer.absent);
             if written.filled.is_some() || written.lost > 0 {
-                let file = writing.name.clone();
+                let file = writer.name.clone();
                 self.note_gap(file, written, absent)?;
             }
             self.begun = true;
@@ -354,12 +355,12 @@ impl Recording {
     }
 }
 
-/// Whether a packet is speech: by the level that its sender measured, not by its being there.
+/// Whether a packet is speech: by the level that its sender measured; packets of silence are sent too.
 fn is_speech(frame: &Frame) -> bool {
     match (frame.level_dbov, frame.voice) {
         (Some(level), voice) => level > SPEECH_DBOV && voice != Some(false),
         (None, Some(voice)) => voice,
-        // A mixer names the voices in a packet; a sender that reports no level sends next to nothing while it is silent.
+        // A mixer names the voices in a packet; a sender without levels sends almost no packets while it is silent.
         (None, None) => !frame.contributing_sources.is_empty() || frame.data.len() > 10,
     }
 }
@@ -389,7 +390,7 @@ mod tests {
         recording::{Counters, Recording, files::folder_of, journal, journal::Line, orders::order},
     };
 
-    /// The recording of a meeting in which Ann is from its start on.
+    /// The recording of a meeting in which Ann is present from the start.
     pub(super) fn of_ann(folder: &Path, start: Instant) -> (BotOrder, Recording) {
         let order = order(&folder.join("job"), 1);
         let admitted = (start, Timestamp::UNIX_EPOCH);
@@ -399,7 +400,7 @@ mod tests {
         (order, recording)
     }
 
-    /// A picture of 640 × 480 in VP8, or what follows it.
+    /// A VP8 keyframe of 640 × 480, or an interframe.
     pub(super) fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
         let data = [if keyframe { 0x10 } else { 0x11 }, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7];
         Frame {
@@ -421,12 +422,12 @@ mod tests {
     }
 
     #[test]
-    fn after_a_loss_of_the_way_a_video_goes_on_with_a_picture_that_shows_something() {
+    fn after_a_lost_connection_a_video_continues_with_a_keyframe() {
         let folder = tempfile::tempdir().unwrap();
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);
         let (order, mut recording) = of_ann(folder.path(), start);
-        // The session after the loss begins to count anew, on a track of the same name.
+        // The session after the loss restarts its numbers, on a track of the same name.
         for (ms, number, keyframe, wanted) in [
             (100, 1, true, false),
             (140, 2, false, false),
@@ -467,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_in_another_codec_gets_into_no_file_of_opus() {
+    fn a_packet_in_another_codec_is_not_written_into_an_opus_file() {
         let folder = tempfile::tempdir().unwrap();
         let start = crate::clock::now();
         let (_, mut recording) = of_ann(folder.path(), start);
@@ -487,7 +488,7 @@ mod tests {
         assert_eq!((counters.packets_received, counters.packets_written), (100, 97));
     }
 
-    /// The journal of a recording of Ann, of whom packets come at these times, in ms, and are flushed twice a second.
+    /// The journal of a recording in which Ann's packets arrive at these times, in ms, and are flushed twice a second.
     pub(super) fn recorded(arrivals: impl Iterator<Item = u64>) -> Vec<Line> {
         let folder = tempfile::tempdir().unwrap();
         let start = crate::clock::now();
@@ -506,7 +507,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_whose_first_packets_were_held_up_begins_when_they_were_said() {
+    fn a_file_whose_first_packets_were_delayed_begins_when_they_were_sampled() {
         let lines = recorded((0..500).map(|number| 2_000 + (number * 20).max(1_600)));
         let starts = lines.iter().filter_map(|line| match line {
             Line::Track { at_ms, .. } | Line::TrackStart { at_ms, .. } => Some(*at_ms),
@@ -517,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrived_before_the_host_permitted_it_is_not_recorded_although_it_is_handled_later() {
+    fn frames_that_arrived_before_the_hosts_permission_are_not_recorded_when_handled_later() {
         let folder = tempfile::tempdir().unwrap();
         let start = crate::clock::now();
         let at = |ms| start + Duration::from_millis(ms);

@@ -1,4 +1,4 @@
-//! `events.jsonl`: what happened, a line each, written as it happens. The manifest is made of it, for living and for dead attempts alike.
+//! `events.jsonl`: one line for each event of the recording, written as it happens. The manifest is made from it, also for attempts that crashed.
 
 use std::{
     fs::File,
@@ -23,11 +23,11 @@ pub(crate) const FILE: &str = "events.jsonl";
 pub(crate) enum Line {
     /// A bot is in the call.
     Started { attempt: u32, at_ms: u64, started_at: Timestamp },
-    /// Someone is there.
+    /// A participant joined.
     ParticipantJoined { at_ms: u64, participant: Participant },
-    /// Someone who is there has another name, or turned out to be a host or a bot, or not to be one. Journals of the first version say so by joining once more.
+    /// The name or the role (host, bot) of a participant in the meeting changed. Journals of the first version have a second join instead.
     ParticipantChanged { at_ms: u64, participant: Participant },
-    /// Someone is not there any more.
+    /// A participant left.
     ParticipantLeft { at_ms: u64, id: String },
     /// A file begins.
     Track {
@@ -38,9 +38,9 @@ pub(crate) enum Line {
         #[serde(flatten, default)]
         content: Content,
     },
-    /// A file begins at another time than its line says: its first packet had been held up.
+    /// Corrects the start time of a file whose first packet was delayed.
     TrackStart { at_ms: u64, file: String },
-    /// Someone sends something that cannot be recorded.
+    /// A participant sends media that cannot be recorded.
     TrackUnavailable {
         at_ms: u64,
         participant_id: String,
@@ -51,23 +51,23 @@ pub(crate) enum Line {
     },
     /// Nothing was received for a file.
     Gap { file: String, start_ms: u64, end_ms: u64, reason: String, lost: u64 },
-    /// Someone spoke.
+    /// A participant spoke.
     Speaking { id: String, start_ms: u64, end_ms: u64 },
     /// The recording is paused.
     Paused { at_ms: u64 },
-    /// And goes on.
+    /// The recording is resumed.
     Resumed { at_ms: u64 },
-    /// Stopped for good.
+    /// The recording is stopped, and cannot be resumed.
     Stopped { at_ms: u64 },
-    /// The way to the meeting is lost.
+    /// The connection to the meeting is lost.
     ConnectionLost { at_ms: u64 },
-    /// The bot gave its job to the next server's, and left its files whole.
+    /// The bot left its files whole for the next attempt, because its server or worker stops.
     HandedOver { attempt: u32, at_ms: u64 },
     /// The bot left.
     Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
 }
 
-/// What is in a media file. Journals of the first version held voices only, and did not say so.
+/// The content of a media file. Journals of the first version have audio only, and omit these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Content {
@@ -75,7 +75,7 @@ pub(crate) struct Content {
     /// `microphone`, `camera` or `screen`.
     pub(crate) source: String,
     pub(crate) codec: String,
-    /// By how many degrees clockwise pictures are to be turned for showing; 0 in journals that say nothing of it.
+    /// By how many degrees clockwise pictures must be rotated for display; 0 in journals without it.
     pub(crate) rotation: u16,
 }
 
@@ -90,7 +90,7 @@ impl Default for Content {
     }
 }
 
-/// A file of lines that is being written.
+/// A JSON Lines file that is being written.
 #[derive(Debug)]
 pub(crate) struct LineFile {
     output: Output,
@@ -99,7 +99,7 @@ pub(crate) struct LineFile {
 }
 
 impl LineFile {
-    /// Opens the file behind what is in it.
+    /// Opens the file for appending.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
         Ok(Self { output: Output::append(path)?, added: 0 })
     }
@@ -118,18 +118,18 @@ impl LineFile {
         std::mem::replace(&mut self.added, 0)
     }
 
-    /// Hands the lines to the system; answers how many bytes.
+    /// Writes the lines to the file; returns how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
         self.output.flush()
     }
 
-    /// Ends the file.
+    /// Closes the file.
     pub(crate) fn close(self) -> io::Result<()> {
         self.output.close()
     }
 }
 
-/// Calls `each` with the whole lines of a file, one after the other, and their texts; a torn last one and what cannot be read is left out.
+/// Calls `each` with the complete lines of a file, in order, and their texts. An incomplete last line and lines that cannot be parsed are skipped.
 pub(crate) fn read<T: for<'a> Deserialize<'a>>(
     path: &Path,
     mut each: impl FnMut(&str, T) -> io::Result<()>,
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_torn_line_is_left_out() {
+    fn an_incomplete_line_is_skipped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let lines = [Line::Paused { at_ms: 1 }, Line::Resumed { at_ms: 2 }];
@@ -192,7 +192,7 @@ mod tests {
         assert!(super::lines(&folder.path().join("none")).is_empty());
     }
 
-    /// A line of each type, in the order of their types. A new one is a new arm.
+    /// A line of each type, in the order of their types. A new type needs a new arm.
     fn one_of_each() -> Vec<Line> {
         let file = || "audio.A.webm".to_owned();
         let participant = || {
@@ -262,7 +262,7 @@ mod tests {
         names
     }
 
-    /// Fails unless the schema requires and describes what the line has, and nothing else.
+    /// Fails unless the schema requires and describes exactly the fields of the line.
     fn is_described(line: &impl Serialize, schema: &Value) {
         let line = serde_json::to_value(line).unwrap();
         let mut required: Vec<_> = schema["required"]
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_track_of_the_first_version_is_a_voice() {
+    fn a_track_of_the_first_version_is_a_microphone() {
         let line =
             r#"{"type":"track","attempt":1,"atMs":5,"file":"audio.A.webm","participantId":"a"}"#;
         let Line::Track { content, .. } = serde_json::from_str(line).unwrap() else { panic!() };

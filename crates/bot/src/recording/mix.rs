@@ -1,5 +1,5 @@
-//! All speakers in one file, and Opus of what a meeting sent as samples: made by ffmpeg after the job has ended, where there is one. The files of the recording stay as
-//! they are.
+//! The mix of all speakers, and Opus files of PCM tracks: made by ffmpeg after the job has ended, if ffmpeg is installed. The recorded files are not
+//! changed.
 
 use std::{
     fmt::Write as _,
@@ -25,18 +25,19 @@ use crate::media::Codec;
 
 /// The mix's file.
 pub(crate) const FILE: &str = "audio.mixed.webm";
-/// Where it grows: between these stands a number.
+/// Prefix and suffix of its temporary file; a number is between them.
 const PART: (&str, &str) = ("audio.mixed.", ".part");
-/// A mix that takes as long as the meeting and so much longer is given up: an ffmpeg that hangs must not hold up those that wait. Half an hour of three
-/// speakers takes 23 s on one core that has nothing else to do.
+/// A mix that takes longer than the meeting and this time is aborted: an ffmpeg that hangs must not block the waiting mixes. Half an hour of three
+/// speakers takes 23 s on one idle core.
 const TIME_LIMIT: Duration = Duration::from_mins(20);
-/// What `nice` says of a program that is not there.
+/// The exit status of `nice` for a program that is not installed.
 const NOT_FOUND: i32 = 127;
 
-/// Makes the mix of a recording and replaces the recording's manifest by one that lists it, or that says why there is none. Answers the manifest as it is
-/// then; one whose mix is not pending is answered as it is. `None` when it was stopped: ffmpeg has ended then, and the manifest is as it was.
+/// Makes the mix of a recording, and replaces the manifest by one that lists the mix or the reason why there is none. Returns that manifest, or the
+/// unchanged one if its mix is not pending. `None` if it was stopped: ffmpeg has ended then, and the manifest is unchanged.
 ///
-/// Fails where the manifest cannot be read or written; the same call may work later.
+/// # Errors
+/// The manifest cannot be read or written; the same call may work later.
 pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Option<Manifest>> {
     let folder = &order.folder;
     let mut manifest: Manifest =
@@ -58,7 +59,7 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
         }
         Err(_) if stop.is_cancelled() => return Ok(None),
         Err(why) => {
-            tracing::warn!(job = %manifest.job_id, why, "the speakers are not mixed");
+            tracing::warn!(job = %manifest.job_id, why, "the mix failed");
             unavailable(why)
         }
     };
@@ -67,7 +68,7 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
     let replace = move || {
         remove_parts(&folder)?;
         if is_unavailable {
-            // One that was made before a crash, and that no manifest lists.
+            // A mix from before a crash that no manifest lists.
             remove(&folder.join(FILE));
         }
         write_whole(&folder.join(MANIFEST), |file| io::Write::write_all(file, &text))?;
@@ -77,12 +78,12 @@ pub async fn mix(order: &MixOrder, stop: &CancellationToken) -> io::Result<Optio
     Ok(Some(manifest))
 }
 
-/// There is no mix, and there will be none.
+/// There is no mix, and will be none.
 pub(crate) fn unavailable(why: impl Into<String>) -> Mixed {
     Mixed { state: Some(MixState::Unavailable), file: None, missing_because: Some(why.into()) }
 }
 
-/// Mixes the voices that lie in `folder`; where it fails, nothing of it is left.
+/// Mixes the audio tracks in `folder`; if it fails, no file is left.
 async fn make(
     folder: &Path,
     manifest: &Manifest,
@@ -92,7 +93,7 @@ async fn make(
         manifest.tracks.iter().filter(|track| track.kind == MediaKind::Audio).collect();
     let mut args = Vec::new();
     for track in &voices {
-        // As a URL of the file protocol, so that no name is taken for an option or another protocol.
+        // As a file URL, so that no name is read as an option or another protocol.
         args.extend(["-threads", "1", "-i"].map(str::to_owned));
         args.push(format!("file:{}", track.file));
     }
@@ -102,8 +103,8 @@ async fn make(
     by_ffmpeg(folder, &args, FILE, Duration::from_millis(manifest.duration_ms), stop).await
 }
 
-/// Makes a WebM file of each file of samples. The manifest's tracks are the WebM files then, and its files list both. A voice of which none can be made keeps its
-/// samples as its track.
+/// Encodes each PCM file as WebM. The manifest's tracks are then the WebM files, and its files list both. If the encoding fails, the track keeps its
+/// PCM file.
 async fn encode(folder: &Path, manifest: &mut Manifest, stop: &CancellationToken) {
     let samples = |track: &&mut Track| track.codec == Codec::PcmS16le.name();
     for track in manifest.tracks.iter_mut().filter(samples) {
@@ -120,7 +121,7 @@ async fn encode(folder: &Path, manifest: &mut Manifest, stop: &CancellationToken
             }
             Err(_) if stop.is_cancelled() => return,
             Err(why) => {
-                tracing::warn!(job = %manifest.job_id, why, "samples are not encoded");
+                tracing::warn!(job = %manifest.job_id, why, "PCM samples cannot be encoded");
             }
         }
     }
@@ -138,7 +139,7 @@ async fn encode_one(
     by_ffmpeg(folder, &args.map(str::to_owned), name, length, stop).await
 }
 
-/// Lets ffmpeg make a WebM file in `folder` of sound that is so long; where it fails, nothing of it is left.
+/// Lets ffmpeg write a WebM file in `folder` from audio of this duration; if it fails, no file is left.
 async fn by_ffmpeg(
     folder: &Path,
     args: &[String],
@@ -161,8 +162,8 @@ async fn by_ffmpeg(
     made
 }
 
-/// Makes an empty file that no other ffmpeg writes into: a server that was killed may have left one that goes on, or that has yet to open its file.
-/// ffmpeg keeps the mode of a file that is there.
+/// Creates an empty file into which no other ffmpeg writes: an ffmpeg of a killed server may still run, or open its file later.
+/// ffmpeg keeps the mode of an existing file.
 fn reserve(folder: &Path) -> io::Result<PathBuf> {
     let mut number = 1;
     loop {
@@ -175,7 +176,7 @@ fn reserve(folder: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Removes what servers that were killed left of their mixes.
+/// Removes partial mixes of killed servers.
 fn remove_parts(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -192,11 +193,11 @@ fn remove(path: &Path) {
     if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!(path = %path.display(), %error, "a part of a mix cannot be removed");
+        tracing::warn!(path = %path.display(), %error, "a partial mix cannot be removed");
     }
 }
 
-/// Moves it to its place, if there is anything in it: ffmpeg says nothing of a disk that was full from the beginning.
+/// Renames the temporary file, if it is not empty: ffmpeg reports no error if the disk was full from the beginning.
 fn keep(part: &Path, folder: &Path, name: &str) -> io::Result<File> {
     let file = fs::File::open(part)?;
     let bytes = file.metadata()?.len();
@@ -247,7 +248,7 @@ fn outcome(status: ExitStatus, missing: &str) -> Result<(), String> {
     }
 }
 
-/// Each track at its time, and all of them together.
+/// The ffmpeg filter that delays each track to its start, and mixes all.
 fn filter(tracks: &[&Track]) -> String {
     let mut filter = String::new();
     for (index, track) in tracks.iter().enumerate() {
@@ -291,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn every_track_comes_at_its_time() {
+    fn every_track_starts_at_its_time() {
         assert_eq!(
             filter(&[&track("a", 0), &track("b", 1_500)]),
             "[0:a]adelay=0:all=1[t0];[1:a]adelay=1500:all=1[t1];[t0][t1]amix=inputs=2:duration=longest:normalize=0,alimiter=limit=0.95[mix]"
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_mixed_leaves_nothing_behind_and_the_manifest_says_why() {
+    async fn a_failed_mix_leaves_no_file_and_its_reason_in_the_manifest() {
         let folder = tempfile::tempdir().unwrap();
         manifest(folder.path(), pending());
         fs::write(folder.path().join("audio.a.webm"), b"no WebM").unwrap();
@@ -353,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_mix_that_nobody_wants_is_given_up_with_the_reason() {
+    async fn an_unwanted_mix_is_given_up_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         manifest(folder.path(), pending());
         let order = MixOrder {
@@ -377,9 +378,9 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
-    /// As after a crash between the manifest and the word of it: nothing is made twice.
+    /// The case after a crash between the manifest and its report: nothing is made twice.
     #[tokio::test]
-    async fn a_mix_that_is_made_or_was_never_pending_is_answered_as_it_is() {
+    async fn a_mix_that_is_made_or_was_never_pending_is_returned_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let made = Mixed {
             state: Some(MixState::Made),
@@ -397,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_of_nothing_is_none() {
+    fn an_empty_mix_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (part, place) = (reserve(folder.path()).unwrap(), folder.path().join(FILE));
         assert_eq!(
@@ -411,9 +412,9 @@ mod tests {
         assert!(!part.exists());
     }
 
-    /// An ffmpeg outlives its server when that is killed, and may open its file when the next one is at work already.
+    /// An ffmpeg outlives its killed server, and may open its file while the next one already runs.
     #[test]
-    fn an_ffmpeg_that_a_killed_server_left_writes_into_no_other_mix() {
+    fn an_ffmpeg_of_a_killed_server_does_not_write_into_another_mix() {
         let folder = tempfile::tempdir().unwrap();
         let left = reserve(folder.path()).unwrap();
         let own = reserve(folder.path()).unwrap();

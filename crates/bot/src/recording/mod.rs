@@ -1,4 +1,4 @@
-//! What is written to disk while a bot is in a meeting: packets as they come, nothing decoded, nothing that a crash could take back.
+//! Recording: writes packets to disk while a bot is in a meeting. Nothing is decoded, and a crash loses at most half a second.
 
 pub(crate) mod clock;
 pub(crate) mod failure;
@@ -19,6 +19,7 @@ pub(crate) mod picture;
 mod replay;
 mod scan;
 pub(crate) mod sound;
+mod source_writer;
 mod speaking;
 mod story;
 mod stream_clock;
@@ -28,7 +29,6 @@ mod unavailable;
 pub(crate) mod untrusted;
 mod video;
 mod webm;
-mod writing;
 
 use std::{
     collections::HashMap,
@@ -47,31 +47,31 @@ use self::{
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
-    people::{News, People},
+    people::{People, RosterChange},
     replay::Replay,
+    source_writer::{Key, SourceWriter},
     story::Story,
-    writing::{Key, Writing},
 };
 use crate::{
     bounds::{self, Allowance, Exceeded},
     meeting::{CaptionLine, ChatLine},
 };
 
-/// The reason of a gap while the bot was cut off from the meeting.
+/// The reason of a gap while the connection was lost.
 const NETWORK_LOSS: &str = "network_loss";
 /// The chat's file.
 const CHAT: &str = "chat.jsonl";
 /// The captions' file.
 const CAPTIONS: &str = "captions.jsonl";
-/// How much of a media file is in memory at once.
+/// How much of a media file is read at once.
 const READ_AT_ONCE: usize = 64 * 1024;
 
-/// Numbers for the heartbeat, shared with the reporter.
+/// Counters for the heartbeat, shared with the reporter.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Counters(Arc<Mutex<MediaCounters>>);
 
 impl Counters {
-    /// What they are now.
+    /// Their present values.
     pub(crate) fn get(&self) -> MediaCounters {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -81,17 +81,17 @@ impl Counters {
     }
 }
 
-/// Whether what comes is written.
+/// Whether media are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// It is.
+    /// Media are written.
     On,
-    /// Not now.
+    /// Media are not written until the recording is resumed.
     Paused {
-        /// From when on.
+        /// The start of the pause.
         since_ms: u64,
     },
-    /// Never again.
+    /// Media are not written any more.
     Stopped,
 }
 
@@ -100,44 +100,44 @@ pub(crate) enum Mode {
 pub(crate) struct Recording {
     folder: PathBuf,
     attempt: u32,
-    /// The moment at which the recording's clock showed `base_ms`.
+    /// The moment when the recording's clock showed `base_ms`.
     anchor: Instant,
     base_ms: u64,
-    /// What the meeting sends again is recorded so far; `None` where it sends nothing again.
+    /// How much of the media that the meeting replays is recorded; `None` if it replays nothing.
     replay: Option<Replay>,
     journal: LineFile,
     chat: Option<LineFile>,
     captions: Option<LineFile>,
     people: People,
-    /// How many codecs of people's sources were found that cannot be recorded.
+    /// How many sources were found with a codec that cannot be recorded.
     unavailable: usize,
-    tracks: HashMap<Key, Writing>,
+    tracks: HashMap<Key, SourceWriter>,
     speech: HashMap<String, (u64, u64)>,
     files: FileNames,
-    /// How much may still be added to journal, chat and captions,
+    /// The rate limit of journal, chat and captions,
     lines: Allowance,
-    /// and how many bytes they have.
+    /// and their size in bytes.
     line_bytes: u64,
-    /// How many bytes the job has on disk, those of the attempts before included,
+    /// The size of the job on disk, earlier attempts included,
     job_bytes: u64,
-    /// and how many it may have.
+    /// and its limit.
     most_bytes: Option<u64>,
     mode: Mode,
     /// This attempt has written something.
     begun: bool,
-    /// The host has not permitted it yet.
+    /// The host's permission is pending.
     held: bool,
     paused_ms: u64,
-    /// When the way to the meeting was lost last.
+    /// When the connection to the meeting was lost last.
     lost_at_ms: Option<u64>,
-    /// When the last frame came.
+    /// When the last frame arrived.
     heard_ms: u64,
     last_pause_end_ms: Option<u64>,
     counters: Counters,
 }
 
 impl Recording {
-    /// Begins, or goes on with what the attempts before left on disk.
+    /// Begins a recording, or continues that of earlier attempts.
     #[cfg(any(test, feature = "bench"))]
     pub(crate) fn open(
         order: &BotOrder,
@@ -147,8 +147,8 @@ impl Recording {
         Self::open_with_replay(order, admitted, None, counters)
     }
 
-    /// The same. `replayed` is for how long before the admission a meeting sends what was said, where it sends something again: the recording begins there, and
-    /// what an attempt before has recorded of it is not written again.
+    /// The same for a meeting that replays media. `replayed` is for how long before the admission: the recording begins there, and
+    /// media that an earlier attempt has recorded are not written again.
     pub(crate) fn open_with_replay(
         order: &BotOrder,
         admitted: (Instant, Timestamp),
@@ -162,13 +162,13 @@ impl Recording {
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
         let job_bytes = size_of_job(&order.folder)?;
         let (admitted, wall) = admitted;
-        // Whole milliseconds, no later than the first that is sent.
+        // Whole milliseconds, not after the first replayed frame.
         let before = replayed.unwrap_or_default().as_micros().div_ceil(1_000);
         let replayed_ms = u64::try_from(before).unwrap_or(0);
         let began = wall - Duration::from_millis(replayed_ms);
         let started_at = story.started_at.unwrap_or(began);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
-        // A wall clock that was set back must not put this attempt before the end of the last.
+        // If the wall clock was set back, this attempt must not begin before the end of the last.
         let admitted_ms = since.max(story.last_ms);
         let base_ms = admitted_ms.saturating_sub(replayed_ms);
         let anchor = admitted.checked_sub(Duration::from_millis(admitted_ms - base_ms));
@@ -192,7 +192,7 @@ impl Recording {
             unavailable: 0,
             tracks: HashMap::new(),
             speech: HashMap::new(),
-            // Someone may be called "mixed".
+            // A participant may have the name "mixed".
             files: FileNames::with(
                 story.tracks.iter().map(|track| track.file.as_str()).chain([mix::FILE]),
             ),
@@ -200,7 +200,7 @@ impl Recording {
             line_bytes,
             job_bytes,
             most_bytes: order.most_bytes,
-            // What was paused or stopped stays so, whichever bot goes on.
+            // A pause or stop also holds for the next bot.
             mode: match story.paused_since {
                 _ if story.stopped => Mode::Stopped,
                 Some(since_ms) => Mode::Paused { since_ms },
@@ -222,32 +222,34 @@ impl Recording {
         self.base_ms + u64::try_from(since).unwrap_or(u64::MAX)
     }
 
-    /// A roster in the order in which its people are to join.
+    /// A roster in the order in which [`Self::joined`] must be called.
     pub(crate) fn in_order(&self, roster: Vec<Participant>) -> Vec<Participant> {
         self.people.in_order(roster)
     }
 
-    /// Someone is there. Answers what is news about them, as the recording knows them.
+    /// A participant is in the meeting. Returns the change, if any, under the first id.
     pub(crate) fn joined(
         &mut self,
         participant: &Participant,
         at: Instant,
-    ) -> io::Result<Option<News>> {
+    ) -> io::Result<Option<RosterChange>> {
         let at_ms = self.at_ms(at);
-        let news = self.people.join(participant);
-        match news.clone() {
-            Some(News::Came(participant)) => {
+        let change = self.people.join(participant);
+        match change.clone() {
+            Some(RosterChange::Joined(participant)) => {
                 self.journal.push(&Line::ParticipantJoined { at_ms, participant })?;
             }
-            Some(News::Renamed { participant, .. } | News::OtherRole(participant)) => {
+            Some(
+                RosterChange::Renamed { participant, .. } | RosterChange::RoleChanged(participant),
+            ) => {
                 self.journal.push(&Line::ParticipantChanged { at_ms, participant })?;
             }
             None => {}
         }
-        Ok(news)
+        Ok(change)
     }
 
-    /// Someone is not. Answers who.
+    /// A participant left. Returns it under the first id.
     pub(crate) fn left(&mut self, id: &str, at: Instant) -> io::Result<Option<Participant>> {
         let at_ms = self.at_ms(at);
         let Some(participant) = self.people.leave(id) else { return Ok(None) };
@@ -262,27 +264,27 @@ impl Recording {
         Ok(Some(participant))
     }
 
-    /// How many people were ever there.
+    /// How many people were ever in the meeting.
     pub(crate) fn people_seen(&self) -> usize {
         self.people.len()
     }
 
-    /// Whether nobody is there.
+    /// Whether the meeting has no participants.
     pub(crate) const fn is_empty(&self) -> bool {
         self.people.is_empty()
     }
 
-    /// The meeting's ids of all who are there.
+    /// The meeting's ids of all present participants.
     pub(crate) fn present(&self) -> Vec<String> {
         self.people.present()
     }
 
-    /// Who is there of those with these ids of the meeting's.
+    /// The present participants among these ids of the meeting.
     pub(crate) fn present_of(&self, ids: &[String]) -> Vec<Participant> {
         self.people.present_of(ids)
     }
 
-    /// A line of chat; answers it with its time. `None` while nothing may be recorded: then it is kept nowhere.
+    /// Writes a line of chat; returns it with its time. `None` while nothing may be recorded: the line is dropped.
     pub(crate) fn chat(&mut self, line: ChatLine, at: Instant) -> io::Result<Option<ChatMessage>> {
         let at_ms = self.at_ms(at).saturating_sub(line.ms_ago);
         if !self.writes() || (line.ms_ago > 0 && self.was_paused(at_ms)) {
@@ -305,7 +307,7 @@ impl Recording {
         Ok(Some(message))
     }
 
-    /// A line of captions: what is said while nothing is recorded is in no file. Answers whether something may be recorded now.
+    /// Writes a line of captions, unless nothing may be recorded. Returns whether something may be recorded now.
     pub(crate) fn caption(&mut self, line: CaptionLine, at: Instant) -> io::Result<bool> {
         if !self.writes() {
             return Ok(false);
@@ -334,12 +336,12 @@ impl Recording {
         Ok(true)
     }
 
-    /// The way to the meeting is lost: the gap that follows has a reason, and the recording is not whole, also when nothing follows.
+    /// The connection to the meeting is lost: gives the following gap its reason, and marks the recording as incomplete even if nothing follows.
     pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         self.settle_all()?;
-        self.tracks.values_mut().for_each(Writing::lose_way);
-        // A try to join again that fails is the same loss.
+        self.tracks.values_mut().for_each(SourceWriter::reset_connection);
+        // A failed try to rejoin belongs to the same loss.
         if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
             self.lost_at_ms = Some(at_ms);
             self.journal.push(&Line::ConnectionLost { at_ms })?;
@@ -347,12 +349,12 @@ impl Recording {
         Ok(())
     }
 
-    /// Writes nothing until the host permits it.
+    /// Writes nothing until the host gives permission.
     pub(crate) fn hold(&mut self) {
         self.held = true;
     }
 
-    /// The host permits it. What arrived before may be handled only after it, and is not written.
+    /// The host gives permission. Frames that arrived before are not written, also if they are handled later.
     pub(crate) fn permit(&mut self, at: Instant) {
         if std::mem::take(&mut self.held) {
             self.last_pause_end_ms = self.last_pause_end_ms.max(Some(self.at_ms(at)));
@@ -368,12 +370,12 @@ impl Recording {
         self.last_pause_end_ms.is_some_and(|end| at_ms < end)
     }
 
-    /// Whether what comes is written, once the host permits it.
+    /// Whether media are written, apart from the host's permission.
     pub(crate) const fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// How long the pauses that are over were in all.
+    /// The total length of finished pauses.
     pub(crate) const fn paused_ms(&self) -> u64 {
         self.paused_ms
     }
@@ -385,12 +387,12 @@ impl Recording {
         }
         let at_ms = self.at_ms(at);
         self.mode = Mode::Paused { since_ms: at_ms };
-        self.tracks.values_mut().for_each(Writing::interrupt);
+        self.tracks.values_mut().for_each(SourceWriter::interrupt);
         self.journal.push(&Line::Paused { at_ms })?;
         self.flush()
     }
 
-    /// Goes on.
+    /// Resumes writing.
     pub(crate) fn resume(&mut self, at: Instant) -> io::Result<()> {
         if !matches!(self.mode, Mode::Paused { .. }) {
             return Ok(());
@@ -400,7 +402,7 @@ impl Recording {
         self.flush()
     }
 
-    /// Stops for good.
+    /// Stops the recording; it cannot be resumed.
     pub(crate) fn stop(&mut self, at: Instant) -> io::Result<()> {
         if self.mode == Mode::Stopped {
             return Ok(());
@@ -412,7 +414,7 @@ impl Recording {
         self.flush()
     }
 
-    /// The pause is over, if there is one.
+    /// Ends the pause, if there is one.
     fn end_pause(&mut self, at_ms: u64) -> io::Result<()> {
         let Mode::Paused { since_ms } = self.mode else { return Ok(()) };
         self.paused_ms += at_ms - since_ms;
@@ -420,7 +422,7 @@ impl Recording {
         self.journal.push(&Line::Resumed { at_ms })
     }
 
-    /// Whether there is still room for what is added to journal, chat and captions.
+    /// Checks the bounds of journal, chat and captions.
     pub(crate) fn bound_lines(&mut self, now: Instant) -> io::Result<()> {
         let others = [&mut self.chat, &mut self.captions].into_iter().flatten();
         let added = others.map(LineFile::take_added).sum::<u64>() + self.journal.take_added();
@@ -434,14 +436,14 @@ impl Recording {
         Ok(())
     }
 
-    /// Hands all that was taken to the system: from here on a dead process loses nothing of it. An error also where the job has more on disk by now
-    /// than it may have.
+    /// Writes all buffers to the files, so that a crash of the process loses nothing of them. It fails also if the job exceeds its bytes on
+    /// disk.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.hand_over()?;
+        self.flush_files()?;
         self.bound_job()
     }
 
-    /// Whether the job has no more on disk than it may have.
+    /// Checks the job's size on disk.
     fn bound_job(&self) -> io::Result<()> {
         match self.most_bytes {
             Some(most) if self.job_bytes > most => Err(Exceeded::JobBytes(most).into()),
@@ -449,7 +451,7 @@ impl Recording {
         }
     }
 
-    fn hand_over(&mut self) -> io::Result<()> {
+    fn flush_files(&mut self) -> io::Result<()> {
         self.note_starts()?;
         self.job_bytes += self.journal.flush()?;
         for lines in [&mut self.chat, &mut self.captions].into_iter().flatten() {
@@ -468,8 +470,8 @@ impl Recording {
         self.counters.add(|counters| counters.bytes_written += bytes);
     }
 
-    /// Ends every file and hands it to the system, which [`finalize`](finalize::finalize) lets write it to disk. Errors leave the others whole; the first is
-    /// answered.
+    /// Closes every file; [`finalize`](finalize::finalize) syncs them. After an error the other files are still closed; the first error is
+    /// returned.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         let mut outcome = self.settle_all().and(self.note_starts());
@@ -485,7 +487,7 @@ impl Recording {
         outcome
     }
 
-    /// Leaves the files as a crash would, but whole: the next attempt goes on. `handed_over` is when the job was given to it, and `None` when it was taken away.
+    /// Closes the files for the next attempt, without an end of the recording. `handed_over` is when this bot stopped for it; `None` if another attempt took the job.
     pub(crate) fn abandon(mut self, handed_over: Option<Instant>) -> io::Result<()> {
         self.settle_all()?;
         self.end_all_speech()?;
@@ -493,6 +495,6 @@ impl Recording {
             let (attempt, at_ms) = (self.attempt, self.at_ms(at));
             self.journal.push(&Line::HandedOver { attempt, at_ms })?;
         }
-        self.hand_over()
+        self.flush_files()
     }
 }

@@ -1,15 +1,15 @@
-//! What an Opus packet says about itself in its first bytes (RFC 6716, section 3). Nothing is decoded.
+//! Reads the header bytes of an Opus packet (RFC 6716, section 3). Nothing is decoded.
 
 /// Ticks of 1/48000 s in a millisecond.
 pub(crate) const TICKS_PER_MS: u64 = 48;
-/// How long 20 ms are: the longest packet of silence.
+/// 20 ms, the longest packet of silence.
 pub(crate) const SILENCE_TICKS: u64 = 960;
 /// The shortest packet is 2.5 ms.
 pub(crate) const SHORTEST_TICKS: u64 = 120;
 /// The longest packet is 120 ms.
 const MAX_TICKS: u64 = 5760;
 
-/// How long a packet plays, in ticks of 1/48000 s; `None` when it is no Opus packet.
+/// The duration of a packet, in ticks of 1/48000 s; `None` if it is not an Opus packet.
 pub(crate) fn ticks(packet: &[u8]) -> Option<u64> {
     let toc = *packet.first()?;
     let config = toc >> 3;
@@ -27,7 +27,7 @@ pub(crate) fn ticks(packet: &[u8]) -> Option<u64> {
     (1..=MAX_TICKS).contains(&ticks).then_some(ticks)
 }
 
-/// The longest packet of silence that is not longer than `ticks`, and how long it is: full band, mono, nothing coded.
+/// The longest packet of silence that is not longer than `ticks`, and its duration: full band, mono, nothing coded.
 pub(crate) const fn silence(ticks: u64) -> ([u8; 3], u64) {
     let (toc, lasts) = match ticks {
         SILENCE_TICKS.. => (0xF8, SILENCE_TICKS),
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_as_long_as_it_says() {
+    fn silence_has_the_duration_in_its_header() {
         for (wanted, expected) in [(5_000, 960), (960, 960), (959, 480), (479, 240), (239, 120)] {
             let (packet, lasts) = silence(wanted);
             assert_eq!((lasts, ticks(&packet)), (expected, Some(expected)), "{wanted}");

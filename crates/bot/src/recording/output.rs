@@ -1,4 +1,4 @@
-//! A file that is being written: what it takes is held until it is handed to the system.
+//! A buffered output file.
 
 use std::{
     fs::File,
@@ -8,31 +8,31 @@ use std::{
 
 use super::files::private;
 
-/// A file, and what was not handed to the system yet.
+/// A file, and the bytes that are not written to it yet.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
     pub(crate) buffer: Vec<u8>,
-    /// How much was handed to the system. Of a file that is appended to, since it was opened.
+    /// How many bytes were written, without [`Output::write_ahead`]. For a file that is appended to: since it was opened.
     length: u64,
-    /// How much of what lies behind that is only in the file for now.
+    /// How many bytes behind these were written ahead, and will be overwritten.
     ahead: u64,
 }
 
 impl Output {
-    /// Begins a file that was not there, with its header.
+    /// Creates a new file, with its header.
     pub(crate) fn create(path: &Path, header: Vec<u8>) -> io::Result<Self> {
         let file = private().create_new(true).open(path)?;
         Ok(Self { file, buffer: header, length: 0, ahead: 0 })
     }
 
-    /// Opens a file behind what is in it, if it is there.
+    /// Opens a file for appending, and creates it if it is missing.
     pub(crate) fn append(path: &Path) -> io::Result<Self> {
         let file = private().create(true).append(true).open(path)?;
         Ok(Self { file, buffer: Vec::new(), length: 0, ahead: 0 })
     }
 
-    /// Hands what was taken to the system; answers how many bytes.
+    /// Writes the buffer to the file; returns how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
         let before = self.buffer.len() as u64;
         let written = write_all(&mut self.file, &mut self.buffer);
@@ -47,8 +47,8 @@ impl Output {
         Ok(bytes)
     }
 
-    /// Writes bytes behind the end of a file that was made with [`Output::create`], in case the process dies: what is handed to the system next takes
-    /// their place.
+    /// Writes provisional bytes behind the end of a file that was made with [`Output::create`], in case the process dies: the next flush
+    /// overwrites them.
     pub(crate) fn write_ahead(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.ahead = self.ahead.max(bytes.len() as u64);
         let written = self.file.write_all(bytes);
@@ -56,13 +56,13 @@ impl Output {
         written
     }
 
-    /// Ends the file. It is on disk once the recording is finalised, which does not happen on a thread that bots wait for.
+    /// Closes the file. It is synced when the recording is finalised, on a blocking thread.
     pub(crate) fn close(mut self) -> io::Result<()> {
         self.flush().map(drop)
     }
 }
 
-/// Writes what is in the buffer. What was taken before an error is in it no more: a disk that is full may take the rest later, and nothing twice.
+/// Writes the buffer. Bytes that were written before an error are removed from it: when a full disk has room again, the rest is written, and nothing twice.
 fn write_all(file: &mut impl Write, buffer: &mut Vec<u8>) -> io::Result<()> {
     while !buffer.is_empty() {
         match file.write(buffer) {
@@ -81,7 +81,7 @@ mod tests {
 
     use super::{Output, write_all};
 
-    /// Has room for so many bytes.
+    /// A disk with a limited number of free bytes.
     struct Disk(Vec<u8>, usize);
 
     impl io::Write for Disk {
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_ahead_is_replaced() {
+    fn bytes_written_ahead_are_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let read = || std::fs::read(&path).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_full_disk_has_taken_is_not_written_again_when_there_is_room() {
+    fn bytes_written_before_the_disk_was_full_are_not_written_again() {
         let (mut disk, mut buffer) = (Disk(Vec::new(), 3), b"hello".to_vec());
         let full = write_all(&mut disk, &mut buffer).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::StorageFull);

@@ -1,4 +1,4 @@
-//! Who is in the meeting, over all their comings and goings. Pure, and each of them costs the same, however many there are.
+//! The participants of the meeting over all joins and leaves. Pure; each change costs the same for any number of people.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -6,42 +6,42 @@ use meetbot_types::{bot::Participant, manifest::ManifestParticipant};
 
 use crate::bounds;
 
-/// Everyone who was seen.
+/// All people who were ever in the meeting.
 ///
-/// A meeting may give someone who drops out and comes back another id. They stay one person for the recording: whoever comes with the name
-/// of someone who has left is that one, and is known by the first id. Whoever is there keeps that id: no other is taken for them.
+/// A meeting may give a participant a new id after a reconnect. For the recording it stays one person: a participant who joins with the name
+/// of a person who has left is that person, and keeps the first id. A person who is present is never matched with another participant.
 #[derive(Debug, Default)]
 pub(crate) struct People {
-    /// In the order in which they first came; those of the attempts before are the first.
+    /// In the order of their first join; people of earlier attempts come first.
     everyone: Vec<Person>,
-    /// The places of people by the meeting's ids for them.
+    /// Indices of people by the meeting's ids for them.
     by_id: HashMap<String, usize>,
-    /// The same by first ids.
+    /// Indices by first ids.
     by_first_id: HashMap<String, usize>,
-    /// The same of those who are not there, by name.
+    /// Indices of absent people by name.
     gone: HashMap<String, BTreeSet<usize>>,
-    /// How many are there.
+    /// How many people are present.
     here: usize,
-    /// By ids that somebody else had already: the number to try next behind them.
+    /// For ids that are taken: the next number to try as a suffix.
     numbers: HashMap<String, u64>,
 }
 
-/// What is new about somebody who is there; they are given under their first id.
+/// A change of the roster; participants have their first id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum News {
-    /// They were not there.
-    Came(Participant),
-    /// They have another name.
+pub(crate) enum RosterChange {
+    /// The participant joined.
+    Joined(Participant),
+    /// The participant has a new name.
     Renamed { participant: Participant, previous_name: String },
-    /// They turned out to be a host or a bot, or not to be one.
-    OtherRole(Participant),
+    /// The participant became a host or a bot, or stopped to be one.
+    RoleChanged(Participant),
 }
 
 #[derive(Debug)]
 struct Person {
-    /// Under the first id.
+    /// With the first id.
     who: Participant,
-    /// The meeting's ids for them, the newest last; none before somebody of an attempt before has come in this one.
+    /// The meeting's ids for this person, the newest last; empty for a person of an earlier attempt who has not joined in this one.
     ids: VecDeque<String>,
     here: bool,
 }
@@ -53,8 +53,8 @@ impl Person {
 }
 
 impl People {
-    /// Nobody yet, after attempts in which these were seen.
-    pub(crate) fn after(story: &[ManifestParticipant]) -> Self {
+    /// Nobody is present yet; `participants` are those of earlier attempts.
+    pub(crate) fn after(participants: &[ManifestParticipant]) -> Self {
         let mut people = Self::default();
         for person in story {
             let who = Participant {
@@ -68,19 +68,19 @@ impl People {
         people
     }
 
-    /// How many were ever seen.
+    /// How many people were ever in the meeting.
     pub(crate) fn len(&self) -> usize {
         self.everyone.len()
     }
 
-    /// Someone is there. Answers what is news about them.
-    pub(crate) fn join(&mut self, participant: &Participant) -> Option<News> {
+    /// A participant is in the meeting. Returns the change, if any.
+    pub(crate) fn join(&mut self, participant: &Participant) -> Option<RosterChange> {
         let known = self.by_id.get(&participant.id).copied();
         let known = known.filter(|place| {
             let person = &self.everyone[*place];
             !person.here || person.is_here_as(&participant.id)
         });
-        let place = known.or_else(|| self.gone_as(participant)).unwrap_or_else(|| {
+        let place = known.or_else(|| self.find_absent(participant)).unwrap_or_else(|| {
             let id = self.unused(&participant.id);
             self.add(Participant { id, ..participant.clone() })
         });
@@ -88,46 +88,46 @@ impl People {
         let who = Participant { id, ..participant.clone() };
         let came = !self.everyone[place].here;
         if came {
-            self.no_longer_gone(place);
-            self.know_as(place, &participant.id);
+            self.mark_present(place);
+            self.add_id(place, &participant.id);
         }
         let person = &mut self.everyone[place];
         person.here = true;
         let before = std::mem::replace(&mut person.who, who.clone());
         if came {
-            Some(News::Came(who))
+            Some(RosterChange::Joined(who))
         } else if before.name != who.name {
-            Some(News::Renamed { participant: who, previous_name: before.name })
+            Some(RosterChange::Renamed { participant: who, previous_name: before.name })
         } else {
-            (before != who).then_some(News::OtherRole(who))
+            (before != who).then_some(RosterChange::RoleChanged(who))
         }
     }
 
-    /// The people of a roster in the order in which they are to join: whoever kept a known id, before somebody new of the same name can be taken for them.
+    /// The people of a roster in the order in which they must join: those with a known id first, so that a new participant of the same name is not matched with them.
     pub(crate) fn in_order(&self, mut roster: Vec<Participant>) -> Vec<Participant> {
         let known = |id: &str| self.by_id.contains_key(id) || self.by_first_id.contains_key(id);
         roster.sort_by_key(|person| !known(&person.id));
         roster
     }
 
-    /// Adds somebody who is not there yet. Answers their place.
+    /// Adds a new person. Returns the index.
     fn add(&mut self, who: Participant) -> usize {
         let place = self.everyone.len();
         self.by_first_id.insert(who.id.clone(), place);
         self.everyone.push(Person { who, ids: VecDeque::new(), here: false });
-        self.now_gone(place);
+        self.mark_absent(place);
         place
     }
 
-    /// The nameless are never taken for each other.
-    fn now_gone(&mut self, place: usize) {
+    /// Marks a person as absent. People without a name are never matched with each other.
+    fn mark_absent(&mut self, place: usize) {
         let name = &self.everyone[place].who.name;
         if !name.is_empty() {
             self.gone.entry(name.clone()).or_default().insert(place);
         }
     }
 
-    fn no_longer_gone(&mut self, place: usize) {
+    fn mark_present(&mut self, place: usize) {
         self.here += 1;
         let name = &self.everyone[place].who.name;
         if let Some(places) = self.gone.get_mut(name) {
@@ -138,8 +138,8 @@ impl People {
         }
     }
 
-    /// Somebody is there under this id of the meeting's.
-    fn know_as(&mut self, place: usize, id: &str) {
+    /// Adds one of the meeting's ids to a person.
+    fn add_id(&mut self, place: usize, id: &str) {
         self.by_id.insert(id.to_owned(), place);
         let ids = &mut self.everyone[place].ids;
         if ids.back().is_some_and(|newest| newest == id) {
@@ -155,14 +155,14 @@ impl People {
         }
     }
 
-    /// Who of those who are not there this is: by the id, else by the name, of several the one who came last.
-    fn gone_as(&self, participant: &Participant) -> Option<usize> {
+    /// Finds the absent person who this participant is: by the id, else by the name; of several the one who joined last.
+    fn find_absent(&self, participant: &Participant) -> Option<usize> {
         let same_id = self.by_first_id.get(&participant.id).copied();
         let same_name = || self.gone.get(&participant.name)?.last().copied();
         same_id.filter(|place| !self.everyone[*place].here).or_else(same_name)
     }
 
-    /// An id that nobody has had: the meeting's own, if it is free.
+    /// An unused first id: the meeting's id, if it is free.
     fn unused(&mut self, id: &str) -> String {
         if !self.by_first_id.contains_key(id) {
             return id.to_owned();
@@ -177,7 +177,7 @@ impl People {
         }
     }
 
-    /// Someone with this id of the meeting's is not there. Answers them, if that is news.
+    /// The participant with this id of the meeting left. Returns it, if it was present.
     pub(crate) fn leave(&mut self, id: &str) -> Option<Participant> {
         let place = *self.by_id.get(id)?;
         let person = &mut self.everyone[place];
@@ -187,22 +187,22 @@ impl People {
         person.here = false;
         let who = person.who.clone();
         self.here -= 1;
-        self.now_gone(place);
+        self.mark_absent(place);
         Some(who)
     }
 
-    /// Whether nobody is there.
+    /// Whether nobody is present.
     pub(crate) const fn is_empty(&self) -> bool {
         self.here == 0
     }
 
-    /// The meeting's ids of all who are there.
+    /// The meeting's ids of all present people.
     pub(crate) fn present(&self) -> Vec<String> {
         let here = self.everyone.iter().filter(|person| person.here);
         here.filter_map(|person| person.ids.back().cloned()).collect()
     }
 
-    /// Who is there of those with these ids of the meeting's, under those ids.
+    /// The present people among these ids of the meeting, with those ids.
     pub(crate) fn present_of(&self, ids: &[String]) -> Vec<Participant> {
         let here = ids.iter().filter_map(|id| {
             let person = &self.everyone[*self.by_id.get(id)?];
@@ -211,7 +211,7 @@ impl People {
         here.collect()
     }
 
-    /// Someone's first id and name, by the meeting's id.
+    /// A person's first id and name, by the meeting's id.
     pub(crate) fn of<'a>(&'a self, id: &'a str) -> (&'a str, &'a str) {
         self.by_id.get(id).map_or((id, ""), |place| {
             let who = &self.everyone[*place].who;
@@ -228,43 +228,57 @@ mod tests {
         Participant { id: id.to_owned(), name: name.to_owned(), is_host: false, is_bot: false }
     }
 
-    /// Under which id somebody who comes is known.
+    /// The first id of a participant who joins.
     fn came(people: &mut People, participant: &Participant) -> String {
         match people.join(participant) {
-            Some(News::Came(who)) => who.id,
-            news => panic!("{participant:?} did not come: {news:?}"),
+            Some(RosterChange::Joined(who)) => who.id,
+            change => panic!("{participant:?} did not join: {change:?}"),
         }
     }
 
     #[test]
-    fn another_name_of_someone_who_is_there_is_no_second_coming() {
+    fn a_rename_of_a_present_participant_is_not_a_second_join() {
         let mut people = People::default();
         people.join(&person("1", "Ann"));
         people.leave("1");
-        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
-        let renamed =
-            News::Renamed { participant: person("1", "Ann Lee"), previous_name: "Ann".into() };
+        assert_eq!(
+            people.join(&person("2", "Ann")),
+            Some(RosterChange::Joined(person("1", "Ann")))
+        );
+        let renamed = RosterChange::Renamed {
+            participant: person("1", "Ann Lee"),
+            previous_name: "Ann".into(),
+        };
         assert_eq!(people.join(&person("2", "Ann Lee")), Some(renamed));
         assert_eq!(people.join(&person("2", "Ann Lee")), None);
         people.leave("2");
-        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
+        assert_eq!(
+            people.join(&person("2", "Ann")),
+            Some(RosterChange::Joined(person("1", "Ann")))
+        );
     }
 
     #[test]
-    fn who_comes_back_with_another_id_is_the_same() {
+    fn a_participant_who_returns_with_another_id_is_the_same_person() {
         let mut people = People::default();
         people.join(&person("1", "Ann"));
         assert_eq!(people.join(&person("1", "Ann")), None);
         assert_eq!(people.leave("1"), Some(person("1", "Ann")));
-        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("1", "Ann"))));
+        assert_eq!(
+            people.join(&person("2", "Ann")),
+            Some(RosterChange::Joined(person("1", "Ann")))
+        );
         assert_eq!((people.of("2"), people.present()), (("1", "Ann"), vec!["2".to_owned()]));
     }
 
     #[test]
-    fn two_of_one_name_who_are_there_at_once_are_two() {
+    fn two_present_participants_of_one_name_are_two_people() {
         let mut people = People::default();
         people.join(&person("1", "Ann"));
-        assert_eq!(people.join(&person("2", "Ann")), Some(News::Came(person("2", "Ann"))));
+        assert_eq!(
+            people.join(&person("2", "Ann")),
+            Some(RosterChange::Joined(person("2", "Ann")))
+        );
         people.leave("1");
         people.join(&person("3", "Ann"));
         assert_eq!(people.of("3").0, "1");
@@ -272,13 +286,13 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_is_not_taken_for_whoever_has_their_place() {
+    fn a_returning_participant_is_not_matched_with_a_present_one_of_the_same_name() {
         let mut people = People::default();
         people.join(&person("5", "Guest"));
         people.leave("5");
         assert_eq!(came(&mut people, &person("6", "Guest")), "5");
         assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");
-        assert_eq!(people.join(&person("5", "Guest")), None, "and stays that one");
+        assert_eq!(people.join(&person("5", "Guest")), None, "and stays that person");
         people.leave("5");
         people.leave("6");
         assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");
@@ -286,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn who_turns_out_to_be_a_bot_is_news() {
+    fn a_participant_who_turns_out_to_be_a_bot_is_a_change() {
         let mut people = People::default();
         people.join(&person("1", "Recorder"));
         people.leave("1");
@@ -295,13 +309,13 @@ mod tests {
         let present = people.present_of(&ids);
         assert_eq!(present, [person("2", "Recorder")]);
         let bot = Participant { is_bot: true, ..present[0].clone() };
-        let news = Participant { id: "1".to_owned(), ..bot.clone() };
-        let news = News::OtherRole(news);
-        assert_eq!((people.join(&bot), people.join(&bot)), (Some(news), None));
+        let change = Participant { id: "1".to_owned(), ..bot.clone() };
+        let change = RosterChange::RoleChanged(change);
+        assert_eq!((people.join(&bot), people.join(&bot)), (Some(change), None));
     }
 
     #[test]
-    fn the_nameless_are_never_taken_for_each_other() {
+    fn participants_without_a_name_are_never_matched() {
         let mut people = People::default();
         people.join(&person("1", ""));
         people.leave("1");
@@ -322,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_of_one_name_the_one_who_kept_the_id_stays_that_one() {
+    fn of_two_participants_of_one_name_the_known_id_decides() {
         let mut people = People::after(&[former("1", "Guest"), former("2", "Guest")]);
         let roster = people.in_order(vec![person("5", "Guest"), person("1", "Guest")]);
         for person in &roster {
@@ -332,15 +346,19 @@ mod tests {
     }
 
     #[test]
-    fn people_of_an_attempt_before_are_known() {
+    fn people_of_an_earlier_attempt_are_matched() {
         let mut people = People::after(&[former("1", "Ann")]);
         assert_eq!(came(&mut people, &person("9", "Ann")), "1");
         assert_eq!(came(&mut people, &person("10", "Ann")), "10");
-        assert_eq!(came(&mut people, &person("1", "Ann")), "1-2", "9 has that place");
+        assert_eq!(
+            came(&mut people, &person("1", "Ann")),
+            "1-2",
+            "the person with id 9 is known as 1"
+        );
     }
 
     #[test]
-    fn packets_that_come_late_under_an_id_before_are_of_the_same_person() {
+    fn late_packets_under_a_previous_id_belong_to_the_same_person() {
         let mut people = People::default();
         for id in 1..=9 {
             let id = id.to_string();
@@ -348,12 +366,12 @@ mod tests {
             people.leave(&id);
         }
         assert_eq!((people.of("9"), people.of("6")), (("1", "Ann"), ("1", "Ann")));
-        assert_eq!(people.of("5"), ("5", ""), "and the others are forgotten");
+        assert_eq!(people.of("5"), ("5", ""), "older ids are dropped");
         assert_eq!((people.by_id.len(), people.len()), (bounds::IDS_OF_ONE, 1));
     }
 
     #[test]
-    fn of_several_who_have_left_the_last_who_came_comes_back() {
+    fn of_several_absent_people_the_last_who_joined_is_matched() {
         let mut people = People::after(&[former("1", "Guest")]);
         people.join(&person("2", "Guest"));
         people.join(&person("3", "Guest"));
@@ -364,13 +382,13 @@ mod tests {
         assert_eq!(first_ids, ["3", "1", "6"]);
     }
 
-    /// Each walk over all of them would take hours.
+    /// If each step walked over all people, this would take hours.
     #[test]
-    fn a_hundred_thousand_come_and_go_and_come_back_in_seconds() {
+    fn a_hundred_thousand_joins_leaves_and_returns_take_seconds() {
         const MANY: usize = 100_000;
         let begun = crate::clock::now();
         let mut people = People::default();
-        // All of one name, some of whom have the ids that others would be given.
+        // All have one name, and some have ids that others would get as a suffixed id.
         let id = |number: usize| match number % 2 {
             0 => number.to_string(),
             _ => format!("0-{number}"),

@@ -1,23 +1,23 @@
-//! What a video keyframe says about itself, and the form in which its codec stands in a file. Nothing is decoded.
+//! Reads the headers of video keyframes, and converts pictures into the form in which files store them. Nothing is decoded.
 
 use crate::media::Codec;
 
-/// What a decoder has to know before the first picture.
+/// The parameters that a decoder needs before the first picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Start {
     pub(crate) width: u16,
     pub(crate) height: u16,
-    /// What stands in the file's header for the codec; empty for VP8 and VP9.
+    /// CodecPrivate of the file's header; empty for VP8 and VP9.
     pub(crate) private: Vec<u8>,
 }
 
-/// The kinds of H.264 units that matter here; 1 to 5 are slices of pictures.
+/// Types of H.264 NAL units; 1 to 5 are slices of pictures.
 const IDR: u8 = 5;
 const SPS: u8 = 7;
 const PPS: u8 = 8;
 const DELIMITER: u8 = 9;
 
-/// Reads a keyframe; `None` when it is none that a decoder could start with.
+/// Reads a keyframe; `None` if a decoder cannot start with it.
 pub(crate) fn start(codec: Codec, keyframe: &[u8]) -> Option<Start> {
     match codec {
         Codec::Vp8 => vp8(keyframe),
@@ -54,7 +54,7 @@ fn vp9(keyframe: &[u8]) -> Option<Start> {
     if profile >= 2 {
         bits.take(1)?;
     }
-    // Of RGB nothing says whether the range is full.
+    // RGB has no bit for the color range.
     if bits.take(3)? == 7 {
         bits.take(u32::from(profile == 1 || profile == 3))?;
     } else {
@@ -79,7 +79,7 @@ fn h264(keyframe: &[u8]) -> Option<Start> {
     Some(Start { width, height, private })
 }
 
-/// A picture as it stands in a file: H.264 units with their lengths before them, everything else as it is.
+/// A picture in the form of a file: H.264 units with length prefixes, other codecs unchanged.
 pub(crate) fn stored(codec: Codec, picture: &[u8]) -> Vec<u8> {
     if codec != Codec::H264 {
         return picture.to_vec();
@@ -92,18 +92,18 @@ pub(crate) fn stored(codec: Codec, picture: &[u8]) -> Vec<u8> {
     stored
 }
 
-/// Whether a decoder can start with this picture of H.264: a slice of an IDR picture is in it.
+/// Whether a decoder can start with this H.264 picture: it contains a slice of an IDR picture.
 pub(crate) fn is_h264_keyframe(picture: &[u8]) -> bool {
     units(picture).any(|unit| unit[0] & 0x1F == IDR)
 }
 
-/// Whether there are parameter sets of H.264 in this, and no picture.
+/// Whether this contains H.264 parameter sets, and no picture.
 pub(crate) fn is_h264_sets(data: &[u8]) -> bool {
     let is_slice = |unit: &[u8]| (1..=IDR).contains(&(unit[0] & 0x1F));
     units(data).next().is_some() && !units(data).any(is_slice)
 }
 
-/// The units between start codes (H.264, annex B), none of them empty.
+/// The non-empty units between start codes (H.264, annex B).
 fn units(picture: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = after_start_code(picture);
     std::iter::from_fn(move || {
@@ -138,7 +138,7 @@ fn sps_size(sps: &[u8]) -> Option<(u16, u16)> {
         bits.golomb()?;
         bits.golomb()?;
         bits.take(1)?;
-        // Scaling matrices: no sender of a meeting has them.
+        // Scaling matrices: not supported, since senders of meetings do not use them.
         if bits.take(1)? == 1 {
             return None;
         }
@@ -190,7 +190,7 @@ struct Bits {
 }
 
 impl Bits {
-    /// The bytes that keep zeros from looking like a start code are left out.
+    /// Removes the emulation prevention bytes.
     fn without_emulation(bytes: &[u8]) -> Self {
         let mut plain = Vec::with_capacity(bytes.len());
         let mut zeros = 0;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vp8_keyframe_tells_its_size() {
+    fn a_vp8_keyframe_has_its_size() {
         let frame = [0x10, 0, 0, 0x9D, 0x01, 0x2A, 0x80, 0x42, 0xE0, 0x01, 7];
         let start = start(Codec::Vp8, &frame).unwrap();
         assert_eq!((start.width, start.height, start.private.len()), (640, 480, 0));
@@ -255,19 +255,19 @@ mod tests {
     }
 
     #[test]
-    fn a_vp9_keyframe_tells_its_size() {
+    fn a_vp9_keyframe_has_its_size() {
         // The first bytes of libvpx' key frame of 320×180, profile 0.
         let frame = [0x82, 0x49, 0x83, 0x42, 0x00, 0x13, 0xF0, 0x0B, 0x30, 0x1C];
         let start = start(Codec::Vp9, &frame).unwrap();
         assert_eq!((start.width, start.height, start.private.len()), (320, 180, 0));
-        // Any other picture, one that is shown again, and what is cut.
+        // An interframe, a repeated picture, and truncated ones.
         assert_eq!(super::start(Codec::Vp9, &[0x86; 10]), None);
         assert_eq!(super::start(Codec::Vp9, &[0x8A, 0x49, 0x83, 0x42, 0, 0, 0, 0, 0, 0]), None);
         (0..8).for_each(|length| assert_eq!(super::start(Codec::Vp9, &frame[..length]), None));
     }
 
     #[test]
-    fn an_h264_keyframe_tells_what_its_decoder_needs() {
+    fn an_h264_keyframe_has_the_parameters_of_its_decoder() {
         let start = start(Codec::H264, &keyframe()).unwrap();
         assert_eq!((start.width, start.height), (640, 368 - 8));
         let private = start.private;
@@ -286,11 +286,11 @@ mod tests {
             kinds.push(unit[0] & 0x1F);
             rest = more;
         }
-        assert_eq!(kinds, [SPS, PPS, 5], "the delimiter is left out");
+        assert_eq!(kinds, [SPS, PPS, 5], "the delimiter is removed");
     }
 
     #[test]
-    fn noise_is_no_keyframe_and_no_panic() {
+    fn noise_is_refused_without_a_panic() {
         let whole = keyframe();
         for cut in 0..whole.len() {
             let _ = (start(Codec::H264, &whole[..cut]), stored(Codec::H264, &whole[..cut]));

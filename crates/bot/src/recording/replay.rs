@@ -1,4 +1,4 @@
-//! What a meeting sends again to a bot that comes after a lost one, or that has joined anew: how much of it is recorded already.
+//! A meeting may replay media to a bot that follows a lost one or has rejoined: determines how much of it is recorded already.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,29 +10,29 @@ use std::{
 use meetbot_types::bot::{BotOrder, Caption, ChatMessage, MediaKind};
 
 use super::{
-    CAPTIONS, CHAT, READ_AT_ONCE, Recording, files::folder_of, journal, scan::scan, story::Begun,
-    writing::Key,
+    CAPTIONS, CHAT, READ_AT_ONCE, Recording, files::folder_of, journal, scan::scan,
+    source_writer::Key, story::Begun,
 };
 use crate::meeting::{ChatLine, Source};
 
-/// Half a packet: what begins this much before the end of what is recorded is the packet after it, whose timestamp was rounded.
+/// Half a packet: a frame that begins this much before the recorded end is the next packet, with a rounded timestamp.
 const HALF_PACKET_MS: u64 = 10;
-/// A caption that is sent again may begin this much earlier or later than it did: two bots put Zoom's clock beside their own.
+/// How much the start of a replayed caption may differ: each bot maps Zoom's clock to its own.
 const SAME_CAPTION_MS: u64 = 1_000;
 
-/// Where the recording stands when a meeting begins to send again.
+/// The extent of the recording when a meeting begins to replay.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    /// Up to which ms of the recording each track is in files.
+    /// The end of each track in files, in ms of the recording.
     ends_ms: HashMap<Key, u64>,
-    /// The ids of chat messages.
+    /// The ids of recorded chat messages.
     messages: HashSet<String>,
-    /// When captions began, by their speakers and texts.
+    /// Starts of recorded captions, by speaker and text.
     captions: HashMap<(String, String), Vec<u64>>,
 }
 
 impl Replay {
-    /// After attempts that left these tracks, and lines in `folder`. The files are read from their beginning to their end.
+    /// The extent after attempts with these tracks, and lines in `folder`. The files are read in full.
     pub(super) fn after(order: &BotOrder, tracks: &[Begun], folder: &Path) -> io::Result<Self> {
         let mut ends = HashMap::new();
         for track in tracks {
@@ -54,7 +54,7 @@ impl Replay {
         Self { ends_ms: ends, ..Self::default() }.with_lines_of(folder)
     }
 
-    /// The same with the lines that are in `folder` by now.
+    /// Adds the lines that are in `folder` now.
     fn with_lines_of(mut self, folder: &Path) -> io::Result<Self> {
         journal::read(&folder.join(CHAT), |_, message: ChatMessage| {
             self.messages.insert(message.id);
@@ -68,12 +68,12 @@ impl Replay {
         Ok(self)
     }
 
-    /// Where the last track ends.
+    /// The end of the last track.
     pub(super) fn end_ms(&self) -> u64 {
         self.ends_ms.values().copied().max().unwrap_or(0)
     }
 
-    /// Whether what was captured at this moment is in the track's file. Once something is not, nothing that follows is.
+    /// Whether a frame of this moment is in the track's file. After the first one that is not, no later one is.
     pub(super) fn has_frame(&mut self, key: &Key, at_ms: u64) -> bool {
         let Some(end_ms) = self.ends_ms.get(key) else { return false };
         if at_ms + HALF_PACKET_MS < *end_ms {
@@ -96,8 +96,8 @@ impl Replay {
 }
 
 impl Recording {
-    /// The meeting was joined anew and sends again what it sent before: lines that are recorded are not written twice. Which frames of this attempt are
-    /// sent again, their timestamps say more exactly than their places, so the platform takes those out.
+    /// The bot rejoined, and the meeting replays: recorded lines are not written twice. The platform removes replayed frames of this attempt: it knows their exact
+    /// timestamps, the recording only their places.
     pub(crate) fn replays_again(&mut self) -> io::Result<()> {
         self.hand_over()?;
         let replay = self.replay.take().unwrap_or_default();
@@ -105,7 +105,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Whether a line of chat is recorded, and was sent again.
+    /// Whether a line of chat was replayed, and is recorded already.
     pub(crate) fn has_message(&self, line: &ChatLine) -> bool {
         self.replay.as_ref().is_some_and(|replay| replay.has_message(&line.id))
     }

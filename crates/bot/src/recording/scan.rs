@@ -1,4 +1,4 @@
-//! Reads a WebM file back: how much of it is whole, and what is in it. Made for files that a dead bot left behind.
+//! Reads a WebM file back: its valid length and its contents. Made for files of bots that crashed.
 
 use std::io::{self, BufRead};
 
@@ -9,39 +9,39 @@ use super::{
     webm::{self, Cue, DISCARDABLE, KEYFRAME, SEEK_HEAD_BYTES, UNKNOWN_SIZE, id},
 };
 
-/// What is whole in a file.
+/// The valid part of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Scan {
-    /// Bytes up to the end of the last whole block; what follows is torn.
+    /// Bytes up to the end of the last complete block; the rest is truncated data.
     pub(crate) whole: u64,
     /// Packets as they were received.
     pub(crate) packets: u64,
-    /// How long it plays, in ms, filling included.
+    /// Its duration, in ms, filler included.
     pub(crate) duration_ms: u64,
-    /// Where the room for the duration is, if there is any.
+    /// The position of the space for the duration, if there is any.
     pub(crate) duration_at: Option<u64>,
-    /// Where the content of the segment begins.
+    /// The position of the segment's content.
     pub(crate) segment: u64,
-    /// Where the room for the `SeekHead` is, if there is any.
+    /// The position of the space for the `SeekHead`, if there is any.
     pub(crate) seek_head_at: Option<u64>,
-    /// Where a player can begin: in each cluster at the first block from which it can decode.
+    /// Positions at which a player can begin: in each cluster the first block that a decoder can start with.
     pub(crate) cues: Vec<Cue>,
 }
 
-/// Scans a file that this program wrote, without holding it in memory.
+/// Scans a file that this program wrote, in pieces.
 pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan> {
     let mut file = Reader { file, at: 0 };
     let mut scan = Scan::default();
     let mut cluster_ms = 0;
     let mut last_ms = None;
-    // The beginning of a cluster that has no cue yet.
+    // The start of a cluster without a cue.
     let mut cluster = None;
     let mut of_samples = false;
     loop {
         let begins = file.at;
         let Some((element, length)) = file.head()? else { break };
         match element {
-            // What is inside comes next.
+            // Its children follow.
             id::SEGMENT => scan.segment = file.at,
             id::CLUSTER => cluster = Some(begins.saturating_sub(scan.segment)),
             _ if length == UNKNOWN_SIZE => break,
@@ -65,7 +65,7 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                     (MediaKind::Audio, _) => {
                         opus::ticks(packet).unwrap_or(opus::SILENCE_TICKS) / opus::TICKS_PER_MS
                     }
-                    // The last picture stands as long as the one before it did.
+                    // The last picture has the duration of the one before it.
                     (_, Some(last)) => at_ms.saturating_sub(last).min(LONGEST_PICTURE_MS),
                     (_, None) => 0,
                 };
@@ -101,11 +101,11 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
     Ok(scan)
 }
 
-/// What of a block tells all about it: track, time, flags, and the first bytes of Opus.
+/// The first bytes of a block that are read: track, time, flags, and the header of an Opus packet.
 const BLOCK_START: usize = 6;
-/// What this program says of a track is shorter; it says which codec a file of sound is in.
+/// The largest Tracks element that is read, to find the audio codec; this program writes smaller ones.
 const TRACKS_BYTES: usize = 4_096;
-/// A picture is not said to stand longer than this.
+/// The longest duration of the last picture.
 const LONGEST_PICTURE_MS: u64 = 1_000;
 
 struct Reader<'a, R> {
@@ -133,7 +133,7 @@ impl<R: BufRead> Reader<'_, R> {
         Ok(Some(bytes))
     }
 
-    /// Whether there were so many bytes.
+    /// Skips `length` bytes. Returns whether there were as many.
     fn skip(&mut self, mut length: u64) -> io::Result<bool> {
         while length > 0 {
             let there = self.file.fill_buf()?.len();
@@ -184,7 +184,7 @@ mod tests {
         super::scan(&mut &*bytes, &MediaKind::Audio).unwrap()
     }
 
-    /// A file of `packets`, every tenth of them filling, and where each block ends.
+    /// A file of `packets`, every tenth of them filler, and the end of each block.
     fn file(packets: u64) -> (Vec<u8>, Vec<u64>) {
         let mut out = webm::opus_header();
         let mut blocks = Blocks::default();
@@ -202,14 +202,14 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_file_is_read_whole() {
+    fn a_complete_file_is_valid_to_its_end() {
         let (bytes, _) = file(500);
         let scan = scan(&bytes);
         assert_eq!((scan.whole, scan.packets, scan.duration_ms), (bytes.len() as u64, 450, 10_000));
     }
 
     #[test]
-    fn the_duration_takes_its_room_and_nothing_else() {
+    fn the_duration_fits_its_reserved_space() {
         let (mut bytes, _) = file(50);
         let before = scan(&bytes);
         let duration = webm::duration(before.duration_ms);
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn cues_whole_or_torn_are_no_part_of_what_is_scanned() {
+    fn complete_and_truncated_cues_are_not_part_of_the_scan() {
         let (mut bytes, _) = file(120);
         let before = scan(&bytes);
         let room = usize::try_from(before.seek_head_at.unwrap()).unwrap();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_have_a_cue_only_where_a_keyframe_is() {
+    fn pictures_have_cues_only_at_keyframes() {
         let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
         let mut out = webm::video_header(Codec::Vp8, &start, 0);
         let mut blocks = Blocks::default();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_keeps_every_whole_block() {
+    fn every_truncation_keeps_every_complete_block() {
         let (bytes, ends) = file(120);
         for cut in 0..=bytes.len() {
             let whole = ends.iter().rposition(|end| *end <= cut as u64);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_last_as_long_as_the_one_before() {
+    fn the_last_picture_has_the_duration_of_the_one_before() {
         let start = crate::recording::picture::Start { width: 4, height: 4, private: vec![] };
         let mut out = webm::video_header(Codec::Vp8, &start, 0);
         let mut blocks = Blocks::default();
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_is_no_file_and_no_panic() {
+    fn noise_is_read_without_a_panic() {
         let mut seed = 1_u32;
         for length in 0..300 {
             let noise: Vec<u8> = (0..length)

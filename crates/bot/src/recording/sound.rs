@@ -1,4 +1,4 @@
-//! Packets of sound, whichever codec they are in: how long they play, and silence that fills holes between them.
+//! Audio packets of any codec: their duration, and silence that fills gaps between them.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use crate::media::Codec;
 
 /// Bytes of a sample of 16 bits.
 const SAMPLE_BYTES: u64 = 2;
-/// The longest packet of samples: Zoom sends up to a second at once.
+/// The longest PCM packet: Zoom sends up to a second at once.
 const MOST_TICKS: u64 = 48_000;
 
-/// How long a packet plays, in ticks of 1/48000 s; `None` when no file of this codec can hold it.
+/// The duration of a packet, in ticks of 1/48000 s; `None` if no file of this codec can hold it.
 pub(crate) fn ticks(codec: Codec, packet: &[u8]) -> Option<u64> {
     match codec {
         Codec::Opus => opus::ticks(packet),
@@ -19,13 +19,13 @@ pub(crate) fn ticks(codec: Codec, packet: &[u8]) -> Option<u64> {
     }
 }
 
-/// How long so many bytes of samples play: whole ones alone are taken.
+/// The duration of this many bytes of samples; `None` unless they are whole samples.
 pub(super) fn samples(bytes: u64) -> Option<u64> {
     let ticks = bytes / SAMPLE_BYTES;
     (bytes.is_multiple_of(SAMPLE_BYTES) && (1..=MOST_TICKS).contains(&ticks)).then_some(ticks)
 }
 
-/// Silence of at most 20 ms that is not longer than `ticks`, and how long it is.
+/// Silence of at most 20 ms that is not longer than `ticks`, and its duration.
 pub(super) fn silence(codec: Codec, ticks: u64) -> (Cow<'static, [u8]>, u64) {
     /// 20 ms.
     const SAMPLES: [u8; 1_920] = [0; 1_920];
@@ -38,7 +38,7 @@ pub(super) fn silence(codec: Codec, ticks: u64) -> (Cow<'static, [u8]>, u64) {
     (Cow::Owned(packet.to_vec()), ticks)
 }
 
-/// How loud samples are, in dBov (RFC 6464: 0 is the loudest, −127 silence).
+/// The level of samples, in dBov (RFC 6464: 0 is the loudest, −127 silence).
 #[expect(clippy::cast_possible_truncation, reason = "it is between -127 and 0")]
 pub(crate) fn level_dbov(samples: &[u8]) -> i8 {
     let values = samples.chunks_exact(2).map(|it| f64::from(i16::from_le_bytes([it[0], it[1]])));
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_play_as_long_as_they_are_and_odd_bytes_are_none() {
+    fn the_duration_of_samples_follows_from_their_size_and_odd_sizes_give_none() {
         for (bytes, expected) in
             [(0, None), (1, None), (2, Some(1)), (1_920, Some(960)), (1_921, None), (96_002, None)]
         {

@@ -1,4 +1,4 @@
-//! Who spoke when, by the lines of the journal. Pure.
+//! Spans of speech, from the lines of the journal. Pure.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use meetbot_types::manifest::SpeakingSpan;
 /// The spans of speech of all people.
 #[derive(Debug, Default)]
 pub(crate) struct Speaking {
-    /// Ids of those who spoke, in the order in which they first did.
+    /// Ids of the speakers, in the order of their first speech.
     ids: Vec<String>,
-    /// Their places in it.
+    /// The index of each speaker in it.
     places: HashMap<String, usize>,
-    /// How long each of them spoke, in ms.
+    /// The total speech of each of them, in ms.
     totals: Vec<u64>,
     spans: Vec<Spoken>,
-    /// How many spans there may be before some are joined.
+    /// The number of spans above which some are merged.
     room: usize,
 }
 
@@ -26,7 +26,7 @@ struct Spoken {
     end_ms: u64,
 }
 
-/// How many spans are held in memory at most beyond those that one person each needs: a meeting of a week in which everybody shouts has millions.
+/// How many spans are held in memory at most, besides one for each person: a noisy meeting of a week has millions.
 const HELD: usize = 100_000;
 
 impl Speaking {
@@ -50,12 +50,12 @@ impl Speaking {
         }
     }
 
-    /// How long somebody spoke, in ms.
+    /// The total speech of a person, in ms.
     pub(crate) fn total_ms(&self, id: &str) -> u64 {
         self.places.get(id).map_or(0, |place| self.totals[*place])
     }
 
-    /// By start, and `most` of them at most, though one for each who spoke.
+    /// The spans in the order of their starts, `most` of them at most, but at least one for each speaker.
     pub(crate) fn spans(mut self, most: usize) -> Vec<SpeakingSpan> {
         self.join(most);
         self.spans.sort_unstable_by_key(|span| (span.start_ms, span.end_ms, span.place));
@@ -67,7 +67,7 @@ impl Speaking {
         self.spans.iter().map(named).collect()
     }
 
-    /// Joins what overlaps or touches; then, where there are still more than `most`, those with the shortest pauses between them.
+    /// Merges spans that overlap or touch; then, if there are still more than `most`, those with the shortest pauses between them.
     fn join(&mut self, most: usize) {
         self.spans.sort_unstable();
         self.join_where(|_, pause_ms| pause_ms == 0);
@@ -88,7 +88,7 @@ impl Speaking {
         self.join_where(|at, _| joined[at]);
     }
 
-    /// Joins each span with the one before it of the same person where that says so, by the span's place in the list and the pause before it.
+    /// Merges each span with the same person's previous one if `joins` returns true for its index and the pause before it.
     fn join_where(&mut self, joins: impl Fn(usize, u64) -> bool) {
         let mut kept: Vec<Spoken> = Vec::new();
         for (at, span) in self.spans.iter().enumerate() {
@@ -115,7 +115,7 @@ mod tests {
         speaking
     }
 
-    fn told(spans: &[SpeakingSpan]) -> Vec<(&str, u64, u64)> {
+    fn tuples(spans: &[SpeakingSpan]) -> Vec<(&str, u64, u64)> {
         spans
             .iter()
             .map(|span| (span.participant_id.as_str(), span.start_ms, span.end_ms))
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_come_by_start_and_those_of_one_person_neither_overlap_nor_touch() {
+    fn spans_are_sorted_by_start_and_those_of_one_person_neither_overlap_nor_touch() {
         let lines = [
             ("b", 5_000, 6_000),
             ("a", 0, 10_000),
@@ -137,24 +137,28 @@ mod tests {
         let spans = speaking(&lines).spans(100);
         let expected =
             [("a", 0, 12_000), ("b", 4_000, 4_500), ("b", 5_000, 6_000), ("a", 20_000, 21_000)];
-        assert_eq!(told(&spans), expected);
+        assert_eq!(tuples(&spans), expected);
         assert_eq!(speaking(&[]).spans(100), []);
     }
 
     #[test]
-    fn too_many_spans_are_joined_over_the_shortest_pauses() {
+    fn too_many_spans_are_merged_over_the_shortest_pauses() {
         let lines =
             [("a", 0, 10), ("a", 13, 20), ("a", 21, 30), ("b", 0, 10), ("b", 12, 20), ("c", 5, 6)];
         assert_eq!(speaking(&lines).spans(6).len(), 6);
         let spans = speaking(&lines).spans(4);
-        assert_eq!(told(&spans), [("a", 0, 10), ("b", 0, 20), ("c", 5, 6), ("a", 13, 30)]);
+        assert_eq!(tuples(&spans), [("a", 0, 10), ("b", 0, 20), ("c", 5, 6), ("a", 13, 30)]);
         let spans = speaking(&lines).spans(1);
-        assert_eq!(told(&spans), [("b", 0, 20), ("a", 0, 30), ("c", 5, 6)], "nobody is lost");
-        assert_eq!(speaking(&lines).total_ms("a"), 26, "what is joined is not speech");
+        assert_eq!(
+            tuples(&spans),
+            [("b", 0, 20), ("a", 0, 30), ("c", 5, 6)],
+            "each speaker keeps a span"
+        );
+        assert_eq!(speaking(&lines).total_ms("a"), 26, "merged pauses are not counted as speech");
     }
 
     #[test]
-    fn a_journal_of_a_million_spans_is_held_in_part_and_loses_no_end() {
+    fn a_journal_of_a_million_spans_uses_bounded_memory_and_keeps_every_end() {
         let mut speaking = Speaking::default();
         for number in 0..1_000_000_u64 {
             speaking.add(

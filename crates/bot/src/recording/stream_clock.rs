@@ -1,62 +1,62 @@
-//! Where on the recording's clock each packet of one RTP stream belongs. Pure.
+//! Maps the packets of one RTP stream to the recording's clock. Pure.
 //!
-//! Four witnesses are heard. *Sequence numbers* say whether packets are missing. The *RTP time* says when a packet was sampled (RFC 3550, 5.1), and a
-//! packet's place follows from it as long as the numbers go on: arrival alone never moves it. The *arrival* is at or after the sampling, so the least
-//! lateness (arrival − place) of many packets shows how the sender's clock and ours go together. *Sender Reports* (RFC 3550, 6.4.1) say it once more.
+//! It combines four sources. *Sequence numbers* show whether packets are missing. The *RTP time* is when a packet was sampled (RFC 3550, 5.1); it
+//! determines a packet's place while the numbers are continuous: arrival alone never moves it. The *arrival* is at or after the sampling, so the minimal
+//! lateness (arrival − place) of many packets gives the offset of the sender's clock to ours. *Sender Reports* (RFC 3550, 6.4.1) give it once more.
 //!
-//! - Packets that were held up come in a burst, and the lateness falls back at once: nothing moves.
-//! - A clock that stood still makes all later packets late by the same time. What comes after a sudden rise of the lateness is held back for
-//!   [`LONGEST_HOLD_MS`] at most; when the lateness stays flat meanwhile, the clock stood still, and the places move by that much. When it still falls,
+//! - Delayed packets arrive in a burst, and the lateness falls back at once: no place moves.
+//! - A sender's clock that stalled makes all later packets late by the same time. Packets after a sudden rise of the lateness are held for
+//!   [`LONGEST_HOLD_MS`] at most; if the lateness stays flat meanwhile, the clock stalled, and the places move by that much. If it still falls,
 //!   the packets are placed by their RTP time, and the places move once it has been flat for [`FLAT_MS`].
-//! - A clock that drifts moves the least lateness of [`Floor`]'s window, and the places follow, without any limit.
-//! - A packet cannot arrive before it was sampled. One that does shows that those before it were late, or that the RTP time leapt.
-//! - RTP times or sequence numbers that go back are of a sender that began anew: the arrival is the only witness left, and what follows is held
-//!   back for a moment, since the first packet may have been held up.
+//! - A clock that drifts moves the minimal lateness of [`Floor`]'s window, and the places follow, without any limit.
+//! - A packet cannot arrive before it was sampled. One that seems to do so shows that earlier packets were late, or that the RTP time jumped.
+//! - RTP times or sequence numbers that go back mean that the sender restarted: only the arrival is left as a source, and the next packets are held
+//!   for a moment, since the first one may have been delayed.
 
 use std::{ops::RangeInclusive, time::UNIX_EPOCH};
 
 use super::{clock::ticks_between, floor::Floor};
 use crate::media::SenderReport;
 
-/// A rise of the lateness from one packet to the next that may be a clock that stood still; less is jitter.
+/// A rise of the lateness from one packet to the next that may be a stalled clock; less is jitter.
 const RISE_MS: i64 = 40;
-/// A rise after which packets are held back, until it is known what it was.
+/// A rise after which packets are held until its cause is known.
 const HOLD_RISE_MS: i64 = 100;
-/// Packets are held back for this long at most. Half a second after its arrival a packet is in a file.
+/// Packets are held for this long at most. Half a second after its arrival a packet is in a file.
 const LONGEST_HOLD_MS: i64 = 300;
-/// As many are held back at most: a burst of half a minute.
+/// How many packets are held at most: a burst of half a minute.
 const MOST_HELD: usize = 1_500;
-/// Packets that are held back are late for good when they are equally late for this long.
+/// The lateness of held packets is permanent if it is constant for this long.
 const FLAT_HELD_MS: i64 = 160;
-/// The same for packets that are not held back.
+/// The same for packets that are not held.
 const FLAT_MS: i64 = 3_000;
-/// Lateness that falls by more than this is not flat.
+/// A lateness that falls by more than this is not constant.
 const FALL_MS: i64 = 8;
-/// The least lateness may be off by this before the places follow it.
+/// How much the minimal lateness may differ before the places follow it.
 const DRIFT_MS: i64 = 5;
-/// A step of the RTP time that makes a packet come this much before its time is a leap.
+/// A step of the RTP time is a jump if it makes a packet arrive this much before its time.
 const LEAP_MS: i64 = 200;
-/// How much a step may exceed what the packets before it last, in a stream without a pause.
+/// How much a step may exceed the duration of the packets before it, in a stream without a pause.
 const WHOLE_MS: i64 = 20;
-/// A stream's first packet may have been held up, by this much at most. It shows within the first seconds.
+/// A stream's first packet may have been delayed, by [`MOST_LATE_START_MS`] at most. It shows within these first ms.
 const LEARN_MS: i64 = 5_000;
 const MOST_LATE_START_MS: i64 = 10_000;
-/// A packet that is this far behind the last, in numbers or in seconds, was not overtaken but belongs to another count.
+/// A packet that is this far behind the last, in numbers or in time, was not reordered: the sender restarted.
 const MISORDERED: i64 = 100;
 const MISORDERED_MS: i64 = 10_000;
-/// More pictures than this are not lost at once.
+/// A larger loss of pictures at once is not plausible.
 const MOST_LOST: i64 = 3_000;
-/// Of a voice, RTP times say whether packets are lost; sequence numbers have 16 bits.
+/// The same for audio, where RTP times also show losses; sequence numbers have 16 bits.
 const MOST_LOST_OF_VOICE: i64 = 1 << 16;
 
-/// A packet, or a picture, as it arrived.
+/// A packet or a picture, as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     /// Sequence numbers, extended so that they do not wrap.
     pub(crate) sequence: RangeInclusive<u64>,
     /// In ticks of the stream's rate, extended.
     pub(crate) rtp_time: u64,
-    /// How long it plays, in ticks; 0 where only the next one tells.
+    /// Its duration, in ticks; 0 if only the next one shows it.
     pub(crate) lasts: u64,
     /// When it arrived, in ms of the recording's clock.
     pub(crate) at_ms: u64,
@@ -64,24 +64,24 @@ pub(crate) struct Seen {
     pub(crate) report: Option<SenderReport>,
 }
 
-/// What a packet's arrival says.
+/// Where a packet belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Heard {
-    /// Where it belongs, in ticks of the recording's clock, before [`Verdict::Move`].
+pub(crate) struct Placement {
+    /// Its place, in ticks of the recording's clock, before [`Verdict::Move`].
     pub(crate) place: i64,
-    /// How many packets before it never came.
+    /// How many packets before it were lost.
     pub(crate) lost: u64,
-    /// Time has passed between the packet before and this one.
+    /// The sender paused between the previous packet and this one.
     pub(crate) pause: bool,
     pub(crate) verdict: Verdict,
 }
 
-/// What to do with a packet, and with those that are held back.
+/// What to do with a packet, and with the held ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Hold it back: its place is not certain yet.
+    /// Hold it: its place is not certain yet.
     Hold,
-    /// Move it and all that are held back by so many ticks, and write them.
+    /// Move it and all held packets by these ticks, and write them.
     Move(i64),
 }
 
@@ -89,19 +89,19 @@ pub(crate) enum Verdict {
 #[derive(Debug)]
 pub(crate) struct StreamClock {
     rate: u32,
-    /// Whether packets are held back: what is written of a voice cannot be moved, pictures can be shown closer together.
+    /// Whether packets may be held: written audio cannot be moved, but pictures can be shown closer together.
     holds: bool,
     begun: i64,
-    /// By how much all places are to be moved, since the first packet was late: 0 or less.
+    /// By how much all places must be moved, because the first packet was late: 0 or less.
     base: i64,
-    /// Whether the places were moved since the clock seemed to stand still. A packet that comes early from then on shows that this was a delay, not
-    /// that the first packet was late.
+    /// Whether the places were moved because the clock seemed to stall. If a packet arrives early after that, it was a delay, and not
+    /// a late first packet.
     moved: bool,
     last: Option<Last>,
     floor: Floor,
-    doubt: Option<Doubt>,
+    uncertainty: Option<Uncertainty>,
     report: Option<SenderReport>,
-    /// The sender's wall clock minus the place that its last report names, in ticks.
+    /// The sender's wall clock minus the place of its last report, in ticks.
     reported: Option<i64>,
     anew: bool,
 }
@@ -115,21 +115,21 @@ struct Last {
     late: i64,
 }
 
-/// Packets are late, and it is not known yet whether that passes. Times and lateness are in ticks.
+/// Packets are late, and it is not known yet whether that is temporary. Times and lateness are in ticks.
 #[derive(Debug)]
-struct Doubt {
+struct Uncertainty {
     since: i64,
-    /// The lateness before; `None` where the sender began anew and there is nothing to go back to.
+    /// The lateness before; `None` if the sender restarted, and there is no earlier value.
     from: Option<i64>,
     least: i64,
-    /// The lateness from which it counts as falling, and since when it has not.
+    /// The lateness below which it counts as falling, and since when it has not fallen.
     flat_at: i64,
     flat_since: i64,
     flat_packets: u32,
-    /// How many are held back; `None` when no more are.
+    /// How many packets are held; `None` once they are released.
     held: Option<usize>,
     reported: Option<i64>,
-    /// A Sender Report says that the clock did not stand still.
+    /// A Sender Report shows that the clock did not stall.
     refuted: bool,
 }
 
@@ -144,7 +144,7 @@ impl StreamClock {
             moved: false,
             last: None,
             floor: Floor::default(),
-            doubt: None,
+            uncertainty: None,
             report: None,
             reported: None,
             anew: false,
@@ -156,40 +156,42 @@ impl StreamClock {
         self.rate
     }
 
-    /// What comes from now on counts anew.
-    pub(crate) const fn begin_anew(&mut self) {
+    /// The sender restarts: the next packet begins a new numbering.
+    pub(crate) const fn restart(&mut self) {
         self.anew = true;
     }
 
-    /// No more packets come: those that are held back are to be moved by so many ticks.
+    /// No more packets come: returns the ticks by which the held ones must be moved.
     pub(crate) fn settle(&mut self) -> i64 {
-        match self.doubt.take() {
-            Some(doubt) if doubt.held.is_some() && doubt.from.is_none() => self.shift(doubt.least),
+        match self.uncertainty.take() {
+            Some(uncertainty) if uncertainty.held.is_some() && uncertainty.from.is_none() => {
+                self.shift(uncertainty.least)
+            }
             _ => 0,
         }
     }
 
-    /// Whether it is uncertain where the last packets belong.
-    pub(crate) const fn doubts(&self) -> bool {
-        self.doubt.is_some()
+    /// Whether the places of the last packets are uncertain.
+    pub(crate) const fn is_uncertain(&self) -> bool {
+        self.uncertainty.is_some()
     }
 
-    /// By how many ticks all places are to be moved, since the first packet was late: 0 or less. It is final after some seconds.
+    /// By how many ticks all places must be moved, because the first packet was late: 0 or less. It is final after some seconds.
     pub(crate) const fn base(&self) -> i64 {
         self.base
     }
 
-    /// Hears of a packet, in the order of sequence numbers. `None`: it is doubled, or too late to be in order.
-    pub(crate) fn hear(&mut self, seen: &Seen) -> Option<Heard> {
+    /// Places a packet. Packets come in the order of sequence numbers. `None`: it is a duplicate, or too late.
+    pub(crate) fn observe_packet(&mut self, seen: &Seen) -> Option<Placement> {
         let at = self.ticks(i64::try_from(seen.at_ms).unwrap_or(i64::MAX / 1_000_000));
         let lasts = i64::try_from(seen.lasts).unwrap_or(0);
         let Some(last) = self.last else {
             self.begun = at;
             self.anew = false;
             self.floor.reset(self.bucket(at), 0);
-            self.go_on(seen, lasts, at, 0);
-            self.hear_report(seen);
-            return Some(Heard { place: at, lost: 0, pause: false, verdict: Verdict::Move(0) });
+            self.continue_stream(seen, lasts, at, 0);
+            self.observe_report(seen);
+            return Some(Placement { place: at, lost: 0, pause: false, verdict: Verdict::Move(0) });
         };
         let step = seen.rtp_time.wrapping_sub(last.rtp_time).cast_signed();
         let ahead = seen.sequence.start().wrapping_sub(last.sequence).cast_signed();
@@ -210,15 +212,17 @@ impl StreamClock {
         if self.anew || ahead <= 0 || step <= 0 || leaps {
             self.anew = false;
             let place = at - self.base;
-            self.go_on(seen, lasts, place, 0);
+            self.continue_stream(seen, lasts, place, 0);
             self.floor.reset(self.bucket(at), 0);
             (self.report, self.reported) = (seen.report, None);
-            let verdict = self.doubt_anew(at);
+            let verdict = self.doubt_restart(at);
             let place = if let Verdict::Move(ticks) = verdict { place - ticks } else { place };
-            return Some(Heard { place, lost: 0, pause: true, verdict });
+            return Some(Placement { place, lost: 0, pause: true, verdict });
         }
-        let begins =
-            self.doubt.as_ref().is_some_and(|doubt| doubt.held.is_some() && doubt.from.is_none());
+        let begins = self
+            .uncertainty
+            .as_ref()
+            .is_some_and(|uncertainty| uncertainty.held.is_some() && uncertainty.from.is_none());
         if late < 0 && !begins {
             let base = self.base.saturating_add(late);
             if is_whole
@@ -236,18 +240,18 @@ impl StreamClock {
             }
         }
         let rise = late.saturating_sub(last.late);
-        self.go_on(seen, lasts, place, late);
-        self.hear_report(seen);
+        self.continue_stream(seen, lasts, place, late);
+        self.observe_report(seen);
         let verdict = self.judge(at, late, rise);
-        // Packets that are lost lasted: where no time passes, it is the sender that counts in leaps.
+        // Lost packets have a duration: if no time passed, the sender skips numbers.
         let most = if last.lasts > 0 { MOST_LOST_OF_VOICE } else { MOST_LOST };
         let are_lost = ahead <= most && step.saturating_mul(2) >= expected && !is_early;
         let missing = if are_lost { ahead.unsigned_abs() - 1 } else { 0 };
         let pause = step - last.lasts >= self.ticks(5) / 2;
-        Some(Heard { place, lost: missing, pause, verdict })
+        Some(Placement { place, lost: missing, pause, verdict })
     }
 
-    fn go_on(&mut self, seen: &Seen, lasts: i64, place: i64, late: i64) {
+    fn continue_stream(&mut self, seen: &Seen, lasts: i64, place: i64, late: i64) {
         self.last = Some(Last {
             sequence: *seen.sequence.end(),
             rtp_time: seen.rtp_time,
@@ -257,55 +261,61 @@ impl StreamClock {
         });
     }
 
-    /// What is late now, and by how much the places move.
+    /// Evaluates the lateness, and decides by how much the places move.
     fn judge(&mut self, at: i64, late: i64, rise: i64) -> Verdict {
         let level = self.floor.least();
         let is_rise = rise >= self.ticks(RISE_MS) && late >= level + self.ticks(RISE_MS);
         let held = (self.holds && rise >= self.ticks(HOLD_RISE_MS)).then_some(1);
-        let is_new = self.doubt.as_ref().is_none_or(|doubt| {
-            held.is_some() && doubt.held.is_none() && at - doubt.since >= self.ticks(1_000)
+        let is_new = self.uncertainty.as_ref().is_none_or(|uncertainty| {
+            held.is_some()
+                && uncertainty.held.is_none()
+                && at - uncertainty.since >= self.ticks(1_000)
         });
         if is_rise && is_new {
-            let from = self.doubt.as_ref().and_then(|doubt| doubt.from).unwrap_or(level);
-            self.doubt = Some(Doubt::new(at, Some(from), late, held, self.reported));
+            let from =
+                self.uncertainty.as_ref().and_then(|uncertainty| uncertainty.from).unwrap_or(level);
+            self.uncertainty = Some(Uncertainty::new(at, Some(from), late, held, self.reported));
             return if held.is_some() { Verdict::Hold } else { Verdict::Move(0) };
         }
         let (fall, back) = (self.ticks(FALL_MS), self.ticks(RISE_MS));
         let (flat_held, flat) = (self.ticks(FLAT_HELD_MS), self.ticks(FLAT_MS));
         let longest = self.ticks(LONGEST_HOLD_MS);
-        let Some(doubt) = &mut self.doubt else { return self.follow_drift(at, late) };
-        doubt.observe(at, late, fall);
-        if doubt.from.is_some_and(|from| late <= from + back) {
-            self.doubt = None;
+        let Some(uncertainty) = &mut self.uncertainty else { return self.follow_drift(at, late) };
+        uncertainty.observe(at, late, fall);
+        if uncertainty.from.is_some_and(|from| late <= from + back) {
+            self.uncertainty = None;
             return self.follow_drift(at, late);
         }
-        let moves = doubt.least - doubt.from.unwrap_or(0);
-        let long_enough = if doubt.held.is_some() { flat_held } else { flat };
-        if !doubt.refuted && doubt.flat_packets >= 3 && at - doubt.flat_since >= long_enough {
+        let moves = uncertainty.least - uncertainty.from.unwrap_or(0);
+        let long_enough = if uncertainty.held.is_some() { flat_held } else { flat };
+        if !uncertainty.refuted
+            && uncertainty.flat_packets >= 3
+            && at - uncertainty.flat_since >= long_enough
+        {
             return self.decide(at, moves);
         }
-        let Some(held) = &mut doubt.held else { return self.follow_drift(at, late) };
+        let Some(held) = &mut uncertainty.held else { return self.follow_drift(at, late) };
         *held += 1;
-        if !doubt.refuted && *held <= MOST_HELD && at - doubt.since < longest {
+        if !uncertainty.refuted && *held <= MOST_HELD && at - uncertainty.since < longest {
             return Verdict::Hold;
         }
-        if doubt.from.is_none() {
+        if uncertainty.from.is_none() {
             return self.decide(at, moves);
         }
-        doubt.held = None;
-        (doubt.flat_since, doubt.flat_packets) = (at, 0);
+        uncertainty.held = None;
+        (uncertainty.flat_since, uncertainty.flat_packets) = (at, 0);
         Verdict::Move(0)
     }
 
-    /// A sender began anew; packets that come in a burst may show that the first one was late.
-    fn doubt_anew(&mut self, at: i64) -> Verdict {
-        match self.doubt.take() {
-            // Once more, while packets are held back: those before it are placed as well as they can be.
-            Some(Doubt { held: Some(_), from, least, .. }) => {
+    /// The sender restarted; packets in a burst may show that the first one was late.
+    fn doubt_restart(&mut self, at: i64) -> Verdict {
+        match self.uncertainty.take() {
+            // A second restart while packets are held: the earlier ones are placed as well as possible.
+            Some(Uncertainty { held: Some(_), from, least, .. }) => {
                 Verdict::Move(if from.is_none() { least } else { 0 })
             }
             _ if self.holds => {
-                self.doubt = Some(Doubt::new(at, None, 0, Some(1), None));
+                self.uncertainty = Some(Uncertainty::new(at, None, 0, Some(1), None));
                 Verdict::Hold
             }
             _ => Verdict::Move(0),
@@ -313,26 +323,26 @@ impl StreamClock {
     }
 
     fn decide(&mut self, at: i64, moves: i64) -> Verdict {
-        let from = self.doubt.take().and_then(|doubt| doubt.from);
+        let from = self.uncertainty.take().and_then(|uncertainty| uncertainty.from);
         let level = from.unwrap_or(0);
         self.moved |= from.is_some();
         self.floor.reset(self.bucket(at), level);
         Verdict::Move(self.shift(moves))
     }
 
-    /// The least lateness of many seconds is where the sender's clock is.
+    /// The minimal lateness of many seconds gives the offset of the sender's clock.
     fn follow_drift(&mut self, at: i64, late: i64) -> Verdict {
         self.floor.push(self.bucket(at), late);
         let least = self.floor.least();
         if !self.floor.is_full() || least < self.ticks(DRIFT_MS) {
             return Verdict::Move(0);
         }
-        self.doubt = None;
+        self.uncertainty = None;
         self.floor.reset(self.bucket(at), 0);
         Verdict::Move(self.shift(least))
     }
 
-    /// Moves the places from the last packet on.
+    /// Moves the places of all packets after the last one.
     fn shift(&mut self, ticks: i64) -> i64 {
         if let Some(last) = &mut self.last {
             last.place += ticks;
@@ -342,7 +352,7 @@ impl StreamClock {
         ticks
     }
 
-    fn hear_report(&mut self, seen: &Seen) {
+    fn observe_report(&mut self, seen: &Seen) {
         let (Some(report), Some(last)) = (seen.report, self.last) else { return };
         if self.report == Some(report) {
             return;
@@ -355,10 +365,10 @@ impl StreamClock {
         let place = last.place.saturating_add(ticks_between(last.rtp_time, report.rtp_time));
         let reported = wall.saturating_sub(place);
         self.reported = Some(reported);
-        if let Some(doubt) = &mut self.doubt
-            && let (Some(before), Some(from)) = (doubt.reported, doubt.from)
+        if let Some(uncertainty) = &mut self.uncertainty
+            && let (Some(before), Some(from)) = (uncertainty.reported, uncertainty.from)
         {
-            doubt.refuted = reported.saturating_sub(before) < (doubt.least - from) / 2;
+            uncertainty.refuted = reported.saturating_sub(before) < (uncertainty.least - from) / 2;
         }
     }
 
@@ -375,7 +385,7 @@ impl StreamClock {
     }
 }
 
-impl Doubt {
+impl Uncertainty {
     const fn new(
         at: i64,
         from: Option<i64>,

@@ -1,8 +1,8 @@
-//! One speaker's file: packets as they were received, on a timeline without holes.
+//! The audio file of one speaker: packets as they were received, on a timeline without gaps.
 //!
-//! A player counts samples, so a packet plays when all before it has played: where nothing was received, silence stands, to 2.5 ms. A file that is behind
-//! its clock by less than [`NOTICED_TICKS`] gets silence where nobody speaks. One that is ahead can only be shortened by leaving packets out: silence that is
-//! due shrinks first, then packets without speech are left out, and others only when that is not enough, one in a second at most.
+//! A player counts samples, so a packet plays when everything before it has played: gaps are filled with silence, in steps of 2.5 ms. A file that is behind
+//! its clock by less than [`NOTICED_TICKS`] gets silence in pauses of speech. A file that is ahead can only be shortened by dropping packets: due silence
+//! shrinks first, then packets without speech are dropped, and others only if that is not enough, one in a second at most.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -10,20 +10,20 @@ use super::{
     opus::{SHORTEST_TICKS, TICKS_PER_MS},
     output::Output,
     sound,
-    stream_clock::{Heard, Verdict},
+    stream_clock::{Placement, Verdict},
     webm::{self, Blocks, KEYFRAME},
 };
 use crate::media::Codec;
 
-/// A voice is put right when it is off by this, also in the middle of speech.
+/// An offset that is corrected also in the middle of speech.
 const NOTICED_TICKS: u64 = 30 * TICKS_PER_MS;
-/// And by this where nobody speaks.
+/// An offset that is corrected in pauses of speech.
 const QUIET_TICKS: u64 = 10 * TICKS_PER_MS;
-/// Packets with speech are left out at most once in this time.
+/// Packets with speech are dropped at most once in this time.
 const APART_TICKS: u64 = 1_000 * TICKS_PER_MS;
-/// A file that is ahead by as much belongs to a sender that sends faster than time goes by.
+/// If a file is ahead by this much, its sender sends faster than real time.
 const AHEAD_TICKS: u64 = 2_000 * TICKS_PER_MS;
-/// Silence without a pause of the sender is a gap from this length on; that of clocks that drift is shorter.
+/// Filled silence without a pause of the sender counts as a gap from this length on; clock drift causes shorter ones.
 const GAP_TICKS: u64 = 40 * TICKS_PER_MS;
 
 /// A packet to write.
@@ -33,11 +33,11 @@ pub(crate) struct Packet {
     pub(crate) rtp_time: u64,
     /// There is speech in it.
     pub(crate) speech: bool,
-    /// What was said before this, in ms of the recording, is not written.
+    /// The part before this moment, in ms of the recording, is not written.
     pub(crate) not_before_ms: u64,
-    /// How many packets before it never came.
+    /// How many packets before it were lost.
     pub(crate) lost: u64,
-    /// It.
+    /// The packet.
     pub(crate) data: Arc<[u8]>,
 }
 
@@ -46,16 +46,16 @@ pub(crate) struct Packet {
 pub(crate) struct TrackFile {
     output: Output,
     codec: Codec,
-    pen: Pen,
+    cursor: Cursor,
     /// Where the file begins on its stream's clock, in ticks.
     start: i64,
     /// [`super::stream_clock::StreamClock::base`] of its stream.
     base: i64,
-    /// Packets whose places are not certain yet.
+    /// Packets whose places are uncertain.
     held: Vec<Held>,
 }
 
-/// A packet on its way into the file; without one, something that is not to be written.
+/// A packet that waits to be written; without a packet, a part that is not to be written.
 #[derive(Debug)]
 struct Held {
     place: i64,
@@ -63,48 +63,53 @@ struct Held {
     packet: Option<Packet>,
 }
 
-/// What is in the file so far.
+/// The position in the file.
 #[derive(Debug, Clone, Default)]
-struct Pen {
+struct Cursor {
     blocks: Blocks,
-    /// Where the next packet plays, in ticks of the file.
+    /// When the next packet plays, in ticks of the file.
     next: u64,
-    /// Something before the next packet is not written.
+    /// Something before the next packet was not written.
     hole: bool,
-    /// How many packets before the next one never came.
+    /// How many packets before the next one were lost.
     lost: u64,
-    /// The RTP time of the last packet, and where it plays.
+    /// The RTP time of the last packet, and when it plays.
     last: (u64, u64),
-    /// Where a packet with speech was left out last.
-    left_out: Option<u64>,
+    /// When a packet with speech was dropped last.
+    dropped_at: Option<u64>,
 }
 
-/// What writing a packet brought about.
+/// The result of writing a packet.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     /// When it plays, in ms of the recording.
     pub(crate) at_ms: u64,
-    /// Silence had to be put in before it: from when to when in the recording's time.
+    /// Silence was inserted before it: its start and end in the recording's time.
     pub(crate) filled: Option<(u64, u64)>,
-    /// How long it plays, in ms.
+    /// Its duration, in ms.
     pub(crate) duration_ms: u64,
-    /// In how many packets it came.
+    /// In how many packets it arrived.
     pub(crate) packets: u64,
-    /// How many packets before it never came.
+    /// How many packets before it were lost.
     pub(crate) lost: u64,
     /// There is speech in it.
     pub(crate) speech: bool,
 }
 
 impl TrackFile {
-    /// Begins a file; its first packet is still to be taken.
-    pub(crate) fn create(path: &Path, codec: Codec, heard: &Heard, base: i64) -> io::Result<Self> {
+    /// Creates a file; the caller writes the first packet.
+    pub(crate) fn create(
+        path: &Path,
+        codec: Codec,
+        placement: &Placement,
+        base: i64,
+    ) -> io::Result<Self> {
         let header = webm::sound_header(codec);
         Ok(Self {
             output: Output::create(path, header)?,
             codec,
-            pen: Pen::default(),
-            start: heard.place,
+            cursor: Cursor::default(),
+            start: placement.place,
             base,
             held: Vec::new(),
         })
@@ -122,63 +127,63 @@ impl TrackFile {
 
     /// An RTP time and the recording's time, in ms, of the same moment.
     pub(crate) fn anchor(&self) -> (u64, f64) {
-        let (rtp, file) = self.pen.last;
+        let (rtp, file) = self.cursor.last;
         (rtp, self.start_ms() as f64 + file as f64 / TICKS_PER_MS as f64)
     }
 
-    /// Takes what its stream's clock heard, and the packet that is to be written, if it is. Answers what was written now.
+    /// Takes the placement by the stream's clock, and the packet, if it is to be written. Returns what was written now.
     pub(crate) fn take(
         &mut self,
-        heard: &Heard,
+        placement: &Placement,
         base: i64,
         packet: Option<Packet>,
     ) -> Vec<Written> {
         self.base = base;
-        self.held.push(Held { place: heard.place, pause: heard.pause, packet });
-        match heard.verdict {
+        self.held.push(Held { place: placement.place, pause: placement.pause, packet });
+        match placement.verdict {
             Verdict::Hold => Vec::new(),
             Verdict::Move(ticks) => self.release(ticks),
         }
     }
 
-    /// Writes what is held back, moved by so many ticks.
+    /// Writes the held packets, moved by these ticks.
     pub(crate) fn release(&mut self, ticks: i64) -> Vec<Written> {
         let start_ms = self.start_ms();
         let mut written = Vec::with_capacity(self.held.len());
         for held in std::mem::take(&mut self.held) {
             let place = held.place + ticks - self.start;
             let out = &mut self.output.buffer;
-            written.extend(self.pen.put(out, self.codec, start_ms, place, &held));
+            written.extend(self.cursor.put(out, self.codec, start_ms, place, &held));
         }
         written
     }
 
-    /// Hands what was taken to the system, also what is held back, where it belongs as far as is known. Answers how many bytes are there to stay.
+    /// Writes the buffer to the file, and the held packets provisionally, at their most likely places. Returns how many bytes are final.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
         let bytes = self.output.flush()?;
         if !self.held.is_empty() {
-            let (mut pen, mut out) = (self.pen.clone(), Vec::new());
+            let (mut cursor, mut out) = (self.cursor.clone(), Vec::new());
             for held in &self.held {
-                pen.put(&mut out, self.codec, self.start_ms(), held.place - self.start, held);
+                cursor.put(&mut out, self.codec, self.start_ms(), held.place - self.start, held);
             }
             self.output.write_ahead(&out)?;
         }
         Ok(bytes)
     }
 
-    /// How many bytes were not handed to the system yet.
+    /// How many bytes are in the buffer.
     pub(crate) fn buffered(&self) -> usize {
         self.output.buffer.len()
     }
 
-    /// Ends the file; it is on disk after this.
+    /// Closes the file.
     pub(crate) fn close(mut self) -> io::Result<()> {
         self.release(0);
         self.output.close()
     }
 }
 
-impl Pen {
+impl Cursor {
     /// Writes a packet that belongs at `place`, in ticks of the file.
     fn put(
         &mut self,
@@ -202,7 +207,7 @@ impl Pen {
             self.hole = true;
             return None;
         }
-        if self.is_left_out(self.next.saturating_sub(place), lasts, packet.speech) {
+        if self.is_dropped(self.next.saturating_sub(place), lasts, packet.speech) {
             return None;
         }
         let mut filled = None;
@@ -236,18 +241,18 @@ impl Pen {
         Some(written)
     }
 
-    /// Whether a packet is left out because the file is ahead of its clock.
-    fn is_left_out(&mut self, ahead: u64, lasts: u64, speech: bool) -> bool {
+    /// Whether a packet is dropped because the file is ahead of its clock.
+    fn is_dropped(&mut self, ahead: u64, lasts: u64, speech: bool) -> bool {
         if ahead < lasts {
             return false;
         }
         if !speech || ahead >= AHEAD_TICKS {
             return true;
         }
-        let apart = self.left_out.is_none_or(|before| self.next >= before + APART_TICKS);
+        let apart = self.dropped_at.is_none_or(|before| self.next >= before + APART_TICKS);
         let is_due = ahead >= NOTICED_TICKS && apart;
         if is_due {
-            self.left_out = Some(self.next);
+            self.dropped_at = Some(self.next);
         }
         is_due
     }

@@ -1,4 +1,4 @@
-//! What people send that no file holds.
+//! Media that cannot be recorded.
 
 use std::{io, time::Instant};
 
@@ -8,7 +8,7 @@ use super::{Recording, journal::Line};
 use crate::{bounds, meeting::Source};
 
 impl Recording {
-    /// Notes that someone sends something that cannot be recorded.
+    /// Writes into the journal that a participant sends media that cannot be recorded.
     pub(crate) fn unavailable(
         &mut self,
         participant: &str,

@@ -66,10 +66,10 @@ pub fn timeline(bytes: &[u8]) {
             at_ms,
             report: (*reported > 200).then_some(report),
         };
-        let Some(heard) = clock.hear(&seen) else { continue };
-        held.push((heard.place, i64::try_from(at_ms).unwrap()));
-        assert!(held.len() <= 1_501 && heard.lost <= 1 << 16);
-        if let Verdict::Move(ticks) = heard.verdict {
+        let Some(placement) = clock.observe_packet(&seen) else { continue };
+        held.push((placement.place, i64::try_from(at_ms).unwrap()));
+        assert!(held.len() <= 1_501 && placement.lost <= 1 << 16);
+        if let Verdict::Move(ticks) = placement.verdict {
             for (place, at_ms) in held.drain(..) {
                 let place = (place + ticks + clock.base()) / 48;
                 assert!(place <= at_ms + 6, "{place} at {at_ms}");

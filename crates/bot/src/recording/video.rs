@@ -1,4 +1,4 @@
-//! A file of pictures: as they were received, from one that a decoder can start with, and without any that it could not show.
+//! A video file: pictures as they were received, from a keyframe on, without pictures that cannot be decoded.
 
 use std::{io, path::Path};
 
@@ -10,9 +10,9 @@ use super::{
 };
 use crate::media::{Codec, Frame};
 
-/// A picture is shown at least this long when nothing says more.
+/// The duration of a picture when nothing gives a longer one.
 const LEAST_MS: u64 = 33;
-/// Without a picture for this long, nothing was sent: a still screen sends seldom, but it sends.
+/// Without a picture for this long, the sender counts as silent: a screen without changes sends seldom, but it sends.
 const SILENT_MS: u64 = 5_000;
 
 /// A file that is being written.
@@ -21,18 +21,18 @@ pub(crate) struct VideoFile {
     output: Output,
     blocks: Blocks,
     codec: Codec,
-    /// What its header says, in degrees clockwise.
+    /// The rotation in its header, in degrees clockwise.
     rotation: u16,
     start_ms: u64,
     /// The file's time of the last picture.
     last_ms: Option<u64>,
-    /// Pictures are missing: what follows shows nothing right before the next keyframe.
+    /// Pictures are missing: the following ones cannot be decoded before the next keyframe.
     broken: bool,
 }
 
 impl VideoFile {
-    /// Begins a file of pictures of a codec, with what [`VideoFile::start`] said of the first one, which belongs at `at_ms` of the recording. Players turn them by
-    /// `rotation` degrees clockwise.
+    /// Creates a file for a codec, with the header data that [`VideoFile::start`] read from the first picture, which belongs at `at_ms` of the recording. Players
+    /// rotate the pictures by `rotation` degrees clockwise.
     pub(crate) fn create(
         path: &Path,
         codec: Codec,
@@ -51,7 +51,7 @@ impl VideoFile {
         })
     }
 
-    /// What a file that begins with this frame says in its header; `None` where no decoder could start with it.
+    /// The header data of a file that begins with this frame; `None` if no decoder can start with it.
     pub(crate) fn start(frame: &Frame) -> Option<Start> {
         frame.keyframe.then(|| picture::start(frame.codec, &frame.data)).flatten()
     }
@@ -61,7 +61,7 @@ impl VideoFile {
         self.codec
     }
 
-    /// By how many degrees clockwise a player turns its pictures.
+    /// By how many degrees clockwise a player rotates its pictures.
     pub(crate) const fn rotation(&self) -> u16 {
         self.rotation
     }
@@ -71,12 +71,12 @@ impl VideoFile {
         self.last_ms.map_or(self.start_ms, |last| self.start_ms + last + 1)
     }
 
-    /// Pictures will be missing: the next that is written is a keyframe.
+    /// Pictures will be missing: the next one that is written must be a keyframe.
     pub(crate) const fn interrupt(&mut self) {
         self.broken = true;
     }
 
-    /// Takes a picture that belongs at `at_ms` of the recording. `None`: it could not be shown, and a keyframe is needed.
+    /// Writes a picture that belongs at `at_ms` of the recording. `None`: it cannot be decoded, and a keyframe is needed.
     pub(crate) fn write(&mut self, frame: &Frame, at_ms: u64) -> Option<Written> {
         self.broken |= !frame.contiguous && !frame.keyframe;
         let restarts = self.broken;
@@ -104,17 +104,17 @@ impl VideoFile {
         Some(written)
     }
 
-    /// Hands what was taken to the system; answers how many bytes.
+    /// Writes the buffer to the file; returns how many bytes.
     pub(crate) fn flush(&mut self) -> io::Result<u64> {
         self.output.flush()
     }
 
-    /// How many bytes were not handed to the system yet.
+    /// How many bytes are in the buffer.
     pub(crate) fn buffered(&self) -> usize {
         self.output.buffer.len()
     }
 
-    /// Ends the file; it is on disk after this.
+    /// Closes the file.
     pub(crate) fn close(self) -> io::Result<()> {
         self.output.close()
     }

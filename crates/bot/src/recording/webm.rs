@@ -1,9 +1,9 @@
-//! WebM, written so that a file that was cut off anywhere still plays: sizes that are not known yet are never needed.
+//! WebM output. A file that is truncated anywhere still plays: it needs no sizes that are unknown while it is written.
 
 use super::{picture::Start, sound};
 use crate::media::Codec;
 
-/// A cluster lasts at most this long; a reader can start at each.
+/// The longest duration of a cluster; a player can start at each.
 pub(crate) const CLUSTER_MS: u64 = 1000;
 
 pub(crate) mod id {
@@ -20,13 +20,13 @@ pub(crate) mod id {
     pub(crate) const SIMPLE_BLOCK: u32 = 0xA3;
 }
 
-/// "The size is not known": read on until something comes that cannot be inside.
+/// An unknown size: a reader continues until an element that cannot be inside.
 pub(crate) const UNKNOWN_SIZE: u64 = 0x00FF_FFFF_FFFF_FFFF;
-/// How long the Duration element is, and the room for it.
+/// The size of the Duration element, and of the space reserved for it.
 pub(crate) const DURATION_BYTES: usize = 11;
-/// How long the `SeekHead` is that leads to the cues, and the room for it.
+/// The size of the `SeekHead` that points to the cues, and of the space reserved for it.
 pub(crate) const SEEK_HEAD_BYTES: usize = 26;
-/// Flags of a block: a decoder can start here; and the block is filling, which may be dropped.
+/// Flags of a block: a decoder can start here; the block is filler, which may be dropped.
 pub(crate) const KEYFRAME: u8 = 0x80;
 pub(crate) const DISCARDABLE: u8 = 0x01;
 
@@ -43,7 +43,7 @@ fn element_id(out: &mut Vec<u8>, id: u32) {
 }
 
 fn size(out: &mut Vec<u8>, size: u64) {
-    // The least number of bytes; all ones would mean that it is not known.
+    // The smallest number of bytes; all ones would mean an unknown size.
     let bytes = (1..=8_usize).find(|bytes| size < (1 << (7 * bytes)) - 1).unwrap_or(8);
     let marked = size | (1 << (7 * bytes));
     out.extend_from_slice(&marked.to_be_bytes()[8 - bytes..]);
@@ -60,16 +60,16 @@ fn number(out: &mut Vec<u8>, id: u32, number: u64) {
     element(out, id, &bytes[first..]);
 }
 
-/// What Matroska calls samples that are little-endian.
+/// Matroska's codec id of little-endian samples.
 pub(crate) const PCM: &[u8] = b"A_PCM/INT/LIT";
 
-/// The channels of every voice. The RTP payload is always `opus/48000/2` (RFC 7587, section 6.1), and mono and stereo may change from packet to packet
-/// (RFC 6716, section 3.1), so the first packet says nothing of those that follow. A packet coded in mono plays on both channels.
+/// The channels of every Opus file. The RTP payload is always `opus/48000/2` (RFC 7587, section 6.1), and mono and stereo may change with each packet
+/// (RFC 6716, section 3.1), so the first packet does not determine the following ones. A mono packet plays on both channels.
 const OPUS_CHANNELS: u8 = 2;
 
-/// What stands before the first cluster, for one track of Opus at 48 kHz.
+/// The header of a file with one Opus track at 48 kHz: everything before the first cluster.
 pub(crate) fn opus_header() -> Vec<u8> {
-    // RFC 7845, 5.1. No pre-skip: these packets come out of the middle of a stream, and time 0 is the first one's.
+    // RFC 7845, 5.1. No pre-skip: the packets come from the middle of a stream, and time 0 is that of the first one.
     let mut head = b"OpusHead".to_vec();
     head.extend([1, OPUS_CHANNELS, 0, 0]);
     head.extend(48_000_u32.to_le_bytes());
@@ -83,12 +83,12 @@ pub(crate) fn opus_header() -> Vec<u8> {
     number(&mut entry, 0x83, 2); // TrackType: audio
     element(&mut entry, 0x86, b"A_OPUS"); // CodecID
     element(&mut entry, 0x63A2, &head); // CodecPrivate
-    number(&mut entry, 0x56BB, 80_000_000); // SeekPreRoll: 80 ms, as Opus wants
+    number(&mut entry, 0x56BB, 80_000_000); // SeekPreRoll: 80 ms, as Opus requires
     element(&mut entry, 0xE1, &audio);
     header("webm", &entry)
 }
 
-/// The same for one track of samples of 16 bits, little-endian, of one channel at 48 kHz; they make it Matroska, since WebM does not know them.
+/// The header of a file with one track of 16-bit little-endian samples, mono, at 48 kHz. It is Matroska, since WebM does not support PCM.
 fn pcm_header() -> Vec<u8> {
     let mut audio = Vec::new();
     element(&mut audio, 0xB5, &48_000_f64.to_be_bytes()); // SamplingFrequency
@@ -102,19 +102,19 @@ fn pcm_header() -> Vec<u8> {
     header(container(Codec::PcmS16le.name()), &entry)
 }
 
-/// What stands before the first cluster, for one track of sound in this codec.
+/// The header of a file with one audio track in this codec.
 pub(crate) fn sound_header(codec: Codec) -> Vec<u8> {
     if codec == Codec::PcmS16le { pcm_header() } else { opus_header() }
 }
 
-/// The same for one track of pictures, which a player turns by `rotation` degrees clockwise (0, 90, 180 or 270); H.264 makes it Matroska, since WebM does not
-/// know that codec.
+/// The header of a file with one video track, which a player rotates by `rotation` degrees clockwise (0, 90, 180 or 270). With H.264 it is Matroska, since WebM
+/// does not support that codec.
 pub(crate) fn video_header(codec: Codec, start: &Start, rotation: u16) -> Vec<u8> {
     let mut video = Vec::new();
     number(&mut video, 0xB0, u64::from(start.width)); // PixelWidth
     number(&mut video, 0xBA, u64::from(start.height)); // PixelHeight
     if rotation != 0 {
-        // RFC 9559, 5.1.4.1.28.46: a roll is counted counter-clockwise, and from -180 to 180.
+        // RFC 9559, 5.1.4.1.28.46: a roll is counter-clockwise, from -180 to 180.
         let clockwise = f64::from(rotation);
         let roll = if rotation > 180 { 360.0 - clockwise } else { -clockwise };
         let mut projection = Vec::new();
@@ -144,7 +144,7 @@ pub(crate) fn container(codec: &str) -> &'static str {
     if is_matroska { "matroska" } else { "webm" }
 }
 
-/// `entry` is what is particular about the only track.
+/// `entry` holds the specific elements of the only track.
 fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     let mut ebml = Vec::new();
     number(&mut ebml, 0x4286, 1); // EBMLVersion
@@ -156,7 +156,7 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     number(&mut ebml, 0x4285, 2); // DocTypeReadVersion
 
     let mut info = Vec::new();
-    element(&mut info, id::VOID, &[0; 9]); // room for the duration, the first of all
+    element(&mut info, id::VOID, &[0; 9]); // space for the duration, first of all elements
     number(&mut info, 0x002A_D7B1, 1_000_000); // TimestampScale: milliseconds
     element(&mut info, 0x4D80, b"meetbot"); // MuxingApp
     element(&mut info, 0x5741, b"meetbot"); // WritingApp
@@ -165,7 +165,7 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     number(&mut track, 0xD7, 1); // TrackNumber
     number(&mut track, 0x73C5, 1); // TrackUID
     number(&mut track, 0x9C, 0); // FlagLacing
-    element(&mut track, 0x0022_B59C, b"und"); // Language: without it players say English
+    element(&mut track, 0x0022_B59C, b"und"); // Language: without it players assume English
     track.extend_from_slice(entry);
     let mut tracks = Vec::new();
     element(&mut tracks, 0xAE, &track);
@@ -179,23 +179,23 @@ fn header(doc_type: &str, entry: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The Duration element, which takes exactly the room that the header left for it at the beginning of Info.
+/// The Duration element. It has exactly the size that the header reserved at the beginning of Info.
 pub(crate) fn duration(ms: u64) -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, 0x4489, &(ms as f64).to_be_bytes());
     out
 }
 
-/// Where a player can begin to read, so that it fetches little for a moment far into the file.
+/// A position at which a player can begin to read, so that seeking fetches little data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cue {
     /// The time of the first block from which it can decode.
     pub(crate) at_ms: u64,
-    /// Where the cluster of that block begins, in bytes from the beginning of the segment's content.
+    /// The start of that block's cluster, in bytes from the beginning of the segment's content.
     pub(crate) cluster: u64,
 }
 
-/// The Cues element, which stands behind the last cluster.
+/// The Cues element, which follows the last cluster.
 pub(crate) fn cues(all: &[Cue]) -> Vec<u8> {
     let mut points = Vec::new();
     for cue in all {
@@ -212,7 +212,7 @@ pub(crate) fn cues(all: &[Cue]) -> Vec<u8> {
     out
 }
 
-/// The `SeekHead` that says where the cues are, in bytes from the beginning of the segment's content. It takes exactly the room that the header left for it.
+/// The `SeekHead` with the position of the cues, in bytes from the beginning of the segment's content. It has exactly the size that the header reserved.
 pub(crate) fn seek_head(cues: u64) -> Vec<u8> {
     let mut seek = Vec::new();
     element(&mut seek, 0x53AB, &id::CUES.to_be_bytes()); // SeekID
@@ -224,7 +224,7 @@ pub(crate) fn seek_head(cues: u64) -> Vec<u8> {
     out
 }
 
-/// What stands in that room while there are no cues.
+/// The content of that space while there are no cues.
 pub(crate) fn no_seek_head() -> Vec<u8> {
     let mut out = Vec::new();
     element(&mut out, id::VOID, &[0; SEEK_HEAD_BYTES - 2]);
@@ -238,7 +238,7 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
-    /// Appends a packet at `at_ms`, which never goes back.
+    /// Appends a packet at `at_ms`, which must not decrease.
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, at_ms: u64, flags: u8, packet: &[u8]) {
         let start = match self.cluster {
             Some(start) if at_ms - start < CLUSTER_MS => start,
@@ -259,7 +259,7 @@ impl Blocks {
     }
 }
 
-/// Appends silence that was never received; `ticks`, as which it is no longer, are those of the shortest packet at least. Answers how long it is.
+/// Appends filler silence that is at most `ticks` long; `ticks` is at least the duration of the shortest packet. Returns its duration.
 pub(crate) fn push_filling(
     blocks: &mut Blocks,
     out: &mut Vec<u8>,
@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// 1 s of Opus in packets of 20 ms, from an expression of ffmpeg's for each channel.
+    /// 1 s of Opus in packets of 20 ms, from an ffmpeg expression for each channel.
     fn opus(folder: &Path, channels: &str) -> Vec<Vec<u8>> {
         let path = folder.join("sound.ogg");
         let made = Command::new("ffmpeg")
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_voice_that_begins_in_mono_keeps_left_and_right_and_claims_no_language() {
+    fn a_track_that_begins_in_mono_keeps_left_and_right_and_has_no_language() {
         let folder = tempfile::tempdir().unwrap();
         let mut packets = opus(folder.path(), "0");
         packets.extend(opus(folder.path(), "0|0.5*sin(2*PI*440*t)"));
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn players_turn_pictures_clockwise_by_the_rotation() {
+    fn players_rotate_pictures_clockwise_by_the_rotation() {
         // Its left half is red, its right half blue.
         const HALVES: &str =
             "color=red:s=64x64:r=5:d=1[l];color=blue:s=64x64:r=5:d=1[r];[l][r]hstack";

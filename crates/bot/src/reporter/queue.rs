@@ -1,4 +1,4 @@
-//! The reports that are not acknowledged yet: which are left out, what is sent next, and what becomes of those that the orchestrator cannot read. Pure.
+//! The queue of reports that are not acknowledged yet: which are dropped, which are sent next, and how unreadable ones are handled. Pure.
 
 use std::{
     collections::VecDeque,
@@ -15,50 +15,50 @@ use crate::bounds::{self, Allowance};
 
 /// How many reports go into one request.
 const BATCH: usize = 50;
-/// How many bytes of them, as JSON, unless one alone has more: half of what the orchestrator reads at once.
+/// How many bytes of JSON go into one request, unless one report has more: half of the orchestrator's limit.
 const BATCH_BYTES: usize = 512 * 1024;
-/// The largest that one report is, as JSON. Its words come from strangers, and one that is larger than what the orchestrator reads at once would be
+/// The largest size of one report, as JSON. Its texts are untrusted, and a report above the orchestrator's limit would be
 /// refused.
 const REPORT_BYTES: usize = 64 * 1024;
-/// How many characters stay of each text of a report that is larger.
+/// How many characters of each text are kept in a report that is larger.
 const CUT_CHARACTERS: usize = 4096;
 
-/// How often it is reported at most what was left out, before the end.
+/// The shortest time between two reports of dropped reports, before the end.
 const LEFT_OUT_EVERY: Duration = Duration::from_mins(1);
 
-/// Reports in their order.
+/// Reports in order.
 #[derive(Debug)]
 pub(super) struct Queue {
-    /// Each with its size as JSON.
+    /// Each report with its size as JSON.
     reports: VecDeque<(NumberedReport, usize)>,
-    /// Their sizes together.
+    /// The sum of their sizes.
     bytes: usize,
     last_seq: u64,
-    /// Up to this number they were sent, and stay as they were.
+    /// The reports up to this number were sent, and must not change.
     sent_seq: u64,
-    /// How many go into the next request: fewer than [`BATCH`] while one is searched that the orchestrator cannot read.
+    /// How many go into the next request: fewer than [`BATCH`] while the queue searches for an unreadable report.
     at_once: usize,
-    /// How much chat and how many people who come and go may be reported.
+    /// The rate limit of reports of chat and of people who join and leave.
     allowance: Allowance,
-    /// What was not, and since when.
+    /// What was dropped, and since when.
     left_out: Option<(LeftOut, Instant)>,
 }
 
-/// How much was left out: it is in the files alone.
+/// How much was not reported: only the files hold it.
 #[derive(Debug, Default)]
 struct LeftOut {
     messages: u64,
     participant_events: u64,
 }
 
-/// What follows when the orchestrator cannot read a request.
+/// The next step when the orchestrator cannot read a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
-    /// A smaller one shows which report it is.
+    /// Send a smaller request, to find the unreadable report.
     Smaller,
-    /// This one it was, and it is left out.
+    /// This report was unreadable, and is dropped.
     LeftOut { seq: u64, kind: String },
-    /// This one it was, and it has to be heard: the same again, later.
+    /// This report was unreadable, but must not be dropped: send it again later.
     Wait,
 }
 
@@ -75,7 +75,7 @@ impl Queue {
         }
     }
 
-    /// Adds a report of `at`. Chat, and people who come and go, only as far as their bounds allow: what is left out is counted, and the count reported.
+    /// Adds a report of `at`. Chat, and people who join and leave, are bounded: reports beyond the bounds are counted instead, and the count is reported.
     pub(super) fn push(&mut self, report: BotReport, at: Timestamp, now: Instant) {
         let fits = self.has_room_for(&report, now);
         if !fits {
@@ -90,7 +90,7 @@ impl Queue {
         if let Some((LeftOut { messages, participant_events }, _)) = self.left_out.take_if(due) {
             self.add(BotReport::LeftOut { messages, participant_events }, at);
         }
-        if fits && !self.joins_the_last(&report) {
+        if fits && !self.merges_into_last(&report) {
             self.add(report, at);
         }
     }
@@ -106,8 +106,8 @@ impl Queue {
         self.bytes <= most_bytes && self.allowance.take(1, now)
     }
 
-    /// Whether the last report, not sent yet, says this one too.
-    fn joins_the_last(&mut self, report: &BotReport) -> bool {
+    /// Merges a report into the last one, if that is of the same kind and was not sent yet. Returns whether it did.
+    fn merges_into_last(&mut self, report: &BotReport) -> bool {
         let last = self.reports.back_mut().map(|(last, _)| last);
         let Some(last) = last.filter(|last| last.seq > self.sent_seq) else { return false };
         match (&mut last.report, report) {
@@ -134,7 +134,7 @@ impl Queue {
         self.reports.push_back((NumberedReport { seq: self.last_seq, at, report }, bytes));
     }
 
-    /// What goes into the next request: at least one, if there is one.
+    /// The reports of the next request: at least one, if there is one.
     pub(super) fn batch(&mut self) -> Vec<NumberedReport> {
         let mut room = BATCH_BYTES;
         let fits = |(first, (_, bytes)): &(usize, &(NumberedReport, usize))| {
@@ -154,7 +154,7 @@ impl Queue {
         batch
     }
 
-    /// The orchestrator has applied everything up to this number of what it was `sent`. Answers whether that is news.
+    /// The orchestrator has applied the reports up to this number of those `sent`. Returns whether that is progress.
     pub(super) fn acknowledged(&mut self, seq: u64, sent: &[NumberedReport]) -> bool {
         let before = self.reports.len();
         let seq = seq.min(sent.last().map_or(0, |report| report.seq));
@@ -165,15 +165,15 @@ impl Queue {
         self.reports.len() < before
     }
 
-    /// The orchestrator, perhaps one of another version, cannot read what it was `sent`. A report that it cannot read becomes a sign of life, so that
-    /// the numbers stay without holes.
+    /// The orchestrator, perhaps of another version, cannot read the reports `sent`. A heartbeat replaces an unreadable report, so that
+    /// the numbers have no gaps.
     pub(super) fn unreadable(&mut self, sent: &[NumberedReport], media: MediaCounters) -> Next {
         if sent.len() > 1 {
             self.at_once = sent.len() / 2;
             return Next::Smaller;
         }
         match self.reports.front_mut() {
-            // Without its end the job would begin anew. And an orchestrator that reads no sign of life reads nothing.
+            // Without its end the job would be tried again. And an orchestrator that cannot read a heartbeat can read nothing.
             None
             | Some((
                 NumberedReport {
@@ -193,7 +193,7 @@ impl Queue {
     }
 }
 
-/// The report with its size as JSON; with its texts cut where it is too large. The files have them whole.
+/// The report with its size as JSON; the texts of a report that is too large are truncated. The files hold them in full.
 fn cut(report: BotReport) -> (BotReport, usize) {
     let json = serde_json::to_value(&report).expect("a report is JSON");
     let bytes = json.to_string().len();
@@ -257,7 +257,7 @@ mod tests {
         }
     }
 
-    /// Sends all to an orchestrator that cannot read reports of which `unreadable` is true. Answers what it applied and how many requests that took.
+    /// Sends all to an orchestrator that cannot read reports for which `unreadable` is true. Returns the applied reports and the number of requests.
     fn play(queue: &mut Queue, unreadable: fn(&BotReport) -> bool) -> (Vec<BotReport>, usize) {
         let (mut applied, mut requests) = (Vec::new(), 0);
         let mut last = queue.batch()[0].seq - 1;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_cannot_be_read_is_left_out_alone() {
+    fn only_the_unreadable_report_is_dropped() {
         for bad in [0, 1, 17, 49, 50, 99] {
             let reports = (0..100)
                 .map(|number| if number == bad { chat("new") } else { BotReport::Admitted });
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_reports_that_cannot_be_read_costs_three_requests_each() {
+    fn each_of_many_unreadable_reports_costs_three_requests() {
         let mut queue = queued((0..200).map(|_| chat("new")).chain([ended()]));
         let (applied, requests) =
             play(&mut queue, |report| matches!(report, BotReport::Chat { .. }));
@@ -308,10 +308,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_and_signs_of_life_are_kept_until_they_are_heard() {
+    fn the_end_and_heartbeats_are_kept_until_they_are_acknowledged() {
         let mut queue = queued([chat("a"), BotReport::Admitted, ended()]);
         let (applied, _) = play(&mut queue, |report| matches!(report, BotReport::Ended { .. }));
-        assert_eq!(applied, [chat("a"), BotReport::Admitted], "what came before is heard");
+        assert_eq!(applied, [chat("a"), BotReport::Admitted], "the reports before it are applied");
         assert_eq!(queue.batch()[0].report, ended());
         // An orchestrator that can read it again.
         let (applied, _) = play(&mut queue, |_| false);
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_counts_for_what_was_sent_only() {
+    fn an_acknowledgement_counts_only_for_sent_reports() {
         let mut queue = queued((0..60).map(|_| BotReport::Admitted));
         let sent = queue.batch();
         assert!(!queue.acknowledged(0, &sent), "nothing was applied");
@@ -334,8 +334,8 @@ mod tests {
     }
 
     #[test]
-    fn whatever_strangers_write_the_orchestrator_can_read_every_request() {
-        // As long as a report may be, and each character as long as it can be in JSON; longer than any request; and short ones.
+    fn no_text_of_a_meeting_makes_a_request_too_large() {
+        // Texts of the maximum size whose characters are longest in JSON, texts longer than any request, and short ones.
         let texts = ["\u{1}".repeat(5_000), "\u{1}".repeat(2_000_000), "hello".to_owned()];
         let mut reports = queued([]);
         let mut sent = Vec::new();
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_a_usual_length_is_reported_whole() {
+    fn a_text_of_usual_length_is_reported_in_full() {
         let long = "ä".repeat(4_000);
         assert_eq!(cut(chat(&long)).0, chat(&long));
         let BotReport::Chat { message } = cut(chat(&"ä".repeat(40_000))).0 else { panic!() };
@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_reported_in_part_and_what_was_left_out_is_counted() {
+    fn a_flood_is_reported_in_part_and_the_dropped_reports_are_counted() {
         let start = clock::now();
         let mut queue = Queue::new(start);
         let mut push = |report, seconds| {
@@ -414,7 +414,8 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_an_orchestrator_that_is_away_is_bounded_and_the_course_of_the_job_whole() {
+    fn the_queue_is_bounded_while_the_orchestrator_is_unavailable_and_keeps_the_course_of_the_job()
+    {
         let start = clock::now();
         let mut queue = Queue::new(start);
         let text = "a".repeat(10_000);
@@ -447,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_the_same_anew_takes_no_more_room_until_it_is_sent() {
+    fn repeated_reports_of_a_kind_are_merged_until_they_are_sent() {
         let withheld = |messages| BotReport::Withheld { messages, captions: 1 };
         let waiting = |lobby| BotReport::Waiting { lobby };
         let mut queue = queued([
@@ -459,7 +460,7 @@ mod tests {
         let sent = queue.batch();
         queue.push(withheld(4), Timestamp::UNIX_EPOCH, clock::now());
         assert_eq!(sent.len(), 2, "{sent:?}");
-        assert_eq!(queue.batch()[..2], sent, "what may have been applied stays as it was");
+        assert_eq!(queue.batch()[..2], sent, "reports that may have been applied do not change");
         let expected = [
             waiting(Lobby::WaitingForHost),
             BotReport::Withheld { messages: 3, captions: 2 },

@@ -1,4 +1,4 @@
-//! Who spoke when, whatever holds packets up and wherever a bot dies.
+//! Tests of spans of speech: with delayed packets, and bots that crash.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 #[test]
-fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
+fn a_crash_loses_at_most_ten_seconds_of_a_long_speech() {
     let folder = tempfile::tempdir().unwrap();
     let start = crate::clock::now();
     let (order, mut recording) = of_ann(folder.path(), start);
@@ -18,13 +18,13 @@ fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
         recording.frame("5", Source::Microphone, &sound(number, at)).unwrap();
     }
     recording.flush().unwrap();
-    // It dies.
+    // The bot crashes.
     let mut story = Story::of(&folder_of(&order, 1)).unwrap();
     let spans = std::mem::take(&mut story.speaking).spans(9);
     let [span] = spans.as_slice() else { panic!("{spans:?}") };
     assert_eq!((span.participant_id.as_str(), span.start_ms), ("5", 0));
     assert!(span.end_ms >= 18_000, "{spans:?}");
-    // It is stopped, and the next one goes on.
+    // The bot is stopped, and the next one continues.
     recording.abandon(None).unwrap();
     let mut story = Story::of(&folder_of(&order, 1)).unwrap();
     let spans = std::mem::take(&mut story.speaking).spans(9);
@@ -32,7 +32,7 @@ fn of_a_long_speech_a_bot_that_dies_takes_no_more_than_ten_seconds_along() {
 }
 
 #[test]
-fn who_speaks_while_packets_are_held_up_speaks_when_they_were_said() {
+fn delayed_packets_count_as_speech_at_their_sampling_time() {
     let stalled = |number: u64| match number * 20 {
         made @ 3_000..5_600 => made.max(5_600),
         made => made,

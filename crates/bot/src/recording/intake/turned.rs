@@ -1,4 +1,4 @@
-//! Senders whose pictures are to be turned for showing, and those that say so too late, too often or to a bot that dies.
+//! Tests of pictures with a rotation: late, frequent, lost and hostile changes.
 
 use std::{
     path::Path,
@@ -41,7 +41,7 @@ impl Camera {
         Self { order, start, recording, pictures: 0 }
     }
 
-    /// A picture 40 ms after the one before; answers whether a keyframe is asked for.
+    /// Records a picture 40 ms after the previous one; returns whether a keyframe is requested.
     fn takes(&mut self, keyframe: bool, rotation: Option<u16>) -> bool {
         self.takes_frame(keyframe, |frame| frame.rotation = rotation)
     }
@@ -55,7 +55,7 @@ impl Camera {
         self.recording.frame("5", Source::Camera, &frame).unwrap().keyframe_wanted
     }
 
-    /// Ends the meeting; answers what the manifest says of each file: its rotation, and how many pictures are in it.
+    /// Ends the meeting; returns the rotation and the number of pictures of each file in the manifest.
     fn ends(self) -> Vec<(u16, u64)> {
         let at = self.start + Duration::from_mins(100);
         self.recording.close(at, Some(LeaveReason::MeetingEnded)).unwrap();
@@ -68,20 +68,20 @@ impl Camera {
 }
 
 #[test]
-fn a_turn_begins_a_file_with_the_next_keyframe_and_loses_no_picture() {
+fn a_rotation_begins_a_file_with_the_next_keyframe_and_loses_no_picture() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     assert!(!camera.takes(true, Some(0)));
     assert!(!camera.takes(false, None));
-    assert!(camera.takes(false, Some(90)), "a keyframe is asked for");
+    assert!(camera.takes(false, Some(90)), "a keyframe is requested");
     assert!(!camera.takes(false, None), "once in a second");
-    assert!(!camera.takes(true, None), "what was said holds on");
+    assert!(!camera.takes(true, None), "the rotation is kept");
     assert!(!camera.takes(false, None));
     assert_eq!(camera.ends(), [(0, 4), (90, 2)]);
 }
 
 #[test]
-fn a_rotation_that_comes_after_the_first_pictures_holds_from_the_next_keyframe_on() {
+fn a_rotation_after_the_first_pictures_holds_from_the_next_keyframe_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     for (keyframe, rotation, wanted) in
@@ -93,7 +93,7 @@ fn a_rotation_that_comes_after_the_first_pictures_holds_from_the_next_keyframe_o
 }
 
 #[test]
-fn a_turn_that_is_taken_back_before_a_keyframe_begins_no_file() {
+fn a_rotation_that_is_reverted_before_a_keyframe_begins_no_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     for (keyframe, rotation) in [(true, 180), (false, 90), (false, 180), (true, 180)] {
@@ -103,21 +103,21 @@ fn a_turn_that_is_taken_back_before_a_keyframe_begins_no_file() {
 }
 
 #[test]
-fn a_turn_before_the_first_keyframe_or_in_a_pause_is_known_when_pictures_are_written() {
+fn a_rotation_before_the_first_keyframe_or_in_a_pause_applies_to_later_pictures() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     camera.takes(false, Some(90));
     camera.takes(true, None);
     let at = camera.start + Duration::from_millis(100);
     camera.recording.pause(at).unwrap();
-    assert!(!camera.takes(false, Some(0)), "nothing is asked for in a pause");
+    assert!(!camera.takes(false, Some(0)), "no keyframe is requested in a pause");
     camera.recording.resume(at + Duration::from_millis(40)).unwrap();
     camera.takes(true, None);
     assert_eq!(camera.ends(), [(90, 1), (0, 1)]);
 }
 
 #[test]
-fn a_way_that_was_lost_leads_to_pictures_of_which_nothing_is_known() {
+fn a_lost_connection_resets_the_rotation() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     camera.takes(true, Some(90));
@@ -128,7 +128,7 @@ fn a_way_that_was_lost_leads_to_pictures_of_which_nothing_is_known() {
 }
 
 #[test]
-fn a_sender_that_turns_with_each_picture_begins_few_files_and_loses_no_picture() {
+fn a_sender_that_rotates_with_each_picture_begins_few_files_and_loses_no_picture() {
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
     for number in 0..3_000_u16 {
@@ -147,7 +147,7 @@ fn a_sender_that_turns_with_each_picture_begins_few_files_and_loses_no_picture()
 }
 
 #[test]
-fn a_sender_that_takes_another_codec_with_each_picture_begins_few_files() {
+fn a_sender_that_changes_the_codec_with_each_picture_begins_few_files() {
     const H264: &[u8] = b"\0\0\0\x01\x67\x42\xC0\x1F\xD9\0\xA0\x2F\xF9\x70\x11\0\0\x03\0\x01\0\0\x03\0\x32\x0F\x18\x32\x48\0\0\0\x01\x68\xCB\x8C\xB2\0\0\x01\x65\x88\x84";
     let folder = tempfile::tempdir().unwrap();
     let mut camera = Camera::open(folder.path(), 1, crate::clock::now());
@@ -162,7 +162,7 @@ fn a_sender_that_takes_another_codec_with_each_picture_begins_few_files() {
 }
 
 #[test]
-fn what_a_dead_bot_knew_of_a_turn_is_in_the_manifest_of_the_next() {
+fn the_rotation_recorded_by_a_crashed_bot_is_in_the_next_manifest() {
     let folder = tempfile::tempdir().unwrap();
     let start = crate::clock::now();
     let mut camera = Camera::open(folder.path(), 1, start);

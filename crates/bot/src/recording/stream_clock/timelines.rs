@@ -1,23 +1,23 @@
-//! Timelines of senders, networks and bots, and where each packet has to be in the end.
+//! Tests: timelines of senders, networks and bots, and the final place of each packet.
 
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::recording::untrusted::timeline;
 
-/// Where packets are in the end, in ms, by their numbers.
+/// The final places of packets, in ms, by their numbers.
 type Places = Vec<(u64, i64)>;
 
-/// Hears a timeline; answers where the packets are placed, and how many are lost.
-fn hear_all(clock: &mut StreamClock, seen: impl IntoIterator<Item = Seen>) -> (Places, u64) {
+/// Feeds a timeline to a clock; returns the places of the packets, and how many are lost.
+fn observe_all(clock: &mut StreamClock, seen: impl IntoIterator<Item = Seen>) -> (Places, u64) {
     let (mut places, mut held, mut lost) = (Vec::new(), Vec::new(), 0);
     let per_ms = i64::from(clock.rate) / 1_000;
     for seen in seen {
-        let Some(heard) = clock.hear(&seen) else { continue };
-        lost += heard.lost;
-        held.push((*seen.sequence.start(), heard.place, seen.at_ms));
+        let Some(placement) = clock.observe_packet(&seen) else { continue };
+        lost += placement.lost;
+        held.push((*seen.sequence.start(), placement.place, seen.at_ms));
         let oldest = held.first().map_or(0, |(_, _, at_ms)| *at_ms);
-        match heard.verdict {
+        match placement.verdict {
             Verdict::Hold => assert!(seen.at_ms < oldest + 300, "held too long"),
             Verdict::Move(ticks) => {
                 let moved = held.drain(..).map(|(number, place, _)| (number, place + ticks));
@@ -33,7 +33,7 @@ fn hear_all(clock: &mut StreamClock, seen: impl IntoIterator<Item = Seen>) -> (P
 }
 
 fn place_all(seen: impl IntoIterator<Item = Seen>) -> Places {
-    hear_all(&mut StreamClock::new(48_000, true), seen).0
+    observe_all(&mut StreamClock::new(48_000, true), seen).0
 }
 
 /// A packet of 20 ms of a stream without pauses.
@@ -42,7 +42,7 @@ fn packet(number: u64, at_ms: u64) -> Seen {
     Seen { sequence: number..=number, rtp_time: 7 + number * 960, lasts: 960, at_ms, report }
 }
 
-/// How long a packet is under way, in ms: mostly little, at times 30.
+/// The network delay of a packet, in ms: mostly small, sometimes 30.
 fn jitter(number: u64) -> u64 {
     let dice = number.wrapping_mul(6_364_136_223_846_793_005).rotate_left(23) % 100;
     if dice < 60 { dice / 15 } else { (dice - 60) * 3 / 4 }
@@ -64,9 +64,9 @@ fn near(places: &Places, within: u64, truth: impl Fn(u64) -> u64) {
 const STALLS: [u64; 6] = [200, 500, 1_600, 2_600, 10_000, 40_000];
 
 #[test]
-fn packets_that_were_held_up_stay_where_their_rtp_time_says() {
+fn delayed_packets_keep_the_place_of_their_rtp_time() {
     for stall in STALLS {
-        // What belongs to the time from 3 s on comes when the stall is over.
+        // Packets of the time from 3 s on arrive when the stall is over.
         let at = |number: u64| {
             let made = number * 20;
             if (3_000..3_000 + stall).contains(&made) { 3_000 + stall } else { made }
@@ -75,7 +75,7 @@ fn packets_that_were_held_up_stay_where_their_rtp_time_says() {
         near(&place_all(whole.clone()), 0, |number| number * 20);
         let rough = (0..3_000).filter(|number| !is_lost(*number));
         let rough = rough.map(|number| packet(number, at(number) + jitter(number)));
-        // Packets go through a network in their order.
+        // The network keeps the order.
         let mut latest = 0;
         let ordered = rough.map(|seen| {
             latest = latest.max(seen.at_ms);
@@ -86,7 +86,7 @@ fn packets_that_were_held_up_stay_where_their_rtp_time_says() {
 }
 
 #[test]
-fn a_clock_that_stood_still_moves_what_follows_and_nothing_before() {
+fn a_stalled_clock_moves_later_packets_and_no_earlier_ones() {
     for stall in STALLS {
         let truth = |number: u64| number * 20 + if number >= 150 { stall } else { 0 };
         let whole = (0..3_000).map(|number| packet(number, truth(number)));
@@ -99,14 +99,14 @@ fn a_clock_that_stood_still_moves_what_follows_and_nothing_before() {
 
 #[test]
 fn short_stalls_of_the_clock_add_up_to_no_lasting_offset() {
-    // 60 ms after each 5 s: none of them is certain at once.
+    // 60 ms after each 5 s: none of them is certain immediately.
     let truth = |number: u64| number * 20 + number / 250 * 60;
     near(&place_all((0..15_000).map(|number| packet(number, truth(number)))), 65, truth);
 }
 
 #[test]
-fn a_queue_that_fills_and_empties_moves_nothing() {
-    // A second of delay comes within five and goes within five.
+fn a_network_queue_that_fills_and_empties_moves_nothing() {
+    // A second of delay builds up within five seconds, and ends within five.
     let late = |made: u64| match made {
         10_000..15_000 => (made - 10_000) / 5,
         15_000..20_000 => (20_000 - made) / 5,
@@ -117,7 +117,7 @@ fn a_queue_that_fills_and_empties_moves_nothing() {
 }
 
 #[test]
-fn a_delay_that_looks_like_a_clock_that_stood_still_is_undone_when_it_ends() {
+fn a_delay_that_looks_like_a_stalled_clock_is_corrected_when_it_ends() {
     // A busy machine delivers all packets 95 ms late for a quarter of a second.
     for begins in [100, 1_500, 4_000, 8_000] {
         let late = |made: u64| if (begins..begins + 260).contains(&made) { 95 + 10 } else { 0 };
@@ -133,8 +133,8 @@ fn a_delay_that_looks_like_a_clock_that_stood_still_is_undone_when_it_ends() {
 }
 
 #[test]
-fn packets_that_were_held_up_and_come_faster_than_they_were_made_stay() {
-    // In ms that pass for 20 ms of sound: the way drains at 5, 2, 1.25 and 1.1 times the pace of the voice.
+fn delayed_packets_that_arrive_faster_than_real_time_keep_their_places() {
+    // In ms for each 20 ms of audio: the queue drains at 5, 2, 1.25 and 1.1 times real time.
     for pace in [4, 10, 16, 18] {
         let seen = (0..4_000).map(|number: u64| {
             let drained = 4_600 + number.saturating_sub(150) * pace;
@@ -145,7 +145,7 @@ fn packets_that_were_held_up_and_come_faster_than_they_were_made_stay() {
 }
 
 #[test]
-fn one_packet_that_comes_through_in_a_stall_proves_nothing() {
+fn one_packet_that_arrives_during_a_stall_decides_nothing() {
     let at = |number| match number {
         150 => 4_000,
         151..=229 => 4_600,
@@ -155,8 +155,8 @@ fn one_packet_that_comes_through_in_a_stall_proves_nothing() {
 }
 
 #[test]
-fn of_a_stall_of_which_the_clock_stood_still_for_a_part_that_part_moves() {
-    // 3 s without a packet: 1.4 s are held up, and the clock stood still for 1.6 s.
+fn if_the_clock_stalled_for_a_part_of_a_stall_packets_move_by_that_part() {
+    // 3 s without a packet: packets are delayed by 1.4 s, and the clock stalled for 1.6 s.
     let truth = |number: u64| number * 20 + if number >= 150 { 1_600 } else { 0 };
     let at = |number| if number >= 150 { truth(number).max(6_000) } else { truth(number) };
     let places = place_all((0..800).map(|number| packet(number, at(number))));
@@ -167,7 +167,7 @@ fn of_a_stall_of_which_the_clock_stood_still_for_a_part_that_part_moves() {
 #[test]
 fn clocks_that_drift_are_followed_for_a_day_and_longer() {
     for ppm in [-100_i64, 100] {
-        // The sender's clock against ours; every tenth packet, so that a day takes no minute.
+        // The drift of the sender's clock; every tenth packet only, so that a day takes less than a minute.
         let at = |number: i64| number * 200 + number * 200 * ppm / 1_000_000;
         let seen = (0..450_000_i64).map(|number| {
             let unsigned = number.unsigned_abs();
@@ -185,7 +185,7 @@ fn clocks_that_drift_are_followed_for_a_day_and_longer() {
 }
 
 #[test]
-fn a_clock_that_drifted_in_two_hours_of_silence_is_found_again() {
+fn the_drift_of_two_hours_of_silence_is_corrected() {
     for ppm in [-100_i64, 100] {
         let at = |number: u64| {
             let made = if number < 500 { number * 20 } else { number * 20 + 7_200_000 };
@@ -196,14 +196,14 @@ fn a_clock_that_drifted_in_two_hours_of_silence_is_found_again() {
             Seen { rtp_time: number * 960 + quiet, ..packet(number, at(number)) }
         });
         let mut clock = StreamClock::new(48_000, true);
-        let (places, lost) = hear_all(&mut clock, seen);
+        let (places, lost) = observe_all(&mut clock, seen);
         near(&places, 10, at);
         assert_eq!(lost, 0);
     }
 }
 
 #[test]
-fn pauses_of_a_sender_that_sends_nothing_while_it_is_silent_stay_as_long_as_they_were() {
+fn pauses_of_a_sender_without_packets_in_silence_keep_their_length() {
     // A second of speech, two of silence with a packet each 0.4 s; the second pause ends in a stall.
     let made = |number: u64| {
         number / 55 * 3_000 + (number % 55).min(50) * 20 + (number % 55).saturating_sub(50) * 400
@@ -218,8 +218,8 @@ fn pauses_of_a_sender_that_sends_nothing_while_it_is_silent_stay_as_long_as_they
 }
 
 #[test]
-fn a_sender_that_begins_anew_is_placed_by_its_arrival() {
-    // Another count from packet 200 on, after 3 s in which nothing came; its first 25 packets were held up.
+fn packets_of_a_restarted_sender_are_placed_by_their_arrival() {
+    // A new numbering from packet 200 on, after 3 s without packets; its first 25 packets were delayed.
     let truth = |number: u64| number * 20 + if number >= 200 { 3_000 } else { 0 };
     let at = |number: u64| truth(number).max(if (200..225).contains(&number) { 7_500 } else { 0 });
     for (sequence, rtp_time) in [(0, 0), (200, 0), (9_000, 1 << 31), (0, 123_456_789)] {
@@ -232,7 +232,7 @@ fn a_sender_that_begins_anew_is_placed_by_its_arrival() {
             }
         });
         let mut clock = StreamClock::new(48_000, true);
-        let (places, lost) = hear_all(&mut clock, seen);
+        let (places, lost) = observe_all(&mut clock, seen);
         assert_eq!((places.len(), lost), (500, 0), "{sequence} {rtp_time}");
         for (index, (_, place)) in (0..).zip(&places) {
             let truth = i64::try_from(truth(index)).unwrap();
@@ -242,7 +242,7 @@ fn a_sender_that_begins_anew_is_placed_by_its_arrival() {
 }
 
 #[test]
-fn rtp_times_that_leap_between_two_packets_move_nothing() {
+fn rtp_times_that_jump_between_two_packets_move_nothing() {
     for leap in
         [48_000 * 5, 48_000 * 3_600, -48_000 * 5, -48_000 * 3_600, -960, i64::from(i32::MAX)]
     {
@@ -256,39 +256,39 @@ fn rtp_times_that_leap_between_two_packets_move_nothing() {
 }
 
 #[test]
-fn who_comes_while_packets_are_held_up_is_placed_by_those_that_come_in_time() {
+fn a_sender_that_joins_during_a_delay_is_placed_by_its_later_packets() {
     // The first 60 packets come at once.
     let seen = (0..500).map(|number| packet(number, 9_000 + (number * 20).max(1_180)));
     let mut clock = StreamClock::new(48_000, true);
-    let (places, _) = hear_all(&mut clock, seen);
+    let (places, _) = observe_all(&mut clock, seen);
     near(&places, 0, |number| 9_000 + number * 20);
 }
 
 #[test]
-fn what_a_stopped_bots_socket_did_not_hold_is_lost_and_as_long_as_it_was() {
-    // Stopped from 3 s to 23 s: 8 s of packets lay in the socket, what came then was thrown away.
+fn packets_that_a_stopped_bots_socket_dropped_are_lost_and_keep_their_duration() {
+    // Stopped from 3 s to 23 s: the socket held 8 s of packets, and dropped the later ones.
     let seen = (0..2_000).filter(|number| !(550..1_150).contains(number)).map(|number| {
         packet(number, if (150..550).contains(&number) { 23_000 } else { number * 20 })
     });
     let mut clock = StreamClock::new(48_000, true);
-    let (places, lost) = hear_all(&mut clock, seen);
+    let (places, lost) = observe_all(&mut clock, seen);
     near(&places, 0, |number| number * 20);
     assert_eq!(lost, 600);
 }
 
 #[test]
-fn packets_that_are_doubled_or_overtaken_are_refused_and_lost_ones_are_counted() {
+fn duplicate_and_reordered_packets_are_refused_and_lost_ones_are_counted() {
     let mut clock = StreamClock::new(48_000, true);
     let order = [0, 1, 1, 4, 3, 2, 5, 0, 9];
     let (places, lost) =
-        hear_all(&mut clock, order.into_iter().map(|number| packet(number, number * 20)));
+        observe_all(&mut clock, order.into_iter().map(|number| packet(number, number * 20)));
     assert_eq!(places, [(0, 0), (1, 20), (4, 80), (5, 100), (9, 180)]);
     assert_eq!(lost, 5);
 }
 
 #[test]
-fn a_sender_report_that_shows_no_pause_keeps_voices_where_they_are() {
-    // From 5 s on everything comes 1.6 s later: for 6 s, since the way to us is full, or for good, since the clock stood still. A relay reports twice a second.
+fn a_sender_report_without_a_pause_keeps_the_places_of_audio() {
+    // From 5 s on everything arrives 1.6 s later: for 6 s because of a full network queue, or permanently because the clock stalled. A relay reports twice a second.
     for (late_until, stood) in [(11_000, false), (u64::MAX, true)] {
         let truth = |number: u64| number * 20 + if stood && number >= 250 { 1_600 } else { 0 };
         let seen = (0..1_000).map(|number| {
@@ -307,23 +307,23 @@ fn a_sender_report_that_shows_no_pause_keeps_voices_where_they_are() {
             Seen { report: Some(SenderReport { ntp, rtp_time }), ..packet(number, at_ms) }
         });
         let places = place_all(seen);
-        // Packets that are held back are certain before the first report of after the stall; it then says that nothing stood still.
+        // Held packets are placed before the first report after the stall; it then shows that no clock stalled.
         near(&places, if stood { 0 } else { 1_600 }, truth);
         near(&places[700..].to_vec(), 0, truth);
     }
 }
 
 #[test]
-fn pictures_are_never_held_back_and_stay_where_their_clock_says() {
+fn pictures_are_never_held_and_keep_the_place_of_their_clock() {
     let seen = (0..1_000).map(|number| {
         let at_ms = if (125..200).contains(&number) { 8_000 } else { number * 40 };
         Seen { rtp_time: number * 3_600, lasts: 0, ..packet(number, at_ms) }
     });
     let mut clock = StreamClock::new(90_000, false);
     for seen in seen.clone() {
-        assert_eq!(clock.hear(&seen).unwrap().verdict, Verdict::Move(0));
+        assert_eq!(clock.observe_packet(&seen).unwrap().verdict, Verdict::Move(0));
     }
-    let (places, lost) = hear_all(&mut StreamClock::new(90_000, false), seen);
+    let (places, lost) = observe_all(&mut StreamClock::new(90_000, false), seen);
     near(&places, 0, |number| number * 40);
     assert_eq!(lost, 0);
 }

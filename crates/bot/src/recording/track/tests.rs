@@ -1,4 +1,4 @@
-//! Packets of one speaker, as they come to stand in a file.
+//! Tests of the audio file of one speaker.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::recording::{
 
 const SOUND: &[u8] = &[0x08, 1, 2, 3];
 
-/// Writes a voice of so many packets of 20 ms.
+/// Writes an audio file with this many packets of 20 ms.
 pub(crate) fn write_voice(path: &Path, packets: u64) {
     let mut track = Track::at(path.to_owned());
     for number in 0..packets {
@@ -23,7 +23,7 @@ pub(crate) fn write_voice(path: &Path, packets: u64) {
     track.file.unwrap().close().unwrap();
 }
 
-/// A packet: when it arrives, its sequence number, its RTP time, and what is in it.
+/// A packet: its arrival, its sequence number, its RTP time, and its content.
 #[derive(Clone)]
 struct Sent(u64, u64, u64, &'static [u8]);
 
@@ -31,7 +31,7 @@ fn packet(number: u64, at_ms: u64) -> Sent {
     Sent(at_ms, number, 1_000_000 + number * 960, SOUND)
 }
 
-/// A file, and the clock of what is in it.
+/// A file, and its stream's clock.
 struct Track {
     clock: StreamClock,
     file: Option<TrackFile>,
@@ -61,21 +61,21 @@ impl Track {
             at_ms: *at_ms,
             report: None,
         };
-        let Some(heard) = self.clock.hear(&seen) else { return };
-        let file = self
-            .file
-            .get_or_insert_with(|| TrackFile::create(&self.path, Codec::Opus, &heard, 0).unwrap());
+        let Some(placement) = self.clock.observe_packet(&seen) else { return };
+        let file = self.file.get_or_insert_with(|| {
+            TrackFile::create(&self.path, Codec::Opus, &placement, 0).unwrap()
+        });
         let packet = Packet {
             rtp_time: *rtp_time,
             speech,
             not_before_ms: 0,
-            lost: heard.lost,
+            lost: placement.lost,
             data: Arc::from(*data),
         };
-        self.written.extend(file.take(&heard, self.clock.base(), Some(packet)));
+        self.written.extend(file.take(&placement, self.clock.base(), Some(packet)));
     }
 
-    /// What was filled, and the packets and the duration of what is on disk.
+    /// The filled spans, and the packets and the duration on disk.
     fn end(mut self) -> (Vec<(u64, u64)>, u64, u64) {
         let _folder = self.folder.take();
         let mut file = self.file.take().unwrap();
@@ -88,7 +88,7 @@ impl Track {
     fn on_disk(&self) -> (u64, u64) {
         let bytes = std::fs::read(&self.path).unwrap();
         let scan = scan(&mut bytes.as_slice(), &MediaKind::Audio).unwrap();
-        assert_eq!(scan.whole, bytes.len() as u64, "nothing of the file is torn");
+        assert_eq!(scan.whole, bytes.len() as u64, "the file has no incomplete block");
         (scan.packets, scan.duration_ms)
     }
 }
@@ -108,7 +108,7 @@ fn packets_follow_each_other() {
 }
 
 #[test]
-fn a_hole_is_filled_with_silence_of_its_length() {
+fn a_gap_is_filled_with_silence_of_its_length() {
     let packets: Vec<_> = (0..100)
         .filter(|number| !(30..80).contains(number))
         .map(|number| packet(number, 5000 + number * 20))
@@ -117,8 +117,8 @@ fn a_hole_is_filled_with_silence_of_its_length() {
 }
 
 #[test]
-fn holes_of_short_packets_are_filled_to_their_length() {
-    // 10 ms each, every fourth of which is lost: a player that counts samples must not come early.
+fn gaps_of_short_packets_are_filled_to_their_length() {
+    // 10 ms each, every fourth of which is lost: a player that counts samples must not be early.
     let packets: Vec<_> = (0..400)
         .filter(|number| number % 4 != 1)
         .map(|number| Sent(number * 10, number, number * 480, &[0xF0, 1, 2, 3]))
@@ -129,7 +129,7 @@ fn holes_of_short_packets_are_filled_to_their_length() {
 }
 
 #[test]
-fn a_burst_that_came_late_keeps_the_senders_times() {
+fn a_late_burst_keeps_the_senders_times() {
     let packets: Vec<_> =
         (0..100).map(|number| packet(number, 5000 + (number * 20).max(1000))).collect();
     let (filled, packets, duration_ms) = write(&packets);
@@ -137,7 +137,7 @@ fn a_burst_that_came_late_keeps_the_senders_times() {
 }
 
 #[test]
-fn a_sender_that_counts_anew_goes_on_by_our_clock() {
+fn a_restarted_sender_continues_by_our_clock() {
     let mut packets: Vec<_> = (0..50).map(|number| packet(number, number * 20)).collect();
     packets
         .extend((0..50).map(|number| Sent(2000 + number * 20, 50 + number, number * 960, SOUND)));
@@ -145,7 +145,7 @@ fn a_sender_that_counts_anew_goes_on_by_our_clock() {
 }
 
 #[test]
-fn a_sender_whose_clock_leaps_fills_no_disk() {
+fn a_sender_whose_clock_jumps_does_not_fill_the_disk() {
     let packets = [
         packet(0, 0),
         Sent(20, 1, u64::MAX, SOUND),
@@ -156,32 +156,32 @@ fn a_sender_whose_clock_leaps_fills_no_disk() {
 }
 
 #[test]
-fn a_sender_that_sends_faster_than_time_goes_by_makes_no_longer_file() {
+fn a_sender_that_is_faster_than_real_time_makes_no_longer_file() {
     let packets: Vec<_> = (0..20_000).map(|number| packet(number, number / 2)).collect();
     let (filled, _, duration_ms) = write(&packets);
     assert!(filled.is_empty() && duration_ms <= 25_000, "{duration_ms} of 10,000 ms");
 }
 
 #[test]
-fn a_packet_that_was_overtaken_is_left_out_and_moves_nothing() {
+fn a_reordered_packet_is_dropped_and_moves_nothing() {
     let packets = [packet(0, 0), packet(2, 40), packet(1, 45), packet(3, 60)];
     assert_eq!(write(&packets), (vec![(20, 40)], 3, 80));
 }
 
 #[test]
-fn what_is_no_opus_or_doubled_is_refused() {
+fn invalid_opus_and_duplicates_are_refused() {
     let nothing = Sent(20, 1, 1_000_960, &[]);
     let packets = [packet(0, 0), nothing, packet(0, 25), packet(2, 40), packet(2, 41)];
     assert_eq!(write(&packets), (vec![(20, 40)], 2, 60));
 }
 
 #[test]
-fn what_is_held_back_is_on_disk_and_goes_to_its_place_later() {
+fn held_packets_are_on_disk_and_get_their_final_place_later() {
     let mut track = Track::new();
     for number in 0..150 {
         track.take(&packet(number, number * 20), true);
     }
-    // The clock stands still for 1.6 s; a tenth of a second later that is not certain yet.
+    // The clock stalls for 1.6 s; a tenth of a second later that is still uncertain.
     for number in 150..155 {
         track.take(&packet(number, number * 20 + 1_600), true);
     }
@@ -198,7 +198,7 @@ fn what_is_held_back_is_on_disk_and_goes_to_its_place_later() {
 }
 
 #[test]
-fn what_is_held_back_at_the_end_is_written() {
+fn packets_that_are_held_at_the_end_are_written() {
     let mut packets: Vec<_> = (0..150).map(|number| packet(number, number * 20)).collect();
     packets.extend((150..153).map(|number| packet(number, number * 20 + 1_600)));
     assert_eq!(write(&packets), (vec![], 153, 3_060));
@@ -206,7 +206,7 @@ fn what_is_held_back_at_the_end_is_written() {
 
 #[test]
 fn a_clock_that_is_fast_costs_packets_without_speech_and_a_slow_one_gets_silence() {
-    // 200 ppm, twice what clocks do: of twenty minutes 0.24 s.
+    // 200 ppm, twice the drift of real clocks: 0.24 s in twenty minutes.
     for (drift_us, packets, duration_ms) in [(-4_i64, 59_988, 1_199_760), (4, 60_000, 1_200_240)] {
         for speech in [false, true] {
             let mut track = Track::new();
@@ -225,7 +225,7 @@ fn a_clock_that_is_fast_costs_packets_without_speech_and_a_slow_one_gets_silence
 }
 
 #[test]
-fn what_was_said_before_a_moment_is_not_written() {
+fn packets_before_not_before_ms_are_not_written() {
     let mut track = Track::new();
     for number in 0..200 {
         track.take(&packet(number, number * 20), true);
@@ -237,7 +237,7 @@ fn what_was_said_before_a_moment_is_not_written() {
         at_ms: 4_060,
         report: None,
     };
-    let heard = track.clock.hear(&seen).unwrap();
+    let placement = track.clock.observe_packet(&seen).unwrap();
     let file = track.file.as_mut().unwrap();
     let packet = Packet {
         rtp_time: seen.rtp_time,
@@ -246,5 +246,5 @@ fn what_was_said_before_a_moment_is_not_written() {
         lost: 0,
         data: SOUND.into(),
     };
-    assert_eq!(file.take(&heard, 0, Some(packet)), []);
+    assert_eq!(file.take(&placement, 0, Some(packet)), []);
 }

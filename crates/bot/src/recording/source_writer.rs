@@ -1,11 +1,11 @@
-//! What one person sends on one track, on its way into a file.
+//! The state of one source of one person: its clocks, and the file that is being written.
 
 use std::io;
 
 use super::{
     clock::{SenderClock, SenderLead},
     sound,
-    stream_clock::{Heard, Seen, StreamClock},
+    stream_clock::{Placement, Seen, StreamClock},
     track::{TrackFile, Written},
     video::VideoFile,
 };
@@ -15,20 +15,20 @@ use crate::{
     meeting::Source,
 };
 
-/// A keyframe is asked for this often, until one is written.
-const ASK_EVERY_MS: u64 = 1_000;
+/// How often a keyframe is requested until one is written.
+const KEYFRAME_REQUEST_MS: u64 = 1_000;
 
-/// Which file a frame belongs to.
+/// The source to which a frame belongs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
-    /// By the first id.
+    /// The person's first id.
     pub(super) person: String,
     pub(super) video: bool,
     pub(super) source: Source,
 }
 
 impl Key {
-    /// All that a person can send.
+    /// All sources of a person.
     pub(super) fn all_of(person: &str) -> impl Iterator<Item = Self> {
         [Source::Microphone, Source::Camera, Source::Screen].into_iter().flat_map(move |source| {
             [false, true].map(|video| Self { person: person.to_owned(), video, source })
@@ -36,30 +36,30 @@ impl Key {
     }
 }
 
-/// Something that someone sends, and its file.
+/// A source and its file.
 #[derive(Debug)]
-pub(super) struct Writing {
-    /// `None` before there is something that a file can begin with.
+pub(super) struct SourceWriter {
+    /// `None` before a frame with which a file can begin.
     pub(super) file: Option<Media>,
     pub(super) name: String,
-    /// The meeting's track it comes on; `None` while the way to the meeting is lost. After that a track of the same name is another.
+    /// The meeting's track; `None` while the connection to the meeting is lost. A track of the same name after that is another one.
     on: Option<TrackId>,
-    /// Packets of a video that never came, since the last that is in the file.
+    /// Lost packets of a video since the last picture in the file.
     pub(super) lost: u64,
     pub(super) stream: StreamClock,
-    /// The sender's clock by the reports of this track.
+    /// The sender's clock, by the reports on this track.
     pub(super) sender: SenderClock,
-    /// How far that is ahead of the recording's, where this is a voice.
+    /// For audio: how far the sender's clock is ahead of the recording's.
     pub(super) lead: SenderLead,
-    /// When the file began, as the journal has it.
+    /// The file's start, as in the journal.
     pub(super) journaled_start_ms: u64,
-    /// By how many degrees clockwise its sender wants pictures to be turned for showing.
+    /// By how many degrees clockwise the sender's pictures must be rotated for display.
     pub(super) rotation: u16,
-    /// How many files of pictures this attempt has begun.
+    /// How many video files this attempt has begun.
     pub(super) files: u64,
-    /// When a keyframe was asked for last.
+    /// When a keyframe was requested last.
     asked_ms: Option<u64>,
-    /// They left since the last frame.
+    /// The person left since the last frame.
     pub(super) absent: bool,
 }
 
@@ -70,8 +70,8 @@ pub(super) enum Media {
     Pictures(VideoFile),
 }
 
-impl Writing {
-    /// Before its first frame.
+impl SourceWriter {
+    /// The state before the first frame.
     pub(super) fn new(frame: &Frame) -> Self {
         Self {
             file: None,
@@ -89,17 +89,17 @@ impl Writing {
         }
     }
 
-    /// Frames will be missing.
+    /// Frames will be missing: a video continues with a keyframe.
     pub(super) fn interrupt(&mut self) {
         if let Some(Media::Pictures(file)) = &mut self.file {
             file.interrupt();
         }
     }
 
-    /// What comes from now on comes another way: its numbers and its clock begin anew.
-    pub(super) fn lose_way(&mut self) {
+    /// The connection was lost: sequence numbers and clocks of later frames begin again.
+    pub(super) fn reset_connection(&mut self) {
         self.on = None;
-        self.stream.begin_anew();
+        self.stream.restart();
         self.sender = SenderClock::default();
         self.lead = SenderLead::default();
         self.rotation = 0;
@@ -114,7 +114,7 @@ impl Writing {
         }
     }
 
-    /// How many bytes were not handed to the system yet.
+    /// How many bytes are in the buffer.
     pub(super) fn buffered(&self) -> usize {
         match &self.file {
             Some(Media::Sound(file)) => file.buffered(),
@@ -131,13 +131,13 @@ impl Writing {
         }
     }
 
-    /// Hears when a frame came; `None` when it is doubled or too late to be in order.
-    pub(super) fn hear(&mut self, frame: &Frame, at_ms: u64) -> Option<Heard> {
+    /// Places a frame on the recording's clock; `None` if it is a duplicate or too late.
+    pub(super) fn place(&mut self, frame: &Frame, at_ms: u64) -> Option<Placement> {
         if self.on != Some(frame.track) {
-            self.lose_way();
+            self.reset_connection();
             self.on = Some(frame.track);
         }
-        let heard = self.stream.hear(&Seen {
+        let placement = self.stream.observe_packet(&Seen {
             sequence: frame.sequence.clone(),
             rtp_time: frame.rtp_time,
             lasts: sound::ticks(frame.codec, &frame.data).unwrap_or(0),
@@ -145,15 +145,15 @@ impl Writing {
             report: frame.sender_report,
         })?;
         self.rotation = frame.rotation.unwrap_or(self.rotation);
-        Some(heard)
+        Some(placement)
     }
 
-    /// Whether the file of pictures says another rotation than its sender does now.
-    pub(super) fn is_turned(&self) -> bool {
+    /// Whether the sender's rotation differs from that of the video file.
+    pub(super) fn rotation_changed(&self) -> bool {
         matches!(&self.file, Some(Media::Pictures(file)) if file.rotation() != self.rotation)
     }
 
-    /// The first ms of the recording after the last picture that is in the file.
+    /// The first ms of the recording after the file's last picture.
     pub(super) fn after_last_picture_ms(&self) -> u64 {
         match &self.file {
             Some(Media::Pictures(file)) => file.after_last_ms(),
@@ -161,17 +161,17 @@ impl Writing {
         }
     }
 
-    /// Whether another file of pictures may begin at `at_ms`.
+    /// Whether another video file may begin at `at_ms`.
     pub(super) const fn may_begin(&self, at_ms: u64) -> bool {
         self.files < FILES_OF_ONE + at_ms / ONE_MORE_FILE_MS
     }
 
-    /// When in the recording something belongs, by its own clock, in ms.
-    pub(super) fn ms(&self, heard: &Heard) -> f64 {
-        (heard.place + self.stream.base()) as f64 * 1000.0 / f64::from(self.stream.rate())
+    /// The place in the recording by the track's clock, in ms.
+    pub(super) fn ms(&self, placement: &Placement) -> f64 {
+        (placement.place + self.stream.base()) as f64 * 1000.0 / f64::from(self.stream.rate())
     }
 
-    /// Writes what is held back.
+    /// Writes the held packets.
     pub(super) fn settle(&mut self) -> Vec<Written> {
         let ticks = self.stream.settle();
         match &mut self.file {
@@ -180,9 +180,9 @@ impl Writing {
         }
     }
 
-    /// Whether to ask for a keyframe now.
-    pub(super) fn ask(&mut self, at_ms: u64) -> bool {
-        let due = self.asked_ms.is_none_or(|asked| at_ms >= asked + ASK_EVERY_MS);
+    /// Whether to request a keyframe now.
+    pub(super) fn should_request_keyframe(&mut self, at_ms: u64) -> bool {
+        let due = self.asked_ms.is_none_or(|asked| at_ms >= asked + KEYFRAME_REQUEST_MS);
         if due {
             self.asked_ms = Some(at_ms);
         }
