@@ -106,13 +106,13 @@ pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Durati
     let mut room = Room::of(people);
     measure("Janus: somebody publishes", &mut |round| {
         let person = json!({"id": people + round + 1_000_000, "display": name(round), "streams": [{"type": "audio", "mid": "0", "codec": "opus"}]});
-        room.happens(&json!({"videoroom": "event", "publishers": [person]}));
+        room.on_event(&json!({"videoroom": "event", "publishers": [person]}));
     });
     measure("Janus: somebody talks", &mut |round| {
-        room.happens(&json!({"videoroom": "talking", "id": people + round + 1_000_000}));
+        room.on_event(&json!({"videoroom": "talking", "id": people + round + 1_000_000}));
     });
     measure("Janus: somebody leaves", &mut |round| {
-        room.happens(&json!({"videoroom": "event", "leaving": people + round + 1_000_000}));
+        room.on_event(&json!({"videoroom": "event", "leaving": people + round + 1_000_000}));
     });
     meeting.recording.abandon(None).unwrap();
     costs

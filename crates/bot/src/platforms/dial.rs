@@ -1,4 +1,4 @@
-//! The way to a meeting's server: names resolved, addresses checked, TLS, WebSocket.
+//! Connects to a meeting's server: resolves its name, checks its addresses, opens TLS and a WebSocket.
 
 use std::{
     io,
@@ -24,10 +24,10 @@ use url::{Host, Url};
 use crate::bounds::SOCKET_MESSAGE_BYTES;
 
 /// How long a server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an address may take before the next one is tried too (RFC 8305, section 8).
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
-/// What allows bots to meet on more than public addresses.
+/// The setting that allows bots to connect to other than public addresses.
 const SETTING: &str = "bots.allow_networks";
 
 /// TCP, with TLS or without.
@@ -37,37 +37,37 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 /// The WebSocket of a meeting's server.
 pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
 
-/// A WebSocket that is to be opened.
+/// The parameters of a WebSocket to open.
 pub(crate) struct Target<'a> {
     /// `ws` or `wss`.
     pub(crate) url: &'a Url,
     /// The subprotocol.
     pub(crate) protocol: Option<&'a str>,
-    /// Shown to the server as a bearer token.
+    /// Sent to the server as a bearer token.
     pub(crate) token: Option<&'a Secret>,
     /// The addresses that may be reached; `None` for a server that the operator has named.
     pub(crate) address_policy: Option<&'a AddressPolicy>,
 }
 
-/// A WebSocket, and the addresses between which it goes (media may take others).
+/// An open WebSocket, with its local and remote address (media may use others).
 pub(crate) struct Dialled {
     pub(crate) socket: Socket,
     pub(crate) local: IpAddr,
     pub(crate) remote: IpAddr,
 }
 
-/// How much is read from a connection at once, in bytes: a record of TLS. Each connection keeps that much memory, of 128 KiB by default; a stream of Zoom has six.
+/// The size of a connection's read buffer, in bytes: one TLS record. The default is 128 KiB, and a stream of Zoom has six connections.
 const READ_AT_ONCE: usize = 16 << 10;
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    /// It may work later.
+    /// Another try may succeed.
     #[error("{0}")]
-    Away(String),
-    /// It will not.
+    Temporary(String),
+    /// Another try will fail too.
     #[error("{0}")]
-    Never(String),
+    Permanent(String),
 }
 
 /// Connects to a target, at an address that may be reached.
@@ -75,29 +75,34 @@ pub(crate) async fn dial(
     target: &Target<'_>,
     tls: &Arc<ClientConfig>,
 ) -> Result<Dialled, DialError> {
-    let dialled = tokio::time::timeout(PATIENCE, connect(target, tls)).await;
+    let dialled = tokio::time::timeout(CONNECT_TIMEOUT, connect(target, tls)).await;
     dialled.unwrap_or_else(|_| {
-        Err(DialError::Away(format!("the server does not answer within {} s", PATIENCE.as_secs())))
+        Err(DialError::Temporary(format!(
+            "the server does not answer within {} s",
+            CONNECT_TIMEOUT.as_secs()
+        )))
     })
 }
 
 async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled, DialError> {
-    let away = |error: io::Error| DialError::Away(format!("the server is not reached: {error}"));
+    let temporary =
+        |error: io::Error| DialError::Temporary(format!("the server cannot be reached: {error}"));
     let &Target { url, protocol, token, address_policy } = target;
     let tcp = open(url, address_policy).await?;
-    let local = tcp.local_addr().map_err(away)?.ip();
-    let remote = tcp.peer_addr().map_err(away)?.ip();
-    tcp.set_nodelay(true).map_err(away)?;
+    let local = tcp.local_addr().map_err(temporary)?.ip();
+    let remote = tcp.peer_addr().map_err(temporary)?.ip();
+    tcp.set_nodelay(true).map_err(temporary)?;
     let wire: Box<dyn Wire> = if url.scheme() == "wss" {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|_| {
-            DialError::Never("the server's name cannot have a certificate".to_owned())
+            DialError::Permanent("the server's name cannot have a certificate".to_owned())
         })?;
-        Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await.map_err(away)?)
+        Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await.map_err(temporary)?)
     } else {
         Box::new(tcp)
     };
-    let uri = url.as_str().parse().map_err(|_| DialError::Never("no WebSocket URL".to_owned()))?;
+    let uri =
+        url.as_str().parse().map_err(|_| DialError::Permanent("no WebSocket URL".to_owned()))?;
     let mut request = ClientRequestBuilder::new(uri);
     if let Some(protocol) = protocol {
         request = request.with_sub_protocol(protocol);
@@ -113,26 +118,28 @@ async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled
         Ok((socket, _)) => Ok(Dialled { socket, local, remote }),
         Err(tungstenite::Error::Http(answer)) if refuses(answer.status()) => {
             let status = answer.status();
-            Err(DialError::Never(format!("there is no WebSocket at this address: HTTP {status}")))
+            Err(DialError::Permanent(format!(
+                "there is no WebSocket at this address: HTTP {status}"
+            )))
         }
-        Err(error) => Err(DialError::Away(format!("the server does not answer: {error}"))),
+        Err(error) => Err(DialError::Temporary(format!("the server does not answer: {error}"))),
     }
 }
 
-/// Whether an answer is there to stay. 408, 425 and 429 are of this moment, as the server's own errors are.
+/// Whether an answer is a permanent refusal. 408, 425, 429 and server errors are temporary.
 fn refuses(status: StatusCode) -> bool {
     let passes =
         [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
     status.is_client_error() && !passes.contains(&status)
 }
 
-/// Opens TCP to the address of the host, of those that may be reached, that answers first.
+/// Opens TCP to the first of the host's allowed addresses that answers.
 async fn open(url: &Url, address_policy: Option<&AddressPolicy>) -> Result<TcpStream, DialError> {
     let Some(named) = url.host() else {
-        return Err(DialError::Never("the URL names no host".to_owned()));
+        return Err(DialError::Permanent("the URL names no host".to_owned()));
     };
     if let Some(address) = address_policy.and_then(|policy| policy.refused(&named)) {
-        return Err(DialError::Never(address_policy::refusal(address, SETTING)));
+        return Err(DialError::Permanent(address_policy::refusal(address, SETTING)));
     }
     let host = match named {
         Host::Domain(name) => name.to_owned(),
@@ -144,14 +151,14 @@ async fn open(url: &Url, address_policy: Option<&AddressPolicy>) -> Result<TcpSt
     open_any(&host, found, address_policy).await
 }
 
-/// A name that is not known and one that leads to refused addresses have the same outcome: which of the two it is, is for the log alone.
+/// An unknown name and a name with refused addresses give the same error; only the log names the difference.
 async fn open_any(
     host: &str,
     found: io::Result<Vec<SocketAddr>>,
     address_policy: Option<&AddressPolicy>,
 ) -> Result<TcpStream, DialError> {
     let found = found.unwrap_or_else(|error| {
-        tracing::info!(host, %error, "the meeting's host is not known");
+        tracing::info!(host, %error, "the name of the meeting's host does not resolve");
         Vec::new()
     });
     let (allowed, refused): (Vec<_>, Vec<_>) = found
@@ -161,16 +168,16 @@ async fn open_any(
         tracing::info!(host, ?refused, "the meeting's host has addresses that are not allowed");
     }
     if allowed.is_empty() {
-        return Err(DialError::Away(address_policy::unreachable(SETTING)));
+        return Err(DialError::Temporary(address_policy::unreachable(SETTING)));
     }
-    first_to_answer(in_turns(allowed))
+    first_to_answer(interleave_families(allowed))
         .await
-        .map_err(|error| DialError::Away(format!("{host} does not answer: {error}")))
+        .map_err(|error| DialError::Temporary(format!("{host} does not answer: {error}")))
 }
 
-/// The addresses with their families in turns, as the resolver ordered them within each (RFC 8305, section 4): where one family leads nowhere, the second try
-/// is of the other.
-fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Interleaves the address families, and keeps the resolver's order within each (RFC 8305, section 4): if one family has no route, the second try
+/// uses the other.
+fn interleave_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let first_is_ipv4 = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv4() == first_is_ipv4);
@@ -186,7 +193,7 @@ fn in_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     }
 }
 
-/// Tries one address after the other, each as soon as the one before has failed or has not answered for [`NEXT_ADDRESS`]; the first that answers is taken
+/// Tries the addresses in order, each as soon as the one before has failed or has not answered for [`NEXT_ADDRESS`], and returns the first connection
 /// (RFC 8305, section 5). Fails with the last error once all have failed.
 async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut waiting = addresses.into_iter();
@@ -216,12 +223,12 @@ mod tests {
 
     use super::*;
 
-    /// Whether it may be tried again, and why it failed.
+    /// Whether the error is temporary, and its text.
     fn failure(opened: Result<TcpStream, DialError>) -> (bool, String) {
         match opened {
             Ok(stream) => panic!("{stream:?} is open"),
-            Err(DialError::Away(why)) => (true, why),
-            Err(DialError::Never(why)) => (false, why),
+            Err(DialError::Temporary(why)) => (true, why),
+            Err(DialError::Permanent(why)) => (false, why),
         }
     }
 
@@ -242,7 +249,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_the_link_itself_names_is_refused_with_the_way_to_allow_it() {
+    async fn a_refused_address_in_the_link_gives_an_error_that_names_the_setting() {
         for url in ["ws://localhost:1/", "ws://[::1]:1/", "wss://127.0.0.1:1/"] {
             let url = Url::parse(url).unwrap();
             let (again, why) = failure(open(&url, Some(&AddressPolicy::default())).await);
@@ -250,8 +257,8 @@ mod tests {
         }
     }
 
-    /// A listener whose queue is full: it takes no connection, and what asks for one is not answered.
-    async fn that_swallows() -> (SocketAddr, impl Sized) {
+    /// A listener whose queue is full: it does not answer new connections.
+    async fn unresponsive_listener() -> (SocketAddr, impl Sized) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let listener = socket.listen(0).unwrap();
@@ -266,31 +273,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_holds_nobody_up() {
+    async fn an_unresponsive_address_delays_the_connection_only_shortly() {
         let (dead, _held) = that_swallows().await;
         let living = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = living.local_addr().unwrap();
         let open = first_to_answer(vec![dead, dead, address]);
-        let stream = tokio::time::timeout(PATIENCE, open).await.expect("in time").unwrap();
+        let stream = tokio::time::timeout(CONNECT_TIMEOUT, open).await.expect("in time").unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
     }
 
     #[tokio::test]
-    async fn addresses_that_refuse_are_tried_at_once_and_the_last_error_is_told() {
-        // Bound, so that nobody else listens there.
+    async fn refusing_addresses_are_tried_at_once_and_the_last_error_is_returned() {
+        // Bound, so that no other program listens there.
         let bound = [(); 100].map(|()| {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
             socket
         });
         let closed = bound.iter().map(|socket| socket.local_addr().unwrap()).collect();
-        let open = tokio::time::timeout(PATIENCE, first_to_answer(closed));
+        let open = tokio::time::timeout(CONNECT_TIMEOUT, first_to_answer(closed));
         let error = open.await.expect("not a wait for each of a hundred").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]
-    fn the_families_take_turns_beginning_with_the_one_that_the_resolver_prefers() {
+    fn the_families_alternate_beginning_with_the_one_that_the_resolver_prefers() {
         let of = |texts: &[&str]| -> Vec<SocketAddr> {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
@@ -303,7 +310,7 @@ mod tests {
             (&["1.1.1.1:1"], &["1.1.1.1:1"]),
             (&[], &[]),
         ] {
-            assert_eq!(in_turns(of(resolved)), of(tried));
+            assert_eq!(interleave_families(of(resolved)), of(tried));
         }
     }
 }

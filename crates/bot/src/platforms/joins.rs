@@ -1,4 +1,4 @@
-//! What the joins of one attempt have in common.
+//! State that the joins of one attempt share.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -12,34 +12,34 @@ use tokio::sync::watch;
 
 use crate::meeting::Source;
 
-/// What the joins with a browser before this one have come to.
+/// The results of earlier joins with a browser.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Earlier {
-    /// A fresh browser was refused already.
+pub(crate) struct BrowserHistory {
+    /// A fresh browser was refused.
     pub(crate) blocked: bool,
-    /// So often the page died.
+    /// How often the page crashed.
     pub(crate) dead: u32,
 }
 
-/// So many of the ids before a join may still be in the room. Janus forgets a session after a minute, in which a bot joins a few times.
+/// How many earlier ids of the bot are kept, since they may still be in the room. Janus drops a session after a minute, in which a bot joins a few times.
 const FORMER_IDS: usize = 32;
 
-/// What the joins of one attempt have to know of each other: a server may keep who has lost their way to it in the room for a while.
+/// State that the joins of one attempt share: for example, a server may keep a disconnected participant in the room for a while.
 #[derive(Debug, Clone)]
 pub(crate) struct Joins {
     former: Arc<Mutex<Former>>,
-    /// Where media may be sent. It counts over all joins.
+    /// Decides where media may be sent. Its count covers all joins.
     pub(super) guard: Guard,
-    /// The stream of the job's meeting, as the orchestrator last knows it; `None` until it says something of one.
+    /// The last Zoom stream of the meeting that the orchestrator sent; `None` before the first.
     pub(crate) zoom_stream: watch::Sender<Option<ZoomStream>>,
-    /// What the joins before have received of its media.
+    /// The media that earlier joins have received from it.
     pub(super) zoom_media: watch::Sender<ZoomMedia>,
 }
 
-/// What was received of a stream of Zoom's: the next join is sent part of it again.
+/// How much of a Zoom stream was received: Zoom replays part of it to the next join.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ZoomMedia {
-    /// A timestamp, in ms, and when that was here: what is sent again belongs where it belonged before.
+    /// A timestamp, in ms, and the local time of the same moment, so that replayed media get the same place as before.
     pub(super) clock: Option<(u64, Instant)>,
     /// The timestamp of each participant's last packet from each source, in ms.
     pub(super) last_ms: HashMap<(String, Source), u64>,
@@ -49,12 +49,12 @@ pub(super) struct ZoomMedia {
 struct Former {
     joins: u32,
     own_ids: VecDeque<String>,
-    browsers: Earlier,
+    browsers: BrowserHistory,
     failed: u32,
 }
 
 impl Joins {
-    /// None yet, of an attempt that may reach these addresses.
+    /// The state of an attempt without joins, with the rule for addresses.
     pub(crate) fn new(address_policy: AddressPolicy) -> Self {
         let why_not = "it is no public address; an operator can allow it in `bots.allow_networks`";
         let guard = Guard::new(move |address| address_policy.allows(address), why_not);
@@ -66,7 +66,7 @@ impl Joins {
         }
     }
 
-    /// One more, under this id. Answers which one it is, and the ids of those before.
+    /// Registers a join under this id. Returns its number, and the ids of earlier joins.
     pub(super) fn begin(&self, own_id: String) -> (u32, Vec<String>) {
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         let former_ids = former.own_ids.iter().cloned().collect();
@@ -78,25 +78,25 @@ impl Joins {
         (former.joins, former_ids)
     }
 
-    /// What has become of the browsers before.
-    pub(super) fn earlier(&self) -> Earlier {
+    /// The results of earlier joins with a browser.
+    pub(super) fn browser_history(&self) -> BrowserHistory {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers
     }
 
-    /// A fresh browser was refused.
-    pub(super) fn was_blocked(&self) {
+    /// Records that a fresh browser was refused.
+    pub(super) fn record_block(&self) {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers.blocked = true;
     }
 
-    /// A join failed whose evidence is kept. Answers which one it is, from 1.
-    pub(super) fn failed(&self) -> u32 {
+    /// Counts a failed join whose evidence is kept. Returns its number, from 1.
+    pub(super) fn count_failure(&self) -> u32 {
         let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
         former.failed += 1;
         former.failed
     }
 
-    /// A browser's page died.
-    pub(super) fn died(&self) {
+    /// Counts a crash of a browser's page.
+    pub(super) fn count_crash(&self) {
         self.former.lock().unwrap_or_else(PoisonError::into_inner).browsers.dead += 1;
     }
 }

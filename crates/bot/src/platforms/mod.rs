@@ -1,13 +1,14 @@
-//! The platforms that a bot can join, a folder or file each.
+//! The platforms that a bot can join, one folder or file each.
 
 pub(crate) mod browser;
 mod dial;
+mod drain;
 pub(crate) mod janus;
 pub(crate) mod joins;
 mod keyframes;
 mod messages;
 mod outbox;
-mod over;
+
 pub(crate) mod rtms;
 mod sandbox;
 mod webrtc;
@@ -28,15 +29,15 @@ use crate::{
     meeting::{Lost, Meeting},
 };
 
-/// What bots find on the machine that they run on.
+/// The capabilities of the machine on which bots run.
 #[derive(Debug, Clone, Copy)]
 pub struct Machine {
-    /// It lets a process send and receive datagrams, by which WebRTC's media come.
+    /// Processes can send and receive UDP datagrams, which WebRTC needs.
     pub datagrams: bool,
 }
 
 impl Machine {
-    /// The machine of this process.
+    /// Examines the machine of this process.
     pub fn look() -> Self {
         let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
         let datagrams = any.into_iter().any(|address| UdpSocket::bind((address, 0)).is_ok());
@@ -49,7 +50,7 @@ pub fn needs_browser(order: &BotOrder) -> bool {
     order.sandbox.is_none() && order.link.platform == Platform::GoogleMeet
 }
 
-/// The ways into meetings that bots know, and what the machine or the settings lack for each. `browser` is `None` where the operator has switched browsers off.
+/// The platforms that bots can join, and what the machine or the settings lack for each. `browser` is `None` if the operator has switched browsers off.
 pub fn available(machine: &Machine, browser: Option<&BrowserSettings>) -> Vec<Availability> {
     let no_datagrams = || Missing {
         code: "no_datagrams".to_owned(),
@@ -62,7 +63,7 @@ pub fn available(machine: &Machine, browser: Option<&BrowserSettings>) -> Vec<Av
         experimental: false,
         missing: if machine.datagrams { Vec::new() } else { vec![no_datagrams()] },
     });
-    // What it needs stands in the configuration of the server, which says what is missing there.
+    // The server checks the settings that Zoom needs.
     let zoom = Availability {
         platform: Platform::ZoomWeb,
         via: Via::Rtms,
@@ -85,14 +86,14 @@ pub fn available(machine: &Machine, browser: Option<&BrowserSettings>) -> Vec<Av
     ways.into_iter().chain([zoom, by_browser]).collect()
 }
 
-/// Knocks at the order's meeting. An error is worth another try; a refusal comes as an event.
+/// Begins to join the order's meeting. After an error another try may succeed; a refusal comes as an event.
 pub(crate) async fn join(
     order: &BotOrder,
     connect: &Connect,
     joins: &Joins,
 ) -> Result<Box<dyn Meeting>, Lost> {
     Ok(match (&order.sandbox, &order.link.platform) {
-        // With a test key the sandbox plays the meetings of every platform.
+        // With a test key the sandbox replaces the meetings of every platform.
         (Some(seat), _) => Box::new(SandboxMeeting::join(order, seat, connect, joins).await?),
         (None, Platform::Janus) => Box::new(JanusMeeting::join(order, connect, joins).await?),
         (None, Platform::ZoomWeb) if let Some(app) = &order.zoom => {
@@ -112,11 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_machine_without_datagrams_joins_no_meeting_over_webrtc_and_says_what_is_missing() {
+    fn a_machine_without_datagrams_lacks_webrtc_platforms_and_names_the_reason() {
         let ways = available(&Machine { datagrams: true }, None);
         assert_eq!(joinable(&ways), [&Platform::Sandbox, &Platform::Janus, &Platform::ZoomWeb]);
         let ways = available(&Machine { datagrams: false }, None);
-        // Zoom's media come over TCP.
+        // Zoom's media use TCP.
         assert_eq!(joinable(&ways), [&Platform::ZoomWeb]);
         let missing = ways.iter().flat_map(|way| &way.missing);
         let codes: Vec<_> = missing.map(|missing| missing.code.as_str()).collect();
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_a_chromium_that_runs_says_what_is_missing() {
+    fn a_server_without_a_working_chromium_names_the_reason() {
         let missing = |settings: &BrowserSettings| {
             let ways = available(&Machine { datagrams: true }, Some(settings));
             let way = ways.into_iter().find(|way| way.via == Via::Browser).unwrap();

@@ -1,4 +1,4 @@
-//! What a meeting's server is to be sent, in order: the bot's own messages, and those of commands, which wait for a limited time.
+//! The queue of messages to a meeting's server: the bot's protocol messages, and those of commands, which wait for a limited time.
 
 use std::{
     collections::VecDeque,
@@ -14,31 +14,31 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::bounds::UNSENT_BYTES;
 
 /// How long a command's message waits to be sent.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a meeting's server may take for the last messages.
-const LAST_MESSAGES: Duration = Duration::from_secs(2);
+pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long sending the last messages may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Messages that were not sent yet.
+/// Messages that are not sent yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     messages: VecDeque<Outgoing>,
-    /// Of all their texts.
+    /// The total size of their texts, in bytes.
     bytes: usize,
-    /// The sink holds messages that the socket may not have taken.
+    /// The sink holds messages that may not be written to the socket.
     unflushed: bool,
-    /// The commands among those.
+    /// The commands among these messages.
     flushing: Vec<CommandId>,
 }
 
 #[derive(Debug)]
 struct Outgoing {
     text: String,
-    /// The command whose message it is, and until when it waits.
+    /// The command of the message, and until when it waits.
     command: Option<(CommandId, Instant)>,
 }
 
 impl Outbox {
-    /// Adds a message of the bot's own. Answers whether the server takes what it is sent; otherwise the meeting is lost.
+    /// Adds a protocol message. Returns whether there is room for it; if not, the server does not read, and the meeting is lost.
     #[must_use]
     pub(crate) fn push(&mut self, text: String) -> bool {
         self.bytes += text.len();
@@ -46,25 +46,26 @@ impl Outbox {
         self.bytes <= UNSENT_BYTES
     }
 
-    /// Adds the message of a command. Answers whether there is room for it.
+    /// Adds the message of a command. Returns whether there is room for it.
     #[must_use]
     pub(crate) fn push_for(&mut self, command: CommandId, text: String, now: Instant) -> bool {
         let fits = self.bytes + text.len() <= UNSENT_BYTES;
         if fits {
             self.bytes += text.len();
-            self.messages.push_back(Outgoing { text, command: Some((command, now + PATIENCE)) });
+            self.messages
+                .push_back(Outgoing { text, command: Some((command, now + COMMAND_TIMEOUT)) });
         }
         fits
     }
 
-    /// Takes the first message out, to be sent another way than through a sink.
+    /// Removes the first message, to be sent without a sink.
     pub(crate) fn pop(&mut self) -> Option<(Option<CommandId>, String)> {
         let Outgoing { text, command } = self.messages.pop_front()?;
         self.bytes -= text.len();
         Some((command.map(|(id, _)| id), text))
     }
 
-    /// Takes out the messages of commands that have waited for too long, and answers whose they were.
+    /// Removes the messages of commands that have waited for too long, and returns the commands.
     pub(crate) fn overdue(&mut self, now: Instant) -> Vec<CommandId> {
         if self.wake().is_none_or(|due| now < due) {
             return Vec::new();
@@ -81,9 +82,9 @@ impl Outbox {
         overdue
     }
 
-    /// When to ask [`Outbox::overdue`].
+    /// When to call [`Outbox::overdue`].
     pub(crate) fn wake(&self) -> Option<Instant> {
-        // All commands wait equally long.
+        // All commands have the same timeout, so the first one is due first.
         self.messages.iter().find_map(|message| message.command).map(|(_, until)| until)
     }
 
@@ -92,8 +93,8 @@ impl Outbox {
         self.unflushed || !self.messages.is_empty()
     }
 
-    /// Sends all messages. Answers the commands whose messages the socket has taken. Dropping the call loses nothing: a message stays here until the sink takes
-    /// it, and the next call goes on with what the sink still holds.
+    /// Sends all messages. Returns the commands whose messages were written to the socket. Cancel-safe: a message stays here until the sink accepts
+    /// it, and the next call flushes what the sink still holds.
     pub(crate) async fn send<S>(&mut self, sink: &mut S) -> Result<Vec<CommandId>, S::Error>
     where
         S: Sink<Message> + Unpin,
@@ -110,7 +111,7 @@ impl Outbox {
         Ok(mem::take(&mut self.flushing))
     }
 
-    /// Sends what is left and closes the socket, which may take two seconds. Answers the commands whose messages the socket has taken.
+    /// Sends the remaining messages and closes the socket, within [`CLOSE_TIMEOUT`]. Returns the commands whose messages were written to the socket.
     pub(crate) async fn close<S>(mut self, sink: &mut S) -> Vec<CommandId>
     where
         S: Sink<Message> + Unpin,
@@ -120,7 +121,7 @@ impl Outbox {
             sent = self.send(sink).await.unwrap_or_default();
             let _ = sink.close().await;
         };
-        let _ = tokio::time::timeout(LAST_MESSAGES, last_messages).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, last_messages).await;
         sent
     }
 }
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    /// A sink that is ready, or flushed, only when it is asked for the second time.
+    /// A sink that is ready, or flushed, only at the second poll.
     #[derive(Default)]
     struct Slow {
         asked: bool,
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_dropped_at_any_moment_loses_no_message_and_sends_none_twice() {
+    fn a_call_dropped_at_any_moment_loses_no_message_and_sends_none_twice() {
         let (mut outbox, mut sink) = (Outbox::default(), Slow::default());
         let ids = [command(1), command(2)];
         let now = clock::now();
@@ -202,7 +203,7 @@ mod tests {
             assert!(outbox.push_for(id, text.to_owned(), now));
         }
         let mut done = Vec::new();
-        // Each call is polled once and dropped: when a message is to be handed over, and when all are to be flushed.
+        // Each call is polled once and dropped: before a message is passed to the sink, and before the flush.
         for _ in 0..20 {
             if !outbox.is_waiting() {
                 break;
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_wait_for_ten_seconds_and_the_bots_own_messages_for_as_long_as_it_takes() {
+    fn commands_wait_for_ten_seconds_and_protocol_messages_without_a_limit() {
         let (mut outbox, start) = (Outbox::default(), clock::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let ids = [command(1), command(2)];
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_takes_nothing_is_sent_no_more_than_a_bound() {
+    fn the_outbox_is_bounded_when_the_server_does_not_read() {
         let (mut outbox, now) = (Outbox::default(), clock::now());
         assert!(outbox.push("x".repeat(UNSENT_BYTES - 10)));
         assert!(!outbox.push_for(command(1), "x".repeat(11), now));

@@ -18,10 +18,10 @@ use url::Url;
 
 use super::{
     dial::{Socket, Target, dial},
+    drain::Drain,
     joins::Joins,
     messages::Messages,
     outbox::Outbox,
-    over::Over,
     webrtc,
 };
 use crate::{
@@ -32,28 +32,28 @@ use crate::{
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
 };
 
-/// A sandbox meeting that the bot has knocked at.
+/// A meeting of the sandbox that the bot attends or waits to enter.
 pub(crate) struct SandboxMeeting {
     sink: SplitSink<Socket, Message>,
     stream: SplitStream<Socket>,
     outbox: Outbox,
     peer: Box<Peer>,
     owners: HashMap<TrackId, String>,
-    /// The sandbox has a room for each job.
+    /// The id of the job: the sandbox has a room for each job.
     job: JobId,
     messages: Messages,
-    /// It was let in.
+    /// The bot was admitted.
     inside: bool,
-    /// The roster and whether the bot may record, until the media path is up too.
+    /// The roster and the rule of recording, until the media path is up too.
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
-    over: Option<Over>,
-    /// Told already, and not asked for yet.
+    drain: Option<Drain>,
+    /// Events for the next calls of `next`.
     events: VecDeque<MeetingEvent>,
 }
 
 impl SandboxMeeting {
-    /// Knocks.
+    /// Connects, and asks to join.
     pub(crate) async fn join(
         order: &BotOrder,
         seat: &SandboxSeat,
@@ -62,7 +62,7 @@ impl SandboxMeeting {
     ) -> Result<Self, Lost> {
         let url =
             Url::parse(&seat.address).map_err(|error| format!("the sandbox's URL: {error}"))?;
-        // The operator says where the sandbox is.
+        // The operator configures the sandbox's address, so it is not checked.
         let target =
             Target { url: &url, protocol: None, token: seat.token.as_ref(), address_policy: None };
         let dialled = dial(&target, &connect.tls).await;
@@ -79,10 +79,10 @@ impl SandboxMeeting {
             inside: false,
             admitted: None,
             connected: false,
-            over: None,
+            drain: None,
             events: VecDeque::new(),
         };
-        meeting.say(&FromBot::Join {
+        meeting.send(&FromBot::Join {
             job_id: order.job_id,
             scenario: seat.scenario.clone(),
             name: order.display_name.clone(),
@@ -90,17 +90,17 @@ impl SandboxMeeting {
         Ok(meeting)
     }
 
-    fn say(&mut self, word: &FromBot) -> Result<(), Lost> {
+    fn send(&mut self, word: &FromBot) -> Result<(), Lost> {
         let text = serde_json::to_string(word).map_err(|error| error.to_string())?;
         if self.outbox.push(text) {
             Ok(())
         } else {
-            Err("the meeting takes nothing of what it is sent".to_owned())
+            Err("the meeting does not read its messages".to_owned())
         }
     }
 
-    /// Sends what a command is about.
-    fn say_for(&mut self, id: CommandId, word: &FromBot) {
+    /// Queues the message of a command.
+    fn send_for(&mut self, id: CommandId, word: &FromBot) {
         let fits = serde_json::to_string(word)
             .is_ok_and(|text| self.outbox.push_for(id, text, clock::now()));
         if !fits {
@@ -109,12 +109,12 @@ impl SandboxMeeting {
     }
 
     fn cannot_send(&mut self, ids: impl IntoIterator<Item = CommandId>) {
-        let outcome = || Err("the meeting does not take what it is sent".to_owned());
+        let outcome = || Err("the meeting does not read its messages".to_owned());
         let done = ids.into_iter().map(|id| MeetingEvent::CommandDone { id, outcome: outcome() });
         self.events.extend(done);
     }
 
-    /// Moves the meeting until something happened; what is worth telling goes into `events`. Dropping the call loses nothing.
+    /// Drives the meeting until something happened, and adds events to `events`. Cancel-safe.
     async fn step(&mut self) -> Result<(), Lost> {
         let wake = self.outbox.wake();
         tokio::select! {
@@ -125,7 +125,7 @@ impl SandboxMeeting {
                 Ok(())
             }
             message = self.stream.next() => match message {
-                Some(Ok(message)) => self.heed(message),
+                Some(Ok(message)) => self.on_message(message),
                 Some(Err(error)) => Err(error.to_string()),
                 None => Err("the meeting closed the connection".to_owned()),
             },
@@ -138,18 +138,18 @@ impl SandboxMeeting {
         }
     }
 
-    fn heed(&mut self, message: Message) -> Result<(), Lost> {
+    fn on_message(&mut self, message: Message) -> Result<(), Lost> {
         let text = match message {
             Message::Text(text) => text,
             Message::Close(_) => return Err("the meeting closed the connection".to_owned()),
             _ => return Ok(()),
         };
         if !self.messages.take(text.len(), clock::now()) {
-            self.leave_for(Exceeded::Messages);
+            self.leave_because(Exceeded::Messages);
             return Ok(());
         }
         let word: FromMeeting = serde_json::from_str(&text)
-            .map_err(|error| format!("the meeting said something unknown: {error}"))?;
+            .map_err(|error| format!("the meeting sent an invalid message: {error}"))?;
         let event = match word {
             FromMeeting::Lobby { lobby } => MeetingEvent::Lobby(lobby),
             FromMeeting::Refused { code, detail } => {
@@ -158,25 +158,25 @@ impl SandboxMeeting {
             FromMeeting::Ended => MeetingEvent::Ended,
             FromMeeting::Removed => MeetingEvent::Removed,
             FromMeeting::Admitted { self_id, roster, recording } => {
-                self.let_in(bounds::id(self_id), roster, recording);
+                self.on_admitted(bounds::id(self_id), roster, recording);
                 return Ok(());
             }
             FromMeeting::Offer { sdp, tracks } => {
                 if let Err(exceeded) = bounds::description(&sdp) {
-                    self.leave_for(exceeded);
+                    self.leave_because(exceeded);
                     return Ok(());
                 }
                 let answer = self.peer.accept_offer(&sdp).map_err(|error| error.to_string())?;
                 if tracks.len() > bounds::STREAMS {
-                    self.leave_for(Exceeded::Streams);
+                    self.leave_because(Exceeded::Streams);
                     return Ok(());
                 }
-                // An offer names the owners of all its tracks.
+                // An offer lists the owners of all its tracks.
                 let owner = |track: TrackOwner| {
                     (TrackId::named(&track.mid), bounds::id(track.participant_id))
                 };
                 self.owners = tracks.into_iter().map(owner).collect();
-                return self.say(&FromBot::Answer { sdp: answer });
+                return self.send(&FromBot::Answer { sdp: answer });
             }
             FromMeeting::ParticipantJoined { participant } => {
                 MeetingEvent::Joined(cut(participant))
@@ -202,7 +202,7 @@ impl SandboxMeeting {
                 })
             }
             FromMeeting::Permission { granted } => MeetingEvent::Permission(granted),
-            // The one bug that is wanted: it shows what a bot's crash leads to.
+            // An intended panic: it shows what a crash of a bot leads to.
             FromMeeting::Crash => panic!("the scenario makes this bot crash"),
             FromMeeting::Inspection(_) => return Ok(()),
         };
@@ -210,10 +210,10 @@ impl SandboxMeeting {
         Ok(())
     }
 
-    /// In the call is who stands in the roster. A meeting lets a bot in once.
-    fn let_in(&mut self, own_id: String, roster: Vec<Participant>, recording: RecordingRule) {
+    /// The bot is admitted, with this roster. A meeting admits a bot once.
+    fn on_admitted(&mut self, own_id: String, roster: Vec<Participant>, recording: RecordingRule) {
         if roster.len() > bounds::PEOPLE {
-            return self.leave_for(Exceeded::People);
+            return self.leave_because(Exceeded::People);
         }
         let mut roster: Vec<_> = roster.into_iter().map(cut).collect();
         if self.inside || roster.iter().all(|person| person.id != own_id) {
@@ -228,8 +228,8 @@ impl SandboxMeeting {
         self.admit();
     }
 
-    /// The meeting went beyond a bound.
-    fn leave_for(&mut self, exceeded: Exceeded) {
+    /// The meeting exceeded a bound: the bot leaves.
+    fn leave_because(&mut self, exceeded: Exceeded) {
         self.events.push_back(MeetingEvent::Refused(exceeded.failure()));
     }
 
@@ -272,17 +272,17 @@ impl Meeting for SandboxMeeting {
     async fn next(&mut self) -> MeetingEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
-                if !Over::is(&event) {
+                if !Drain::is_end(&event) {
                     return event;
                 }
-                self.over = Some(Over::new(event));
+                self.drain = Some(Drain::new(event));
             }
-            if let Some(over) = &mut self.over {
-                let last = over.last(&mut self.peer).await;
+            if let Some(drain) = &mut self.drain {
+                let last = drain.next(&mut self.peer).await;
                 if last.is_none_or(|event| self.media(event).is_err())
-                    && let Some(over) = self.over.take()
+                    && let Some(drain) = self.drain.take()
                 {
-                    return over.end();
+                    return drain.into_end();
                 }
                 continue;
             }
@@ -294,20 +294,20 @@ impl Meeting for SandboxMeeting {
     }
 
     fn send_chat(&mut self, id: CommandId, text: String) {
-        self.say_for(id, &FromBot::Chat { text });
+        self.send_for(id, &FromBot::Chat { text });
     }
 
     fn request_permission(&mut self, id: CommandId) {
-        self.say_for(id, &FromBot::RequestPermission);
+        self.send_for(id, &FromBot::RequestPermission);
     }
 
     fn request_keyframe(&mut self, track: TrackId) {
-        // Nobody sends pictures in the sandbox; a track that went away needs none.
+        // The sandbox has no video; a removed track needs no keyframe.
         let _ = self.peer.request_keyframe(webrtc::track_of_peer(track));
     }
 
     async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
-        let _ = self.say(&FromBot::Leave);
+        let _ = self.send(&FromBot::Leave);
         let sent = self.outbox.close(&mut self.sink).await;
         self.peer.close();
         self.events.into_iter().filter_map(MeetingEvent::done).chain(sent).collect()

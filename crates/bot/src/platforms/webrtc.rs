@@ -1,10 +1,10 @@
-//! What a WebRTC peer receives, as media of a meeting.
+//! Converts the frames of a WebRTC peer into media of a meeting.
 
 use meetbot_rtc as rtc;
 
 use crate::media::{Codec, Frame, SenderReport, TrackId};
 
-/// A peer's name of a track.
+/// The peer's id of a track.
 pub(super) fn track_of_peer(track: TrackId) -> rtc::TrackId {
     rtc::TrackId::from_mid(track.name())
 }
@@ -15,7 +15,7 @@ impl From<rtc::TrackId> for TrackId {
     }
 }
 
-/// A frame of a peer; `None` for a codec that is not known here. Its data is shared, not copied.
+/// Converts a frame of a peer; `None` for an unsupported codec. The data is shared, not copied.
 pub(super) fn frame(frame: rtc::Frame) -> Option<Frame> {
     let sender_report = frame.sender_report.map(|report| {
         let rtc::SenderReport { ntp, rtp_time } = report;
@@ -30,7 +30,7 @@ pub(super) fn frame(frame: rtc::Frame) -> Option<Frame> {
         arrived: frame.arrived,
         level_dbov: frame.level_dbov,
         voice: frame.voice,
-        // The peer hands out whole frames, without the headers of their packets.
+        // The peer returns whole frames, without CSRCs.
         contributing_sources: Vec::new(),
         rotation: frame.rotation,
         keyframe: frame.keyframe,

@@ -21,7 +21,7 @@ use super::{
     session::{Output, Session},
     survey::{Survey, begins, holds},
 };
-use crate::{clock, meeting::MeetingEvent, platforms::joins::Earlier};
+use crate::{clock, meeting::MeetingEvent, platforms::joins::BrowserHistory};
 
 const MEETING: &str = "https://meet.google.com/abc-mnop-xyz?hl=en";
 /// Where the fragment `login_host` is shown.
@@ -168,7 +168,7 @@ async fn show(page: &Page, html: &str) {
 fn does(survey: &Survey) -> String {
     let start = clock::now();
     let (room, name) = ("abc-mnop-xyz".to_owned(), "meetbot".to_owned());
-    let earlier = Earlier::default();
+    let earlier = BrowserHistory::default();
     let mut session = Session::new(&GOOGLE_MEET, MEETING.to_owned(), room, name, earlier, start);
     for look in 0..8 {
         session.look(survey, start + Duration::from_millis(250 * look));

@@ -218,7 +218,7 @@ impl Driver {
             url,
             room.unwrap_or_default(),
             order.display_name.clone(),
-            joins.earlier(),
+            joins.browser_history(),
             clock::now(),
         );
         let mut messages = Messages::new(clock::now());
@@ -227,13 +227,13 @@ impl Driver {
         'meeting: loop {
             // Before its end is told, by which the next join begins.
             match session.take_mark() {
-                Some(Mark::Blocked) => joins.was_blocked(),
-                Some(Mark::Dead) => joins.died(),
+                Some(Mark::Blocked) => joins.record_block(),
+                Some(Mark::Dead) => joins.count_crash(),
                 None => {}
             }
             // Before its end is told, upon which the bot drops this meeting.
             if let Some(evidence) = session.evidence() {
-                let place = (order.epoch, joins.failed());
+                let place = (order.epoch, joins.count_failure());
                 let kept = evidence::keep(evidence, landmarks, &page, &order.folder, place);
                 if let Err(error) = kept.await {
                     tracing::warn!(%error, "the evidence of a join that failed is not kept");

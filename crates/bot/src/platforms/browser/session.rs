@@ -30,7 +30,7 @@ use crate::{
     bounds::{self, Exceeded},
     media::Frame,
     meeting::MeetingEvent,
-    platforms::joins::Earlier,
+    platforms::joins::BrowserHistory,
 };
 
 /// The time from look to look: on the way in, at the door, in the meeting, on the way out.
@@ -79,7 +79,7 @@ pub(crate) struct Session {
     landmarks: &'static Landmarks,
     url: String,
     room: String,
-    earlier: Earlier,
+    earlier: BrowserHistory,
     mark: Option<Mark>,
     phase: Phase,
     opened: Instant,
@@ -122,7 +122,7 @@ impl Session {
         url: String,
         room: String,
         name: String,
-        earlier: Earlier,
+        earlier: BrowserHistory,
         now: Instant,
     ) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! A Janus link, as the conversation with the server needs it.
+//! The parts of a Janus link.
 
 use meetbot_types::{JanusLink, MeetingLink};
 use serde_json::Value;
@@ -13,19 +13,19 @@ pub(crate) struct Address {
     pub(crate) room: Value,
     /// The room of the `TextRoom` plugin; `None`: the meeting has no chat.
     pub(crate) text_room: Option<Value>,
-    /// What both rooms ask for.
+    /// The pin of both rooms.
     pub(crate) pin: Option<String>,
 }
 
 impl Address {
-    /// `None` when it is no link of Janus.
+    /// The parts of a link; `None` if it is not a Janus link.
     pub(crate) fn of(link: &MeetingLink) -> Option<Self> {
         let JanusLink { server, room: id, text_room, pin } = JanusLink::read(&link.url)?;
         let text_room = text_room.as_deref().map(room);
         Some(Self { server, room: room(&id), text_room, pin })
     }
 
-    /// The room's name in words: the same for all links that lead there.
+    /// The room's name as text: the same for all links to the room.
     pub(crate) fn room_name(&self) -> String {
         self.room.as_str().map_or_else(|| self.room.to_string(), str::to_owned)
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_has_one_name_whatever_link_leads_there() {
+    fn all_links_to_a_room_give_the_same_name() {
         for (url, name) in [
             ("janus+ws://192.0.2.2:8188/?room=1234", "1234"),
             ("janus+wss://janus.example.org/janus?pin=1&room=01234&textroom=9", "1234"),
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn a_room_is_a_number_where_it_can_be_one() {
+    fn a_numeric_room_id_is_a_number() {
         let link = "janus+wss://h/?room=1234&pin=12&textroom=stand%20up";
         let address = Address::of(&MeetingLink::parse(link, None).unwrap()).unwrap();
         assert_eq!((address.room, address.text_room), (json!(1234), Some(json!("stand up"))));

@@ -1,4 +1,4 @@
-//! The meeting's chat: the `TextRoom` plugin, whose words go over a data channel.
+//! The meeting's chat: the `TextRoom` plugin, over a data channel.
 
 use std::collections::HashMap;
 
@@ -7,32 +7,32 @@ use serde_json::{Value, json};
 
 use crate::{bounds, meeting::ChatLine};
 
-/// The channel that Janus listens on.
+/// The data channel's label that Janus requires.
 pub(crate) const CHANNEL: &str = "JanusDataChannel";
 
-/// A text room, from the bot's side.
+/// The bot's state in a text room.
 #[derive(Debug)]
 pub(crate) struct Chat {
     room: Value,
-    /// The bot's own name in the room: nobody else's.
+    /// The bot's unique name in the room.
     username: String,
-    /// Which of the bot's joins this is.
+    /// The number of the bot's join.
     join: String,
-    /// What people call themselves, by their names in the room.
+    /// Display names, by names in the room.
     names: HashMap<String, String>,
-    heard: u64,
-    said: u64,
+    received: u64,
+    sent: u64,
     inside: bool,
 }
 
-/// What the room said.
+/// A message of the room.
 #[derive(Debug)]
-pub(crate) enum Heard {
-    /// Someone wrote.
+pub(crate) enum ChatEvent {
+    /// A chat message.
     Line(ChatLine),
-    /// The bot is not let in, for this reason.
+    /// The bot is not admitted, for this reason.
     Refused(String),
-    /// Nothing that matters.
+    /// No relevant message.
     Nothing,
 }
 
@@ -61,14 +61,14 @@ struct Member {
 const JOIN: &str = "join";
 
 impl Chat {
-    /// A room that `bot` is not in yet. No two of its joins have the same name: from the one before it may still be in the room, and what it
-    /// heard then is not what it hears now.
+    /// A room that `bot` has not joined yet. Each join has a different name: the name of the previous join may still be in the room, and message ids of two
+    /// joins must differ.
     pub(crate) fn new(room: Value, bot: &str, join: String) -> Self {
         let username = format!("{bot}-{join}");
-        Self { room, username, join, names: HashMap::new(), heard: 0, said: 0, inside: false }
+        Self { room, username, join, names: HashMap::new(), received: 0, sent: 0, inside: false }
     }
 
-    /// The bot comes in. What was written before it came is not asked for: it was not there.
+    /// The request to join, without the room's history from before.
     pub(crate) fn join(&self, pin: Option<&str>, display: &str) -> String {
         let mut join = json!({
             "textroom": "join", "transaction": JOIN, "room": self.room, "username": self.username,
@@ -80,32 +80,32 @@ impl Chat {
         join.to_string()
     }
 
-    /// Whether the bot is in the room: only then does it take what the bot writes.
+    /// Whether the bot is in the room: only then does the room accept its messages.
     pub(crate) const fn is_inside(&self) -> bool {
         self.inside
     }
 
-    /// A message to everyone.
-    pub(crate) fn say(&mut self, text: &str) -> String {
-        self.said += 1;
-        let transaction = format!("say-{}", self.said);
+    /// The request that sends a message to everyone.
+    pub(crate) fn message(&mut self, text: &str) -> String {
+        self.sent += 1;
+        let transaction = format!("say-{}", self.sent);
         json!({"textroom": "message", "transaction": transaction, "room": self.room, "text": text})
             .to_string()
     }
 
-    /// The room says something.
-    pub(crate) fn hear(&mut self, data: &[u8]) -> Heard {
-        let Ok(word) = serde_json::from_slice::<Word>(data) else { return Heard::Nothing };
+    /// Handles a message of the room.
+    pub(crate) fn on_message(&mut self, data: &[u8]) -> ChatEvent {
+        let Ok(word) = serde_json::from_slice::<Word>(data) else { return ChatEvent::Nothing };
         match word.textroom.as_str() {
             "success" if word.transaction.as_deref() == Some(JOIN) => {
                 self.inside = true;
                 for member in word.participants {
-                    self.meet(member.username, member.display);
+                    self.add_member(member.username, member.display);
                 }
             }
             "join" => {
                 if let Some(username) = word.username {
-                    self.meet(username, word.display);
+                    self.add_member(username, word.display);
                 }
             }
             "leave" => {
@@ -115,11 +115,11 @@ impl Chat {
             }
             "message" => {
                 let from = bounds::id(word.from.unwrap_or_default());
-                // The room sends everyone's words to everyone, the bot's own to the bot too.
+                // The room sends each message to everyone, the sender included.
                 if from != self.username {
-                    self.heard += 1;
-                    return Heard::Line(ChatLine {
-                        id: format!("chat-{}-{}", self.join, self.heard),
+                    self.received += 1;
+                    return ChatEvent::Line(ChatLine {
+                        id: format!("chat-{}-{}", self.join, self.received),
                         sender: self.names.get(&from).unwrap_or(&from).clone(),
                         sender_id: from,
                         text: bounds::MESSAGE.cut(word.text.unwrap_or_default()),
@@ -129,22 +129,22 @@ impl Chat {
                 }
             }
             "error" if word.transaction.as_deref() == Some(JOIN) => {
-                return Heard::Refused(bounds::REASON.cut(word.error.unwrap_or_default()));
+                return ChatEvent::Refused(bounds::REASON.cut(word.error.unwrap_or_default()));
             }
             "kicked" if word.username.as_ref() == Some(&self.username) => {
                 self.inside = false;
-                return Heard::Refused("the bot was taken out of it".to_owned());
+                return ChatEvent::Refused("the bot was removed from it".to_owned());
             }
             "destroyed" => {
                 self.inside = false;
-                return Heard::Refused("the room is gone".to_owned());
+                return ChatEvent::Refused("the room is gone".to_owned());
             }
             _ => {}
         }
-        Heard::Nothing
+        ChatEvent::Nothing
     }
 
-    fn meet(&mut self, username: String, display: Option<String>) {
+    fn add_member(&mut self, username: String, display: Option<String>) {
         if let Some(display) = display.filter(|display| !display.is_empty())
             && self.names.len() < bounds::PEOPLE
         {
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bot_comes_in_with_the_pin_and_writes_only_inside() {
+    fn the_bot_joins_with_the_pin_and_writes_only_after_it_is_admitted() {
         let mut chat = chat();
         let join: Value = serde_json::from_str(&chat.join(Some("7"), "Notes")).unwrap();
         assert_eq!(
@@ -170,19 +170,19 @@ mod tests {
             (&json!("7"), &json!("Notes"), &json!(99))
         );
         assert!(!chat.is_inside());
-        chat.hear(br#"{"textroom":"success","transaction":"join","participants":[]}"#);
+        chat.on_message(br#"{"textroom":"success","transaction":"join","participants":[]}"#);
         assert!(chat.is_inside());
-        let said: Value = serde_json::from_str(&chat.say("hello")).unwrap();
-        assert_eq!((&said["textroom"], &said["text"]), (&json!("message"), &json!("hello")));
+        let sent: Value = serde_json::from_str(&chat.message("hello")).unwrap();
+        assert_eq!((&sent["textroom"], &sent["text"]), (&json!("message"), &json!("hello")));
     }
 
     #[test]
-    fn lines_carry_names_and_the_bots_own_are_left_out() {
+    fn lines_have_display_names_and_the_bots_own_are_skipped() {
         let mut chat = chat();
-        chat.hear(br#"{"textroom":"success","transaction":"join","participants":[{"username":"u1","display":"Ann"}]}"#);
-        chat.hear(br#"{"textroom":"join","room":99,"username":"u2","display":"Bob"}"#);
-        let mut line = |text: &str| match chat.hear(text.as_bytes()) {
-            Heard::Line(line) => {
+        chat.on_message(br#"{"textroom":"success","transaction":"join","participants":[{"username":"u1","display":"Ann"}]}"#);
+        chat.on_message(br#"{"textroom":"join","room":99,"username":"u2","display":"Bob"}"#);
+        let mut line = |text: &str| match chat.on_message(text.as_bytes()) {
+            ChatEvent::Line(line) => {
                 Some((line.id, line.sender_id, line.sender, line.text, line.private))
             }
             _ => None,
@@ -205,8 +205,8 @@ mod tests {
         let names = |join: &str| {
             let mut chat = Chat::new(json!(99), "bot", join.to_owned());
             let asked: Value = serde_json::from_str(&chat.join(None, "Notes")).unwrap();
-            let heard = chat.hear(br#"{"textroom":"message","from":"u1","text":"hi"}"#);
-            let Heard::Line(line) = heard else { panic!("{heard:?}") };
+            let received = chat.on_message(br#"{"textroom":"message","from":"u1","text":"hi"}"#);
+            let ChatEvent::Line(line) = received else { panic!("{received:?}") };
             (asked["username"].clone(), line.id)
         };
         let ((one, line), (other, another)) = (names("1.1"), names("1.2"));
@@ -214,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_why() {
-        let heard = chat().hear(br#"{"textroom":"error","error_code":417,"error":"No such room (99)","transaction":"join"}"#);
-        assert!(matches!(heard, Heard::Refused(why) if why == "No such room (99)"));
+    fn a_refusal_has_its_reason() {
+        let received = chat().on_message(br#"{"textroom":"error","error_code":417,"error":"No such room (99)","transaction":"join"}"#);
+        assert!(matches!(received, ChatEvent::Refused(why) if why == "No such room (99)"));
     }
 }

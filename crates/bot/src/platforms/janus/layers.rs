@@ -1,27 +1,27 @@
-//! Videos that are sent in several sizes: the first size that stays is recorded. Pure.
+//! Simulcast videos: recording begins once the layer is stable. Pure.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// The layer that is asked for: the best, for the whole meeting. Janus goes down by itself where it stops coming.
+/// The layer that is requested: the best, for the whole meeting. Janus switches down by itself if it is not sent.
 pub(crate) const BEST: u32 = 2;
-/// Janus begins with whatever layer's keyframe comes first, and climbs with each that is better; after this time without a step it has arrived.
+/// Janus begins with the layer whose keyframe arrives first, and switches up with each better one; after this time without a switch the layer is stable.
 const SETTLES: Duration = Duration::from_millis(300);
 
-/// The tracks that are still climbing, and when each will have arrived.
+/// The tracks whose layer is not stable yet, and when each will be.
 #[derive(Debug, Default)]
 pub(crate) struct Layers(HashMap<String, Option<Instant>>);
 
 impl Layers {
-    /// A video in several layers begins on a track.
+    /// A simulcast video begins on a track.
     pub(crate) fn begin(&mut self, mid: &str) {
         self.0.insert(mid.to_owned(), None);
     }
 
-    /// Another video takes the track.
-    pub(crate) fn forget(&mut self, mid: &str) {
+    /// Another video replaces that on the track.
+    pub(crate) fn remove(&mut self, mid: &str) {
         self.0.remove(mid);
     }
 
@@ -34,7 +34,7 @@ impl Layers {
         }
     }
 
-    /// Whether a picture that comes now is of the size that stays.
+    /// Whether the layer of a picture that arrives now is stable.
     pub(crate) fn settled(&mut self, mid: &str, now: Instant) -> bool {
         let Some(arrives) = self.0.get_mut(mid) else { return true };
         let settled = now >= *arrives.get_or_insert(now + SETTLES);
@@ -50,28 +50,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_video_that_climbs_is_recorded_once_it_has_arrived() {
+    fn a_simulcast_video_is_recorded_once_its_layer_is_stable() {
         #[expect(clippy::disallowed_methods, reason = "a test needs some moment to begin with")]
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut layers = Layers::default();
-        assert!(layers.settled("1", start), "it comes in one size");
+        assert!(layers.settled("1", start), "it has one layer");
         layers.begin("1");
         layers.switched("1", 0, start);
         assert!(!layers.settled("1", at(20)));
         layers.switched("1", 2, at(30));
-        assert!(layers.settled("1", at(31)), "there is nothing better");
+        assert!(layers.settled("1", at(31)), "there is no better layer");
         layers.switched("1", 1, at(5_000));
-        assert!(layers.settled("1", at(5_001)), "it went down for once, and the file goes on");
+        assert!(layers.settled("1", at(5_001)), "a later switch down does not stop the recording");
 
         layers.begin("1");
         layers.switched("1", 0, start);
         layers.switched("1", 1, at(200));
         assert!(!layers.settled("1", at(499)));
-        assert!(layers.settled("1", at(500)), "there are two layers only");
+        assert!(layers.settled("1", at(500)), "it has only two layers");
 
         layers.begin("1");
         assert!(!layers.settled("1", start));
-        assert!(layers.settled("1", at(300)), "also where the server tells nothing");
+        assert!(layers.settled("1", at(300)), "also if the server sends no switches");
     }
 }

@@ -1,4 +1,4 @@
-//! What Janus says, as far as a bot listens, each text cut. Unknown words and fields are passed over: servers of many versions are met.
+//! The messages of Janus that a bot uses, with all texts truncated. Unknown messages and fields are ignored: servers have many versions.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ pub(crate) enum Id {
 }
 
 impl Id {
-    /// An id that nobody else has, of the kind that a server with this room knows: a number as large as a browser can hold, or a text.
+    /// A unique id of the type that the server uses: a number within a browser's safe integers, or a text.
     ///
-    /// The bot chooses it, and not the server: so no server can make this one take a person's id, there or elsewhere, for that of one of its bots.
+    /// The bot chooses it, and not the server: so no server can choose a person's id, of this or another room, as the id of one of this server's bots.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give.
+    /// When the operating system provides no randomness.
     pub(crate) fn random(room: &Value) -> Self {
         let mut random = [0; 16];
         getrandom::fill(&mut random).expect("the operating system gives randomness");
@@ -52,7 +52,7 @@ impl fmt::Display for Id {
 pub(crate) struct Message {
     pub(crate) janus: String,
     pub(crate) transaction: Option<String>,
-    /// The handle it is about.
+    /// The handle to which it belongs.
     pub(crate) sender: Option<u64>,
     pub(crate) data: Option<Created>,
     pub(crate) plugindata: Option<PluginData>,
@@ -63,7 +63,7 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    /// Reads what stands on the WebSocket.
+    /// Parses a message.
     pub(crate) fn read(text: &str) -> serde_json::Result<Self> {
         let mut message: Self = serde_json::from_str(text)?;
         bounds::REASON.cut_all(&mut message.reason);
@@ -97,7 +97,7 @@ pub(crate) struct Created {
     pub(crate) id: u64,
 }
 
-/// Why Janus itself refuses.
+/// An error of Janus.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Refusal {
     pub(crate) code: u32,
@@ -111,51 +111,51 @@ pub(crate) struct Jsep {
     #[serde(rename = "type")]
     pub(crate) kind: String,
     pub(crate) sdp: String,
-    /// What it offers is encrypted by those who send it, also from the server.
+    /// The offered media are end-to-end encrypted.
     #[serde(default)]
     pub(crate) e2ee: bool,
 }
 
-/// A candidate of the server, where it tells them one by one; without text it was the last.
+/// A trickled candidate of the server; without text it is the end of candidates.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) candidate: Option<String>,
 }
 
-/// What a plugin says.
+/// A message of a plugin.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PluginData {
     pub(crate) data: RoomEvent,
 }
 
-/// What the `VideoRoom` says; all its answers and events in one.
+/// All answers and events of the `VideoRoom` plugin.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct RoomEvent {
     pub(crate) videoroom: Option<String>,
     pub(crate) error_code: Option<u32>,
     pub(crate) error: Option<String>,
-    /// Whom it is about; in the answer to a join the bot itself.
+    /// The subject of the event; in the answer to a join, the bot itself.
     pub(crate) id: Option<Id>,
     pub(crate) display: Option<String>,
     pub(crate) publishers: Vec<Person>,
     pub(crate) attendees: Vec<Person>,
     pub(crate) joining: Option<Person>,
-    /// Who leaves; `ok` is the bot itself.
+    /// The person who leaves; `ok` is the bot itself.
     pub(crate) leaving: Option<Id>,
     pub(crate) kicked: Option<Id>,
     pub(crate) unpublished: Option<Id>,
     pub(crate) reason: Option<String>,
     pub(crate) streams: Vec<Subscribed>,
-    /// The track of the bot's session that it is about.
+    /// The track of the bot's session.
     pub(crate) mid: Option<String>,
-    /// The layer that Janus sends on it from now on.
+    /// The simulcast layer that Janus sends on it from now on.
     pub(crate) substream: Option<u32>,
-    /// `ok` once the session description that was answered is in use.
+    /// `ok` once the answered session description is in use.
     pub(crate) started: Option<String>,
 }
 
-/// Someone in the room.
+/// A person in the room.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Person {
     pub(crate) id: Id,
@@ -176,7 +176,7 @@ impl Person {
     }
 }
 
-/// A stream that someone sends.
+/// A stream of a person.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Stream {
     #[serde(rename = "type")]
@@ -192,21 +192,21 @@ pub(crate) struct Stream {
     pub(crate) simulcast: bool,
 }
 
-/// A stream as the bot gets it.
+/// A stream that the bot receives.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Subscribed {
-    /// In the bot's session.
+    /// The `mid` in the bot's session.
     #[serde(default)]
     pub(crate) mid: Option<String>,
-    /// Whose.
+    /// The id of the sender.
     #[serde(default)]
     pub(crate) feed_id: Option<Id>,
-    /// Which of theirs.
+    /// The `mid` among the sender's streams.
     #[serde(default)]
     pub(crate) feed_mid: Option<String>,
 }
 
-/// True, or "true": the documentation has it both ways.
+/// True, or "true": the documentation has both.
 fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value == true || value == "true")
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_is_cut_where_it_comes_in() {
+    fn every_text_is_truncated_when_it_is_parsed() {
         let long = "ä".repeat(2_000);
         let stream = json!({"type": "audio", "mid": long, "codec": long, "description": long});
         let streams = vec![stream; 20];
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_one_that_the_server_and_browsers_can_hold_and_that_nobody_has() {
+    fn a_random_id_is_unique_and_has_the_type_and_range_of_the_server() {
         let of = |room: &Value| json!(Id::random(room));
         let numbers: HashSet<u64> = (0..1000).map(|_| of(&json!(7)).as_u64().unwrap()).collect();
         assert_eq!(numbers.len(), 1000);

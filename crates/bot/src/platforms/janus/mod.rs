@@ -1,4 +1,4 @@
-//! Janus: its `VideoRoom` as someone who never sends, its `TextRoom` for the chat. `docs/platforms/janus.md` tells users about it.
+//! Janus: the bot joins its `VideoRoom` without sending, and its `TextRoom` for the chat. `docs/platforms/janus.md` documents it for users.
 
 mod address;
 mod chat;
@@ -27,9 +27,9 @@ use tokio_tungstenite::tungstenite::Message as Packet;
 
 use self::{
     address::Address,
-    chat::{CHANNEL, Chat, Heard},
+    chat::{CHANNEL, Chat, ChatEvent},
     message::{Id, Message},
-    session::{Act, Handle, MEDIA_PATIENCE, Session},
+    session::{Action, Handle, MEDIA_TIMEOUT, Session},
 };
 use crate::{
     bounds::{self, Exceeded},
@@ -39,27 +39,27 @@ use crate::{
     meeting::{Lost, Meeting, MeetingEvent, Outcome},
     platforms::{
         dial::{DialError, Socket, Target, dial},
+        drain::Drain,
         joins::Joins,
         messages::Messages,
         outbox::Outbox,
-        over::Over,
         webrtc,
     },
 };
 
-/// The WebSocket subprotocol that Janus speaks.
+/// The WebSocket subprotocol of Janus.
 const PROTOCOL: &str = "janus-protocol";
 
-/// A room that the bot has knocked at, or that turned it away.
+/// A room that the bot joins or has joined, or that refused it.
 pub(crate) struct JanusMeeting {
-    /// `None` where there was nobody to talk to: the only event says why.
+    /// `None` if there is no connection: the only event has the reason.
     call: Option<Call>,
-    /// Told already, and not asked for yet.
+    /// Events for the next calls of `next`.
     events: VecDeque<MeetingEvent>,
-    over: Option<Over>,
+    drain: Option<Drain>,
 }
 
-/// The bot's side of a room.
+/// The connection to a room.
 struct Call {
     sink: SplitSink<Socket, Packet>,
     stream: SplitStream<Socket>,
@@ -72,18 +72,18 @@ struct Call {
 
 struct ChatPeer {
     peer: Peer,
-    /// The bot's channel to the room, once it has asked for one. The room is not heard on any other.
+    /// The bot's data channel to the room, once it is requested. Messages on other channels are ignored.
     channel: Option<Channel>,
     open: bool,
     room: Chat,
     pin: Option<String>,
     display: String,
-    /// What commands write, until the bot is in the room.
+    /// Messages of commands that wait until the bot is in the text room.
     waiting: Outbox,
 }
 
 impl JanusMeeting {
-    /// Connects, and begins the conversation.
+    /// Connects, and begins the session.
     pub(crate) async fn join(
         order: &BotOrder,
         connect: &Connect,
@@ -92,10 +92,10 @@ impl JanusMeeting {
         let unreachable = |why: String| {
             let failure = Failure::new(FailureCode::MeetingNotFound, why);
             let events = [MeetingEvent::Unreachable(failure)].into();
-            Self { call: None, events, over: None }
+            Self { call: None, events, drain: None }
         };
         let Some(address) = Address::of(&order.link) else {
-            return Ok(unreachable("no link of Janus".to_owned()));
+            return Ok(unreachable("not a link of Janus".to_owned()));
         };
         let target = Target {
             url: &address.server,
@@ -105,8 +105,8 @@ impl JanusMeeting {
         };
         let dialled = match dial(&target, &connect.tls).await {
             Ok(dialled) => dialled,
-            Err(DialError::Never(why)) => return Ok(unreachable(why)),
-            Err(DialError::Away(why)) => return Err(why),
+            Err(DialError::Permanent(why)) => return Ok(unreachable(why)),
+            Err(DialError::Temporary(why)) => return Err(why),
         };
         let peer = || async {
             let mut peer = Peer::answering(dialled.local, joins.guard.clone());
@@ -141,46 +141,46 @@ impl JanusMeeting {
         let (mut session, first) =
             Session::begin(&address, order.display_name.clone(), own_id, former_ids, clock::now());
         if order.record_video == Some(false) {
-            session.leave_cameras_out();
+            session.exclude_cameras();
         }
         let (sink, stream) = dialled.socket.split();
         let messages = Messages::new(clock::now());
         let outbox = Outbox::default();
         let mut call = Call { sink, stream, outbox, messages, session, media, chat };
-        call.say(&first)?;
-        Ok(Self { call: Some(call), events: [joining].into(), over: None })
+        call.send(&first)?;
+        Ok(Self { call: Some(call), events: [joining].into(), drain: None })
     }
 }
 
 impl Call {
-    /// Moves the call until something happened; what is worth telling goes into `events`.
+    /// Drives the connection until something happened, and adds events to `events`.
     async fn step(&mut self, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         let chat = self.chat.as_ref().and_then(|chat| chat.waiting.wake());
         let wake = chat.into_iter().fold(self.session.wake(), Instant::min);
         tokio::select! {
             sent = self.outbox.send(&mut self.sink), if self.outbox.is_waiting() => {
-                sent.map(drop).map_err(|error| format!("the connection broke: {error}"))
+                sent.map(drop).map_err(|error| format!("the connection failed: {error}"))
             }
-            heard = self.stream.next() => {
-                let text = match heard {
+            received = self.stream.next() => {
+                let text = match received {
                     Some(Ok(Packet::Text(text))) => text,
                     Some(Ok(Packet::Close(_))) | None => {
                         return Err("the server closed the connection".to_owned());
                     }
                     Some(Ok(_)) => return Ok(()),
-                    Some(Err(error)) => return Err(format!("the connection broke: {error}")),
+                    Some(Err(error)) => return Err(format!("the connection failed: {error}")),
                 };
                 if !self.may_send(text.len(), events) {
                     return Ok(());
                 }
                 match Message::read(&text) {
                     Ok(message) => {
-                        let acts = self.session.hear(message, clock::now())?;
-                        self.act(acts, events)
+                        let actions = self.session.on_message(message, clock::now())?;
+                        self.perform(actions, events)
                     }
                     Err(error) => {
                         let error = bounds::REASON.cut(error.to_string());
-                        tracing::debug!(error, "Janus said something unknown");
+                        tracing::debug!(error, "Janus sent an invalid message");
                         Ok(())
                     }
                 }
@@ -192,28 +192,28 @@ impl Call {
                 {
                     return Ok(());
                 }
-                self.hear_chat(event, events);
+                self.on_chat_event(event, events);
                 Ok(())
             }
             () = tokio::time::sleep_until(wake.into()) => {
                 let now = clock::now();
                 if let Some(chat) = &mut self.chat {
-                    let why = "the chat's room does not let the bot in";
+                    let why = "the chat's room does not admit the bot";
                     let overdue = chat.waiting.overdue(now);
                     events.extend(overdue.into_iter().map(|id| done(id, Err(why.to_owned()))));
                 }
-                if self.session.misses_media(now) {
-                    let patience = MEDIA_PATIENCE.as_secs();
+                if self.session.is_media_overdue(now) {
+                    let patience = MEDIA_TIMEOUT.as_secs();
                     let why = self.media.path();
                     return Err(format!("no media path came up within {patience} s: {why}"));
                 }
-                let acts = self.session.poll(now)?;
-                self.act(acts, events)
+                let actions = self.session.poll(now)?;
+                self.perform(actions, events)
             }
         }
     }
 
-    /// Whether Janus may send a message of this length too; else the bot is to leave.
+    /// Counts a message of this length. Returns whether Janus may send it; else the bot must leave.
     fn may_send(&mut self, bytes: usize, events: &mut VecDeque<MeetingEvent>) -> bool {
         let may = self.messages.take(bytes, clock::now());
         if !may {
@@ -222,15 +222,19 @@ impl Call {
         may
     }
 
-    fn act(&mut self, acts: Vec<Act>, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
-        for act in acts {
+    fn perform(
+        &mut self,
+        actions: Vec<Action>,
+        events: &mut VecDeque<MeetingEvent>,
+    ) -> Result<(), Lost> {
+        for act in actions {
             match act {
-                Act::Send(message) => self.say(&message)?,
-                Act::Answer { sdp, .. } if bounds::description(&sdp).is_err() => {
+                Action::Send(message) => self.send(&message)?,
+                Action::Answer { sdp, .. } if bounds::description(&sdp).is_err() => {
                     let failure = Exceeded::Description.failure();
                     events.push_back(MeetingEvent::Refused(failure));
                 }
-                Act::Answer { handle: Handle::Chat, sdp } => {
+                Action::Answer { handle: Handle::Chat, sdp } => {
                     let Some(chat) = &mut self.chat else { continue };
                     match chat.peer.accept_offer(&sdp) {
                         Ok(answer) => {
@@ -239,21 +243,23 @@ impl Call {
                                 chat.channel = Some(chat.peer.open_channel(CHANNEL).0);
                             }
                             let answered = self.session.answered(Handle::Chat, &answer);
-                            self.say(&answered)?;
+                            self.send(&answered)?;
                         }
                         Err(error) => self.without_chat(&error.to_string(), events),
                     }
                 }
-                Act::Answer { handle, sdp } => {
+                Action::Answer { handle, sdp } => {
                     let answer =
                         self.media.accept_offer(&sdp).map_err(|error| error.to_string())?;
                     let answered = self.session.answered(handle, &answer);
-                    self.say(&answered)?;
+                    self.send(&answered)?;
                 }
-                Act::Candidate { candidate, .. } if candidate.len() > bounds::CANDIDATE_BYTES => {
-                    tracing::debug!(bytes = candidate.len(), "a candidate is passed over");
+                Action::Candidate { candidate, .. }
+                    if candidate.len() > bounds::CANDIDATE_BYTES =>
+                {
+                    tracing::debug!(bytes = candidate.len(), "a candidate is ignored");
                 }
-                Act::Candidate { handle, candidate } => {
+                Action::Candidate { handle, candidate } => {
                     let peer = match (handle, &mut self.chat) {
                         (Handle::Chat, Some(chat)) => &mut chat.peer,
                         (Handle::Media, _) => &mut self.media,
@@ -263,29 +269,29 @@ impl Call {
                         Ok(own) => {
                             if let Some(own) = own {
                                 let candidate = self.session.candidate(handle, &own);
-                                self.say(&candidate)?;
+                                self.send(&candidate)?;
                             }
                         }
-                        // One of a kind that is not known here (TCP, mDNS): another may do.
-                        Err(error) => tracing::debug!(%error, "a candidate is passed over"),
+                        // The candidate's type is not supported (TCP, mDNS): another one may work.
+                        Err(error) => tracing::debug!(%error, "a candidate is ignored"),
                     }
                 }
-                Act::Tell(event) => events.push_back(event),
-                Act::NoChat(why) => self.without_chat(&why, events),
+                Action::Emit(event) => events.push_back(event),
+                Action::NoChat(why) => self.without_chat(&why, events),
             }
         }
         Ok(())
     }
 
-    fn say(&mut self, message: &Value) -> Result<(), Lost> {
+    fn send(&mut self, message: &Value) -> Result<(), Lost> {
         if self.outbox.push(message.to_string()) {
             Ok(())
         } else {
-            Err("the server takes nothing of what it is sent".to_owned())
+            Err("the server does not read its messages".to_owned())
         }
     }
 
-    /// A meeting goes on without its chat.
+    /// The meeting continues without its chat.
     fn without_chat(&mut self, why: &str, events: &mut VecDeque<MeetingEvent>) {
         let Some(mut chat) = self.chat.take() else { return };
         tracing::warn!(why, "the meeting's chat cannot be read or written");
@@ -298,7 +304,7 @@ impl Call {
         match event {
             Event::Connected => {
                 let admitted = self.session.media_is_up(clock::now());
-                self.act(admitted.into_iter().collect(), events)
+                self.perform(admitted.into_iter().collect(), events)
             }
             Event::Disconnected => {
                 self.session.media_is_down("the media path is down".to_owned(), clock::now());
@@ -323,13 +329,13 @@ impl Call {
         let mid = frame.track.name();
         let (participant, source) = self.session.owner(mid)?;
         if frame.level_dbov.is_none() && frame.voice.is_none() {
-            // Where senders tell no level, the room may tell who talks.
+            // If senders report no level, the room may report who talks.
             frame.voice = self.session.talks(mid);
         }
         Some(MeetingEvent::Media { participant, source, frame })
     }
 
-    fn hear_chat(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
+    fn on_chat_event(&mut self, event: Result<Event, Lost>, events: &mut VecDeque<MeetingEvent>) {
         let Some(chat) = &mut self.chat else { return };
         let broken = match event {
             Ok(Event::ChannelOpen { channel, .. }) if chat.channel == Some(channel) => {
@@ -338,13 +344,13 @@ impl Call {
                 chat.peer.send_text(channel, &join).err().map(|error| error.to_string())
             }
             Ok(Event::ChannelData { channel, data }) if chat.channel == Some(channel) => {
-                match chat.room.hear(&data) {
-                    Heard::Line(line) => {
+                match chat.room.on_message(&data) {
+                    ChatEvent::Line(line) => {
                         events.push_back(MeetingEvent::Chat(line));
                         None
                     }
-                    Heard::Refused(why) => Some(why),
-                    Heard::Nothing => {
+                    ChatEvent::Refused(why) => Some(why),
+                    ChatEvent::Nothing => {
                         chat.write(events);
                         None
                     }
@@ -364,13 +370,13 @@ impl Call {
 }
 
 impl ChatPeer {
-    /// Writes what waits, once the bot is in the room.
+    /// Sends the waiting messages, once the bot is in the text room.
     fn write(&mut self, events: &mut VecDeque<MeetingEvent>) {
         let Some(channel) = self.channel.filter(|_| self.open && self.room.is_inside()) else {
             return;
         };
         while let Some((id, text)) = self.waiting.pop() {
-            let sent = self.peer.send_text(channel, &self.room.say(&text));
+            let sent = self.peer.send_text(channel, &self.room.message(&text));
             let outcome = sent.map_err(|error| error.to_string());
             events.extend(id.map(|id| done(id, outcome)));
         }
@@ -393,18 +399,18 @@ impl Meeting for JanusMeeting {
     async fn next(&mut self) -> MeetingEvent {
         loop {
             if let Some(event) = self.events.pop_front() {
-                if !Over::is(&event) {
+                if !Drain::is_end(&event) {
                     return event;
                 }
-                self.over = Some(Over::new(event));
+                self.drain = Some(Drain::new(event));
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
-            if let Some(over) = &mut self.over {
-                let last = over.last(&mut call.media).await;
+            if let Some(drain) = &mut self.drain {
+                let last = drain.next(&mut call.media).await;
                 if last.is_none_or(|event| call.media(event, &mut self.events).is_err())
-                    && let Some(over) = self.over.take()
+                    && let Some(drain) = self.drain.take()
                 {
-                    return over.end();
+                    return drain.into_end();
                 }
                 continue;
             }
@@ -425,34 +431,34 @@ impl Meeting for JanusMeeting {
         if chat.waiting.push_for(id, text, clock::now()) {
             chat.write(&mut self.events);
         } else {
-            let why = "too much waits to be written into the chat";
+            let why = "too many chat messages are waiting";
             self.events.push_back(done(id, Err(why.to_owned())));
         }
     }
 
     fn request_permission(&mut self, id: CommandId) {
-        let why = "nobody in a Janus room decides about recordings";
+        let why = "a Janus room has no permission to record that a host could give";
         self.events.push_back(done(id, Err(why.to_owned())));
     }
 
     fn request_keyframe(&mut self, track: TrackId) {
         if let Some(call) = &mut self.call {
-            // A server that takes nothing is noticed with the next message that it is sent.
-            let _ = call.say(&call.session.keyframe(track.name()));
+            // If the outbox is full, the next message detects that the server does not read.
+            let _ = call.send(&call.session.keyframe(track.name()));
         }
     }
 
     async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
         let Some(mut call) = self.call.take() else { return Vec::new() };
         for message in call.session.leave() {
-            let _ = call.say(&message);
+            let _ = call.send(&message);
         }
         call.outbox.close(&mut call.sink).await;
         call.media.close();
         if let Some(chat) = call.chat {
             chat.peer.close();
         }
-        // What is written into the chat is done at once, or waits for the bot to be let in there.
+        // Chat messages are sent at once, or wait until the bot is admitted to the text room.
         self.events.into_iter().filter_map(MeetingEvent::done).collect()
     }
 }

@@ -1,13 +1,13 @@
-//! What the error codes of Janus mean for a bot that wants in.
+//! Maps the error codes of Janus to failures of a join.
 
 use meetbot_types::{Failure, FailureCode};
 
-/// Janus itself refuses: before any room is asked.
+/// The failure for an error of Janus itself.
 pub(super) fn by_server(code: u32, why: &str) -> Failure {
     let (code, detail) = match code {
-        // 403: a key of the whole server is wanted; 405 to 407: a token.
+        // 403: the server requires an API secret; 405 to 407: a token.
         403 | 405..=407 => {
-            (FailureCode::AuthFailure, "the Janus server wants a key or token".to_owned())
+            (FailureCode::AuthFailure, "the Janus server requires a key or token".to_owned())
         }
         460 => {
             (FailureCode::MeetingNotFound, "the Janus server has no VideoRoom plugin".to_owned())
@@ -17,14 +17,14 @@ pub(super) fn by_server(code: u32, why: &str) -> Failure {
     Failure::new(code, detail)
 }
 
-/// What a room's refusal means.
+/// The failure for an error of the room.
 pub(super) fn by_room(code: u32, why: &str, has_pin: bool) -> Failure {
     let (code, detail) = match code {
         426 => (FailureCode::MeetingNotFound, format!("there is no such room: {why}")),
-        // What is missing is the pin: everything else is in the request.
+        // The missing element is the pin: everything else is in the request.
         429 => (
             FailureCode::AuthFailure,
-            "the room wants a pin: add `pin=` to the meeting's URL".to_owned(),
+            "the room requires a pin: add `pin=` to the meeting's URL".to_owned(),
         ),
         433 if has_pin => (FailureCode::AuthFailure, "the room does not accept the pin".to_owned()),
         433 => (FailureCode::AuthFailure, format!("the room does not accept the bot: {why}")),

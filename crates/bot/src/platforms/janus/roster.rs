@@ -1,4 +1,4 @@
-//! Who is in the room, and what each of them sends.
+//! The people in the room, and their streams.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,23 +7,23 @@ use meetbot_types::bot::Participant;
 use super::message::{Id, Person, Stream};
 use crate::meeting::Source;
 
-/// Words in a stream's description that mean a shared screen.
+/// Words in a stream's description that indicate a shared screen.
 const SCREEN: [&str; 4] = ["screen", "desktop", "presentation", "window"];
-/// What can be recorded as it comes.
+/// The codecs that can be recorded.
 const CODECS: [&str; 3] = ["opus", "vp8", "h264"];
 
-/// The people in the room, the bot left out.
+/// The people in the room, without the bot.
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     people: HashMap<Id, Entry>,
-    /// Those who may send something else than they did when [`Roster::take_changed`] was called last.
+    /// People whose streams may have changed since the last call of [`Roster::take_changed`].
     changed: BTreeSet<Id>,
 }
 
 #[derive(Debug)]
 struct Entry {
     name: String,
-    /// What can be recorded of what they send now: a stream that is switched off stays in the room's list.
+    /// Their active streams that can be recorded: the room also lists inactive ones.
     streams: Vec<Sent>,
 }
 
@@ -32,24 +32,24 @@ struct Entry {
 struct Sent {
     mid: String,
     video: bool,
-    /// Its description says that it is a shared screen.
+    /// Its description indicates a shared screen.
     screen: bool,
     simulcast: bool,
 }
 
-/// Which stream.
+/// The id of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StreamId {
-    /// Whose.
+    /// The id of its sender.
     pub(crate) feed: Id,
-    /// Which of theirs.
+    /// The `mid` among the sender's streams.
     pub(crate) mid: String,
 }
 
 impl Roster {
-    /// Someone is there, or sends something else than before. Answers who, where they are new or have a new name.
-    pub(crate) fn see(&mut self, person: Person) -> Option<Participant> {
-        // An attendee is told without streams, also one who sends some.
+    /// Adds or updates a person. Returns the participant if it is new or was renamed.
+    pub(crate) fn update(&mut self, person: Person) -> Option<Participant> {
+        // Janus lists attendees without streams, also those who send some.
         let says_streams = !person.streams.is_empty();
         let streams: Vec<_> = person.streams.into_iter().filter_map(Sent::of).collect();
         let name = person.display.unwrap_or_default();
@@ -71,23 +71,23 @@ impl Roster {
         self.participant(&person.id)
     }
 
-    /// Someone has a new name.
+    /// Sets a person's new name.
     pub(crate) fn rename(&mut self, id: &Id, name: String) -> Option<Participant> {
         let entry = self.people.get_mut(id).filter(|entry| entry.name != name)?;
         entry.name = name;
         self.participant(id)
     }
 
-    /// Someone sends nothing any more.
-    pub(crate) fn fall_silent(&mut self, id: &Id) {
+    /// A person stopped to send.
+    pub(crate) fn unpublish(&mut self, id: &Id) {
         if let Some(entry) = self.people.get_mut(id) {
             entry.streams.clear();
             self.changed.insert(id.clone());
         }
     }
 
-    /// Someone is gone. Answers whether they were there.
-    pub(crate) fn lose(&mut self, id: &Id) -> bool {
+    /// Removes a person. Returns whether it was in the room.
+    pub(crate) fn remove(&mut self, id: &Id) -> bool {
         let was_there = self.people.remove(id).is_some();
         if was_there {
             self.changed.insert(id.clone());
@@ -95,17 +95,17 @@ impl Roster {
         was_there
     }
 
-    /// Those who may send something else by now.
+    /// Takes the people whose streams may have changed.
     pub(crate) fn take_changed(&mut self) -> BTreeSet<Id> {
         std::mem::take(&mut self.changed)
     }
 
-    /// Whether someone is there.
+    /// Whether a person is in the room.
     pub(crate) fn has(&self, id: &Id) -> bool {
         self.people.contains_key(id)
     }
 
-    /// How many are there.
+    /// How many people are in the room.
     pub(crate) fn len(&self) -> usize {
         self.people.len()
     }
@@ -116,19 +116,19 @@ impl Roster {
         Some(Participant { id: id.to_string(), name, is_host: false, is_bot: false })
     }
 
-    /// Everyone.
+    /// All participants.
     pub(crate) fn people(&self) -> Vec<Participant> {
         self.people.keys().filter_map(|id| self.participant(id)).collect()
     }
 
-    /// What someone sends that can be recorded: its id, and whether it is video.
+    /// A person's streams that can be recorded: the id of each, and whether it is video.
     pub(crate) fn streams_of(&self, id: &Id) -> impl Iterator<Item = (&str, bool)> {
         let streams = self.people.get(id).into_iter().flat_map(|entry| &entry.streams);
         streams.map(|stream| (stream.mid.as_str(), stream.video))
     }
 
-    /// Of what a stream is, as far as it and those beside it tell: by its description, and where there is none by its place, since people have one face and
-    /// one voice. `None` when it cannot be recorded.
+    /// The source of a stream: by its description, and without one by its position among the person's streams, since a person has one camera and
+    /// one microphone. `None` if it cannot be recorded.
     pub(crate) fn source(&self, stream: &StreamId) -> Option<Source> {
         let found = self.find(stream)?;
         let beside = &self.people.get(&stream.feed)?.streams;
@@ -143,7 +143,7 @@ impl Roster {
         (shared.next() == Some(&stream.mid)).then_some(Source::Screen)
     }
 
-    /// Whether a stream is sent in several layers.
+    /// Whether a stream is simulcast.
     pub(crate) fn is_layered(&self, stream: &StreamId) -> bool {
         self.find(stream).is_some_and(|stream| stream.simulcast)
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_screen_is_told_from_a_face_by_its_description_or_its_place() {
+    fn a_screen_is_distinguished_from_a_camera_by_its_description_or_position() {
         let stream = |mid: &str, kind: &str, description: &str| serde_json::json!({"type": kind, "mid": mid, "codec": if kind == "audio" { "opus" } else { "vp8" }, "description": description});
         for (streams, expected) in [
             (
@@ -217,7 +217,7 @@ mod tests {
             ),
         ] {
             let mut roster = Roster::default();
-            roster.see(person(1, "Ann", &streams.clone().into()));
+            roster.update(person(1, "Ann", &streams.clone().into()));
             let found: Vec<_> = (0..streams.len())
                 .map(|mid| roster.source(&StreamId { feed: Id::Number(1), mid: mid.to_string() }))
                 .collect();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_recorded_is_not_asked_for() {
+    fn streams_that_cannot_be_recorded_are_not_requested() {
         let mut roster = Roster::default();
         let streams = serde_json::json!([
             {"type": "video", "mid": "0", "codec": "av1"},
@@ -234,7 +234,7 @@ mod tests {
             {"type": "video", "mid": "2", "disabled": true},
             {"type": "video", "mid": "3", "codec": "vp8", "simulcast": "true"},
         ]);
-        roster.see(person(1, "Ann", &streams));
+        roster.update(person(1, "Ann", &streams));
         let stream = StreamId { feed: Id::Number(1), mid: "3".to_owned() };
         assert_eq!(roster.streams_of(&stream.feed).collect::<Vec<_>>(), [("3", true)]);
         assert!(roster.is_layered(&stream));
@@ -242,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn only_news_are_told() {
+    fn only_changes_are_returned() {
         let mut roster = Roster::default();
-        assert!(roster.see(person(1, "Ann", &serde_json::json!([]))).is_some());
-        assert!(roster.see(person(1, "Ann", &serde_json::json!([]))).is_none());
+        assert!(roster.update(person(1, "Ann", &serde_json::json!([]))).is_some());
+        assert!(roster.update(person(1, "Ann", &serde_json::json!([]))).is_none());
         assert_eq!(
-            roster.see(person(1, "Ann Lee", &serde_json::json!([]))).unwrap().name,
+            roster.update(person(1, "Ann Lee", &serde_json::json!([]))).unwrap().name,
             "Ann Lee"
         );
         assert_eq!(roster.rename(&Id::Number(1), "Ann".to_owned()).unwrap().name, "Ann");
-        assert!(roster.lose(&Id::Number(1)) && !roster.lose(&Id::Number(1)));
+        assert!(roster.remove(&Id::Number(1)) && !roster.remove(&Id::Number(1)));
     }
 }

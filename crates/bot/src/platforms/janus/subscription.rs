@@ -1,4 +1,4 @@
-//! What the bot gets of what the others send: the streams that it asked for, and the tracks on which they come. Pure.
+//! The bot's subscription: the requested streams, and the tracks on which they arrive. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,47 +14,47 @@ use super::{
 };
 use crate::{bounds, media::TrackId, meeting::Source, platforms::keyframes::Keyframes};
 
-/// How long to wait before streams that were refused are asked for again: their owner may just have left.
-pub(super) const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// How often at most, for the same stream.
+/// How long to wait before refused streams are requested again: their sender may just have left.
+pub(super) const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How often a stream is requested at most.
 pub(super) const MOST_TRIES: u32 = 5;
-/// Refused so often, a stream is asked for without those of other people, and then alone. One that Janus will not give makes it refuse all that
-/// are asked for beside it; but mostly somebody has just left, and then all others come at the next try.
-const APART_AFTER: u32 = 2;
+/// After this many refusals, a stream is requested without those of other people, and then alone. Janus refuses the whole request if it does not grant one of
+/// its streams; mostly a sender has just left, and the next request for the others succeeds.
+const SEPARATE_AFTER: u32 = 2;
 
 /// The bot's subscription.
 #[derive(Debug, Default)]
 pub(crate) struct Subscription {
-    /// Cameras are not asked for.
+    /// Cameras are not requested.
     without_cameras: bool,
-    /// Streams that are sent and may be recorded, by whose they are and which of theirs.
+    /// Active streams that may be recorded, by sender and `mid`.
     known: HashMap<Id, BTreeMap<String, Known>>,
-    /// Those of them that are to be asked for, behind how often they were refused.
+    /// Streams that must be requested, by the number of their refusals.
     due: BTreeSet<(u32, StreamId)>,
-    /// Those that were refused, and when they are due again.
+    /// Refused streams, and when they are due again.
     refused: BTreeSet<(Instant, StreamId)>,
-    /// How many were asked for, or come.
+    /// How many streams are requested or arrive.
     asked: usize,
-    /// How many are known.
+    /// How many streams are known.
     count: usize,
-    /// Whose stream comes on which track of the bot's session.
+    /// The stream of each track of the bot's session.
     tracks: HashMap<String, StreamId>,
-    /// The bot is in the subscriber's room already: later streams are added.
+    /// The subscriber has joined the room: later streams are added.
     subscribed: bool,
-    /// An answer is awaited; these were asked for.
+    /// The streams of the pending request.
     asking: Option<Vec<StreamId>>,
-    /// Videos that begin.
+    /// Videos that have begun recently.
     pub(crate) keyframes: Keyframes,
     layers: Layers,
 }
 
-/// A stream that is sent.
+/// An active stream.
 #[derive(Debug)]
 struct Known {
-    /// Of what it is: while it is asked for or comes, it stays what it was when it was first seen.
+    /// Its source, which does not change while it is requested or arrives.
     source: Option<Source>,
     video: bool,
-    /// How often Janus did not give it.
+    /// How often Janus refused it.
     tries: u32,
     state: State,
 }
@@ -63,37 +63,37 @@ struct Known {
 enum State {
     /// In [`Subscription::due`].
     Due,
-    /// Asked for, or it comes.
-    Asked,
-    /// In [`Subscription::refused`] until then; `None`: it is not asked for any more.
+    /// It is requested, or arrives.
+    Requested,
+    /// In [`Subscription::refused`] until then; `None`: it is not requested any more.
     Refused(Option<Instant>),
 }
 
 impl Subscription {
-    /// Asks for no camera from now on.
-    pub(crate) const fn leave_cameras_out(&mut self) {
+    /// Requests no cameras.
+    pub(crate) const fn exclude_cameras(&mut self) {
         self.without_cameras = true;
     }
 
-    /// Nothing comes, and nothing is asked for any more.
+    /// Whether no stream arrives, and none will be requested.
     pub(crate) fn is_empty(&self) -> bool {
         self.asked == 0 && self.asking.is_none() && self.due.is_empty() && self.refused.is_empty()
     }
 
-    /// How many streams there are.
+    /// How many streams are known.
     pub(crate) const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether Janus has opened a media session for what is to come.
+    /// Whether Janus has opened the media session.
     pub(crate) const fn is_open(&self) -> bool {
         self.subscribed
     }
 
-    /// The request for streams that are there and were not asked for yet. With `join` in it where it is the first.
+    /// The next request for streams. The first one contains `join`.
     pub(crate) fn ask(&mut self, roster: &mut Roster, join: Value, now: Instant) -> Option<Value> {
         for feed in roster.take_changed() {
-            self.look_at(&feed, roster);
+            self.update_feed(&feed, roster);
         }
         while let Some((again, _)) = self.refused.first()
             && *again <= now
@@ -114,11 +114,11 @@ impl Subscription {
             return None;
         }
         let (fewest, first) = self.due.first()?.clone();
-        let together: Vec<StreamId> = if fewest > APART_AFTER {
+        let together: Vec<StreamId> = if fewest > SEPARATE_AFTER {
             vec![first]
         } else {
             let of_fewest = self.due.iter().take_while(|(tries, _)| *tries == fewest);
-            let apart = fewest == APART_AFTER;
+            let apart = fewest == SEPARATE_AFTER;
             let of_feed = of_fewest.take_while(|(_, stream)| !apart || stream.feed == first.feed);
             of_feed.map(|(_, stream)| stream.clone()).collect()
         };
@@ -132,7 +132,7 @@ impl Subscription {
             streams.push(asked);
             self.due.remove(&(fewest, stream.clone()));
             if let Some(known) = self.get_mut(stream) {
-                known.state = State::Asked;
+                known.state = State::Requested;
                 self.asked += 1;
             }
         }
@@ -142,8 +142,8 @@ impl Subscription {
         Some(body)
     }
 
-    /// Someone may send something else than before. Of what is sent no more, nothing is due, and when it is sent again it may be something else.
-    fn look_at(&mut self, feed: &Id, roster: &Roster) {
+    /// Updates the streams of a person. A stream that ends is removed; if it begins again, its source may differ.
+    fn update_feed(&mut self, feed: &Id, roster: &Roster) {
         let sent: HashMap<&str, bool> = roster.streams_of(feed).collect();
         let known = self.known.remove(feed).unwrap_or_default();
         let (stays, gone): (BTreeMap<_, _>, BTreeMap<_, _>) =
@@ -153,7 +153,7 @@ impl Subscription {
             let stream = StreamId { feed: feed.clone(), mid };
             match known.state {
                 State::Due => drop(self.due.remove(&(known.tries, stream))),
-                State::Asked => self.asked -= 1,
+                State::Requested => self.asked -= 1,
                 State::Refused(Some(again)) => drop(self.refused.remove(&(again, stream))),
                 State::Refused(None) => {}
             }
@@ -166,7 +166,7 @@ impl Subscription {
             if self.get(&stream).is_some() {
                 continue;
             }
-            // There is no file for it now; there may be once something else of theirs is switched off.
+            // No source is free for it; one may become free when another stream of the person ends.
             let Some(source) = self.free_source(&stream, roster) else { continue };
             let known = Known { source: Some(source), video, tries: 0, state: State::Due };
             self.known.entry(feed.clone()).or_default().insert(mid.to_owned(), known);
@@ -183,12 +183,12 @@ impl Subscription {
         self.known.get_mut(&stream.feed)?.get_mut(&stream.mid)
     }
 
-    /// Of what a stream is, so that no two that are sent at once go into one file. `None` where there is no file for it.
+    /// The source of a stream; two simultaneous streams of a person never share one. `None` if no source is free.
     fn free_source(&self, stream: &StreamId, roster: &Roster) -> Option<Source> {
         let is_wanted = |source: &Source| !self.without_cameras || *source != Source::Camera;
-        let told = roster.source(stream).filter(is_wanted)?;
+        let likely = roster.source(stream).filter(is_wanted)?;
         let video = roster.is_video(stream);
-        let other = match told {
+        let other = match likely {
             Source::Screen if video => Source::Camera,
             Source::Screen => Source::Microphone,
             _ => Source::Screen,
@@ -197,22 +197,22 @@ impl Subscription {
             let mut beside = self.known.get(&stream.feed).into_iter().flatten();
             beside.all(|(_, known)| known.video != video || known.source != Some(*source))
         };
-        [told, other].into_iter().filter(is_wanted).find(is_free)
+        [likely, other].into_iter().filter(is_wanted).find(is_free)
     }
 
-    /// What was asked for is refused.
+    /// The pending request was refused.
     pub(crate) fn refuse(&mut self, now: Instant) {
         for stream in self.asking.take().into_iter().flatten() {
             let Some(known) = self.get_mut(&stream) else { continue };
             known.tries += 1;
-            let again = (known.tries < MOST_TRIES).then_some(now + ASK_AGAIN);
+            let again = (known.tries < MOST_TRIES).then_some(now + RETRY_AFTER);
             (known.source, known.state) = (None, State::Refused(again));
             self.asked -= 1;
             self.refused.extend(again.map(|again| (again, stream)));
         }
     }
 
-    /// What was asked for is of no use.
+    /// The streams of the pending request cannot be used.
     pub(crate) fn give_up(&mut self) {
         for stream in self.asking.take().into_iter().flatten() {
             let Some(known) = self.get_mut(&stream) else { continue };
@@ -222,9 +222,9 @@ impl Subscription {
         }
     }
 
-    /// An answer or event of the subscription that is no refusal; `offer` when a session description came with it. Answers whether what was
-    /// asked for is settled.
-    pub(crate) fn hear(
+    /// Handles an answer or event of the subscription that is not a refusal; `offer` is true if it has a session description. Returns whether the pending
+    /// request is finished.
+    pub(crate) fn on_event(
         &mut self,
         event: RoomEvent,
         offer: bool,
@@ -235,7 +235,7 @@ impl Subscription {
             if let (Some(mid), Some(feed), Some(feed_mid)) =
                 (stream.mid, stream.feed_id, stream.feed_mid)
             {
-                self.comes(mid, StreamId { feed, mid: feed_mid }, roster);
+                self.assign_track(mid, StreamId { feed, mid: feed_mid }, roster);
             }
         }
         if let (Some(mid), Some(layer)) = (event.mid, event.substream) {
@@ -254,39 +254,39 @@ impl Subscription {
         settled
     }
 
-    /// A stream comes on a track.
-    fn comes(&mut self, mid: String, stream: StreamId, roster: &Roster) {
+    /// Assigns a stream to a track.
+    fn assign_track(&mut self, mid: String, stream: StreamId, roster: &Roster) {
         let before = self.tracks.get(&mid);
-        // There are no more tracks than a session description may have.
+        // A session description has a bounded number of tracks.
         if before == Some(&stream) || before.is_none() && self.tracks.len() >= bounds::STREAMS {
             return;
         }
         if roster.is_layered(&stream) {
             self.layers.begin(&mid);
         } else {
-            self.layers.forget(&mid);
+            self.layers.remove(&mid);
         }
         self.tracks.insert(mid, stream);
     }
 
-    /// A picture has come on a track. Answers whether it is of the size that is recorded.
+    /// A picture arrived on a track. Returns whether its layer is recorded.
     pub(crate) fn picture(&mut self, track: TrackId, now: Instant) -> bool {
         self.keyframes.picture(track, now);
         self.layers.settled(track.name(), now)
     }
 
-    /// Who sends what comes on a track.
+    /// The sender of a track.
     pub(crate) fn feed(&self, mid: &str) -> Option<&Id> {
         self.tracks.get(mid).map(|stream| &stream.feed)
     }
 
-    /// Of what that is.
+    /// The source of a track.
     pub(crate) fn source(&self, mid: &str) -> Option<Source> {
         self.get(self.tracks.get(mid)?)?.source
     }
 
-    /// When streams that were refused are asked for again, unless an answer is awaited.
-    pub(crate) fn again(&self) -> Option<Instant> {
+    /// When refused streams are requested again, unless a request is pending.
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.refused.first().map(|(again, _)| *again).filter(|_| self.asking.is_none())
     }
 }
@@ -300,7 +300,7 @@ mod tests {
         for (id, mids) in people {
             let stream = |mid| json!({"type": "audio", "mid": mid, "codec": "opus"});
             let streams: Vec<_> = mids.iter().map(stream).collect();
-            roster.see(serde_json::from_value(json!({"id": id, "streams": streams})).unwrap());
+            roster.update(serde_json::from_value(json!({"id": id, "streams": streams})).unwrap());
         }
         roster
     }
@@ -310,7 +310,7 @@ mod tests {
         Instant::now()
     }
 
-    /// A Janus that gives nothing that is asked for beside a stream of feed 6. Answers what it gave, and when nothing was asked for any more.
+    /// A Janus that refuses every request with a stream of feed 6. Returns the granted streams, and when the last request was made.
     fn without_six(
         streams: &mut Subscription,
         roster: &mut Roster,
@@ -319,24 +319,24 @@ mod tests {
         let (mut given, mut now) = (Vec::new(), start);
         loop {
             while let Some(body) = streams.ask(roster, json!({"request": "join"}), now) {
-                assert!(streams.ask(roster, json!({}), now).is_none(), "an answer is awaited");
+                assert!(streams.ask(roster, json!({}), now).is_none(), "a request is pending");
                 let asked = body["streams"].as_array().unwrap();
                 if asked.iter().any(|stream| stream["feed"] == 6) {
                     streams.refuse(now);
                 } else {
                     given.extend(asked.iter().cloned());
                     let started = serde_json::from_value(json!({"started": "ok"})).unwrap();
-                    assert!(streams.hear(started, true, roster, now));
+                    assert!(streams.on_event(started, true, roster, now));
                 }
             }
-            let Some(again) = streams.again() else { return (given, now - start) };
-            assert!(again > now, "not at once");
+            let Some(again) = streams.retry_at() else { return (given, now - start) };
+            assert!(again > now, "not immediately");
             now = again;
         }
     }
 
     #[test]
-    fn a_stream_that_janus_does_not_give_costs_nobody_else_theirs() {
+    fn a_stream_that_janus_refuses_does_not_block_those_of_others() {
         let start = start();
         let mut streams = Subscription::default();
         let mut everyone = roster(&[(5, &["0", "1"]), (6, &["0", "1"]), (7, &["0"])]);
@@ -344,7 +344,7 @@ mod tests {
         given.sort_by_key(ToString::to_string);
         let stream = |feed: u64, mid: &str| json!({"feed": feed, "mid": mid});
         assert_eq!(given, [stream(5, "0"), stream(5, "1"), stream(7, "0")]);
-        assert_eq!(took, ASK_AGAIN * (MOST_TRIES - 1));
+        assert_eq!(took, RETRY_AFTER * (MOST_TRIES - 1));
         assert!(!streams.is_empty());
 
         let end = start + took;
@@ -353,43 +353,43 @@ mod tests {
         assert_eq!(
             (given, took),
             (vec![stream(8, "0")], Duration::ZERO),
-            "the newcomer waits for nobody"
+            "the newcomer's streams are requested at once"
         );
     }
 
     #[test]
-    fn where_nothing_is_given_nothing_comes() {
+    fn if_every_request_is_refused_the_subscription_stays_empty() {
         let start = start();
         let mut streams = Subscription::default();
         let mut eve = roster(&[(6, &["0"])]);
         assert!(streams.ask(&mut eve, json!({}), start).is_some());
         streams.refuse(start);
-        assert!(!streams.is_empty(), "it is asked for again");
+        assert!(!streams.is_empty(), "it is requested again");
         assert!(without_six(&mut streams, &mut eve, start).0.is_empty());
         assert!(streams.is_empty());
-        eve.lose(&Id::Number(6));
+        eve.remove(&Id::Number(6));
         assert!(streams.ask(&mut eve, json!({}), start).is_none());
         let mut eve = roster(&[(6, &["0"])]);
-        assert!(streams.ask(&mut eve, json!({}), start).is_some(), "who sends anew is asked anew");
+        assert!(streams.ask(&mut eve, json!({}), start).is_some(), "a new stream is requested");
     }
 
     #[test]
-    fn cameras_that_are_not_wanted_are_not_asked_for() {
+    fn unwanted_cameras_are_not_requested() {
         let stream = |kind: &str, mid: &str, description: &str| json!({"type": kind, "mid": mid, "codec": if kind == "audio" { "opus" } else { "vp8" }, "description": description});
         let ann = json!({"id": 5, "streams": [
             stream("audio", "0", ""), stream("video", "1", ""), stream("video", "2", "My screen"),
             stream("video", "3", "another screen"),
         ]});
         let (mut roster, mut streams) = (Roster::default(), Subscription::default());
-        roster.see(serde_json::from_value(ann).unwrap());
-        streams.leave_cameras_out();
+        roster.update(serde_json::from_value(ann).unwrap());
+        streams.exclude_cameras();
         let asked = streams.ask(&mut roster, json!({}), start()).unwrap();
         let asked = asked["streams"].as_array().unwrap().iter();
         assert_eq!(asked.map(|stream| &stream["mid"]).collect::<Vec<_>>(), ["0", "2"]);
     }
 
     #[test]
-    fn what_is_sent_at_once_is_never_one_source() {
+    fn simultaneous_streams_never_share_a_source() {
         let now = start();
         let camera = json!({"type": "video", "mid": "1", "codec": "vp8"});
         let camera_off = json!({"type": "video", "mid": "1", "disabled": true});
@@ -398,27 +398,27 @@ mod tests {
         for (sent, expected) in [
             (vec![camera.clone()], [Some(Source::Camera), None]),
             (vec![camera_off.clone()], [None, None]),
-            // The only one there is.
+            // The only stream.
             (vec![camera_off.clone(), screen.clone()], [None, Some(Source::Camera)]),
             (vec![camera.clone(), screen], [Some(Source::Screen), Some(Source::Camera)]),
             (vec![camera], [Some(Source::Screen), None]),
         ] {
             let ann = json!({"id": 5, "streams": sent});
-            roster.see(serde_json::from_value(ann).unwrap());
+            roster.update(serde_json::from_value(ann).unwrap());
             if streams.ask(&mut roster, json!({}), now).is_some() {
                 let attached =
                     ["1", "2"].map(|mid| json!({"mid": mid, "feed_id": 5, "feed_mid": mid}));
                 let updated = json!({"videoroom": "updated", "streams": attached});
-                streams.hear(serde_json::from_value(updated).unwrap(), false, &roster, now);
+                streams.on_event(serde_json::from_value(updated).unwrap(), false, &roster, now);
             }
             assert_eq!(["1", "2"].map(|mid| streams.source(mid)), expected, "{sent:?}");
         }
     }
 
     #[test]
-    fn a_refusal_of_nothing_is_nothing() {
+    fn a_refusal_without_a_request_is_ignored() {
         let mut streams = Subscription::default();
         streams.refuse(start());
-        assert_eq!(streams.again(), None);
+        assert_eq!(streams.retry_at(), None);
     }
 }

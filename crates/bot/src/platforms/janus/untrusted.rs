@@ -2,7 +2,7 @@
 //!
 //! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
-#![expect(clippy::unwrap_used, reason = "what does not hold says where")]
+#![expect(clippy::unwrap_used, reason = "a failed check panics at its line")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
 use std::time::Duration;
@@ -14,11 +14,11 @@ use super::{
     address::Address,
     chat::Chat,
     message::{Id, Message},
-    session::{Act, Session},
+    session::{Action, Session},
 };
 use crate::clock;
 
-/// A conversation with a Janus server, a message a line: each line has few consequences.
+/// A conversation with a Janus server, one message on each line: each line causes a bounded number of actions.
 pub fn conversation(words: &str) {
     let link = "janus+wss://janus.example.com/?room=1234&textroom=1234";
     let address = Address::of(&MeetingLink::parse(link, None).unwrap()).unwrap();
@@ -28,26 +28,26 @@ pub fn conversation(words: &str) {
     for line in words.lines() {
         now += Duration::from_millis(500);
         let Ok(message) = Message::read(line) else { continue };
-        let Ok(acts) = session.hear(message, now) else { return };
-        for act in &acts {
-            if let Act::Answer { handle, sdp } = act {
+        let Ok(actions) = session.on_message(message, now) else { return };
+        for act in &actions {
+            if let Action::Answer { handle, sdp } = act {
                 let _ = session.answered(*handle, sdp);
                 let _ = session.media_is_up(now);
             }
         }
-        assert!(acts.len() <= 8 + line.len() / 8, "{} acts", acts.len());
+        assert!(actions.len() <= 8 + line.len() / 8, "{} actions", actions.len());
         let Ok(due) = session.poll(now) else { return };
         assert!(due.len() <= 2, "{due:?}");
         let _ = (session.owner("0"), session.talks("0"), session.keyframe("0"));
     }
 }
 
-/// What is said on the channel of a text room.
+/// Messages on the channel of a text room.
 pub fn text_room(words: &[u8]) {
     let mut chat = Chat::new(json!(1234), "bot", "1.1".to_owned());
     for word in words.split(|byte| *byte == b'\n') {
-        let _ = chat.hear(word);
-        let _ = chat.say("hello");
+        let _ = chat.on_message(word);
+        let _ = chat.message("hello");
     }
 }
 
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_janus_messages_are_read_and_have_few_consequences() {
+    fn hostile_janus_messages_are_read_and_cause_few_actions() {
         let whole = [
             r#"{"janus":"success","transaction":"create","data":{"id":1}}"#,
             r#"{"janus":"success","transaction":"attach-roster","data":{"id":2}}"#,

@@ -138,7 +138,7 @@ async fn talk(
     let target =
         Target { url: &url, protocol: None, token: None, address_policy: Some(&address_policy) };
     let why = match dial(&target, &tls).await {
-        Err(DialError::Away(why) | DialError::Never(why)) => why,
+        Err(DialError::Temporary(why) | DialError::Permanent(why)) => why,
         Ok(dialled) => {
             teller.tell(Heard::Connected).await;
             match relay(dialled.socket, said, &teller).await {

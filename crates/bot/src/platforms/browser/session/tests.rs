@@ -58,10 +58,10 @@ fn person(device: &str, name: Option<&str>, presence: wire::Presence) -> wire::P
 
 impl Stage {
     fn set() -> Self {
-        Self::after(Earlier::default())
+        Self::after(BrowserHistory::default())
     }
 
-    fn after(earlier: Earlier) -> Self {
+    fn after(earlier: BrowserHistory) -> Self {
         let now = clock::now();
         let (room, name) = ("abc-mnop-xyz".to_owned(), "meetbot".to_owned());
         Self { session: Session::new(&GOOGLE_MEET, URL.to_owned(), room, name, earlier, now), now }
@@ -331,7 +331,7 @@ fn a_page_that_reconnects_is_waited_for() {
 #[test]
 fn a_page_that_goes_dead_after_the_knock_is_no_denial() {
     for (dead, expected) in [(0, "Lost"), (2, "Unreachable internal_error")] {
-        let mut stage = Stage::after(Earlier { blocked: false, dead });
+        let mut stage = Stage::after(BrowserHistory { blocked: false, dead });
         stage.look(&page("Asking to be let in...", &[]));
         stage.events();
         stage.happens(Happened::Fault { message: "DisconnectedError: EndCause = 72".to_owned() });
@@ -382,7 +382,7 @@ fn nobody_who_answers_is_asked_once_more_and_a_browser_that_is_refused_is_replac
     stage.look(&unanswered);
     assert_eq!(stage.events(), [format!("Open({URL:?})")]);
     for (blocked, expected) in [(false, "Lost"), (true, "Refused bot_blocked")] {
-        let mut stage = Stage::after(Earlier { blocked, dead: 0 });
+        let mut stage = Stage::after(BrowserHistory { blocked, dead: 0 });
         let refused = page("You can't join this video call", &[]);
         stage.look(&refused);
         stage.look(&refused);

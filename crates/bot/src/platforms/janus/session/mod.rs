@@ -1,4 +1,4 @@
-//! The conversation with Janus: what it says, and what follows from that. Pure; `JanusMeeting` does what is decided here.
+//! The state machine of the conversation with Janus. Pure: it turns messages into actions, which `JanusMeeting` performs.
 
 mod requests;
 mod room;
@@ -25,42 +25,42 @@ use crate::{
     meeting::{Lost, MeetingEvent, Source},
 };
 
-/// Janus forgets a session that says nothing for 60 s (its default).
+/// How often a keepalive is sent. Janus drops a session without messages after 60 s (its default).
 const KEEPALIVE: Duration = Duration::from_secs(25);
-/// A server that answers nothing for this long is gone, also where the connection does not say so.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// A server without any answer for this long counts as lost, even if the connection is open.
+const SERVER_TIMEOUT: Duration = Duration::from_secs(40);
 /// How long the media path may take to come up.
-pub(crate) const MEDIA_PATIENCE: Duration = Duration::from_secs(15);
-/// How long the room has to say why the media path went down: a room that is closed or a bot that is kicked loses its media first.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(crate) const MEDIA_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long to wait for the room's reason after the media path went down: if the room closes or the bot is kicked, the media path goes down first.
+const CLOSE_REASON_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What each of the bot's handles is for.
+/// The bot's handles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handle {
-    /// In the room, as someone who could send and never does: the roster.
+    /// In the room as a publisher that never sends: it gets the roster.
     Roster,
-    /// Gets what the others send.
+    /// The subscriber of the others' streams.
     Media,
     /// The text room.
     Chat,
 }
 
-/// Something to do.
+/// An action for [`JanusMeeting`](super::JanusMeeting).
 #[derive(Debug)]
-pub(crate) enum Act {
-    /// Send this.
+pub(crate) enum Action {
+    /// Send this message.
     Send(Value),
     /// Accept this offer for a handle, then call [`Session::answered`].
     Answer { handle: Handle, sdp: String },
-    /// A candidate of the server.
+    /// Add a candidate of the server.
     Candidate { handle: Handle, candidate: String },
-    /// Tell the bot.
-    Tell(MeetingEvent),
+    /// Pass this event to the bot.
+    Emit(MeetingEvent),
     /// The chat does not work, for this reason.
     NoChat(String),
 }
 
-/// One session.
+/// A session with a Janus server.
 #[derive(Debug)]
 pub(crate) struct Session {
     room: Value,
@@ -69,36 +69,36 @@ pub(crate) struct Session {
     has_chat: bool,
     id: Option<u64>,
     handles: [Option<u64>; 3],
-    /// What the bot asks to be called.
+    /// The bot's display name.
     chosen_id: Id,
-    /// What the room calls it, once it is in.
+    /// The bot's id in the room, once it has joined.
     own_id: Option<Id>,
-    /// Under these ids the bot was in the room before. A Janus that has not missed it yet has them in its roster.
+    /// The bot's earlier ids in the room. Janus may still list them.
     former_ids: Vec<String>,
     roster: Roster,
-    /// What the bot gets of what they send.
+    /// The streams that the bot receives.
     pub(crate) streams: Subscription,
     talking: HashMap<Id, bool>,
     admitted: bool,
     path: Path,
     next_keepalive: Instant,
-    heard: Instant,
+    last_message: Instant,
 }
 
-/// The way that media take.
+/// The state of the media path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Path {
-    /// Nothing was asked for yet.
+    /// Nothing was requested yet.
     None,
-    /// It is to be up by then.
+    /// It must be up by then.
     Due(Instant),
     Up,
-    /// It is down, for this reason, and given up then.
+    /// It is down, for this reason, and is given up at this time.
     Down(Instant, Lost),
 }
 
 impl Session {
-    /// A session that begins, and its first word.
+    /// A new session, and its first message.
     pub(crate) fn begin(
         address: &Address,
         display: String,
@@ -122,19 +122,23 @@ impl Session {
             admitted: false,
             path: Path::None,
             next_keepalive: now + KEEPALIVE,
-            heard: now,
+            last_message: now,
         };
         (session, json!({"janus": "create", "transaction": "create"}))
     }
 
-    /// Asks for no camera.
-    pub(crate) const fn leave_cameras_out(&mut self) {
-        self.streams.leave_cameras_out();
+    /// Requests no cameras.
+    pub(crate) const fn exclude_cameras(&mut self) {
+        self.streams.exclude_cameras();
     }
 
-    /// Janus says something.
-    pub(crate) fn hear(&mut self, message: Message, now: Instant) -> Result<Vec<Act>, Lost> {
-        self.heard = now;
+    /// Handles a message of Janus.
+    pub(crate) fn on_message(
+        &mut self,
+        message: Message,
+        now: Instant,
+    ) -> Result<Vec<Action>, Lost> {
+        self.last_message = now;
         let handle = self.handle_of(message.sender);
         match (message.janus.as_str(), handle) {
             ("success", _) => {
@@ -145,28 +149,28 @@ impl Session {
             ("event", Some(Handle::Roster)) => {
                 let joins = message.transaction.as_deref() == Some("join");
                 Ok(message.plugindata.map_or_else(Vec::new, |room| {
-                    let mut acts = self.in_the_room(room.data, joins);
-                    acts.extend(self.ask(now));
+                    let mut actions = self.on_room_event(room.data, joins);
+                    actions.extend(self.ask(now));
                     if let Some(exceeded) = self.exceeded() {
-                        return vec![Act::Tell(MeetingEvent::Refused(exceeded.failure()))];
+                        return vec![Action::Emit(MeetingEvent::Refused(exceeded.failure()))];
                     }
-                    acts.extend(self.admit());
-                    acts
+                    actions.extend(self.admit());
+                    actions
                 }))
             }
             ("event", Some(Handle::Media)) => Ok(self.subscription(message, now)),
             ("event", Some(Handle::Chat)) => Ok(message.jsep.map_or_else(Vec::new, |jsep| {
-                vec![Act::Answer { handle: Handle::Chat, sdp: jsep.sdp }]
+                vec![Action::Answer { handle: Handle::Chat, sdp: jsep.sdp }]
             })),
             ("trickle", Some(handle)) => {
                 let candidate = message.candidate.and_then(|candidate| candidate.candidate);
                 Ok(candidate
-                    .map(|candidate| Act::Candidate { handle, candidate })
+                    .map(|candidate| Action::Candidate { handle, candidate })
                     .into_iter()
                     .collect())
             }
             ("hangup" | "detached", Some(Handle::Chat)) => {
-                Ok(vec![Act::NoChat(message.reason.unwrap_or_default())])
+                Ok(vec![Action::NoChat(message.reason.unwrap_or_default())])
             }
             ("hangup" | "detached", Some(Handle::Media)) => {
                 let why = message.reason.unwrap_or_default();
@@ -175,13 +179,13 @@ impl Session {
             }
             ("detached", Some(Handle::Roster)) => Err("Janus ended the bot's handle".to_owned()),
             ("timeout", _) => {
-                Err("Janus ended the session: it heard nothing from the bot".to_owned())
+                Err("Janus ended the session: it received nothing from the bot".to_owned())
             }
             _ => Ok(Vec::new()),
         }
     }
 
-    /// The bound that the room is beyond.
+    /// The bound that the room exceeds.
     fn exceeded(&self) -> Option<Exceeded> {
         if self.roster.len() > bounds::PEOPLE {
             return Some(Exceeded::People);
@@ -194,8 +198,8 @@ impl Session {
         all.into_iter().find(|handle| sender.is_some() && self.handles[*handle as usize] == sender)
     }
 
-    /// A session or a handle is there: the next step.
-    fn created(&mut self, message: &Message) -> Vec<Act> {
+    /// A session or a handle was created: takes the next step.
+    fn created(&mut self, message: &Message) -> Vec<Action> {
         let (Some(created), Some(transaction)) = (&message.data, &message.transaction) else {
             return Vec::new();
         };
@@ -213,7 +217,7 @@ impl Session {
                 if let Some(pin) = &self.pin {
                     join["pin"] = pin.as_str().into();
                 }
-                vec![Act::Send(self.request(Handle::Roster, "join", &join))]
+                vec![Action::Send(self.request(Handle::Roster, "join", &join))]
             }
             "attach-media" => {
                 self.handles[Handle::Media as usize] = Some(created.id);
@@ -221,28 +225,32 @@ impl Session {
             }
             "attach-chat" => {
                 self.handles[Handle::Chat as usize] = Some(created.id);
-                vec![Act::Send(self.request(Handle::Chat, "setup", &json!({"request": "setup"})))]
+                vec![Action::Send(self.request(
+                    Handle::Chat,
+                    "setup",
+                    &json!({"request": "setup"}),
+                ))]
             }
             _ => Vec::new(),
         }
     }
 
-    /// Janus itself refuses: before any room is asked.
-    fn refused_by_janus(&self, message: &Message) -> Vec<Act> {
+    /// Handles an error of Janus itself.
+    fn refused_by_janus(&self, message: &Message) -> Vec<Action> {
         let Some(error) = &message.error else { return Vec::new() };
         if message.transaction.as_deref() == Some("attach-chat") {
-            return vec![Act::NoChat(error.reason.clone())];
+            return vec![Action::NoChat(error.reason.clone())];
         }
-        // A candidate that is not taken is one way less, and no word about the meeting.
+        // A refused candidate only means one path less.
         if self.admitted || message.transaction.as_deref() == Some(TRICKLE) {
             tracing::debug!(code = error.code, reason = error.reason, "Janus refuses a request");
             return Vec::new();
         }
-        vec![Act::Tell(MeetingEvent::Unreachable(refusal::by_server(error.code, &error.reason)))]
+        vec![Action::Emit(MeetingEvent::Unreachable(refusal::by_server(error.code, &error.reason)))]
     }
 
     /// The media path is up.
-    pub(crate) fn media_is_up(&mut self, now: Instant) -> Option<Act> {
+    pub(crate) fn media_is_up(&mut self, now: Instant) -> Option<Action> {
         self.path = Path::Up;
         self.streams.keyframes.restart(now);
         self.admit()
@@ -251,61 +259,61 @@ impl Session {
     /// The media path is down.
     pub(crate) fn media_is_down(&mut self, why: Lost, now: Instant) {
         if !matches!(self.path, Path::Down(..)) {
-            self.path = Path::Down(now + LAST_WORDS, why);
+            self.path = Path::Down(now + CLOSE_REASON_TIMEOUT, why);
         }
     }
 
-    /// In the call is whose name stands in the roster, and who gets what is sent, if anything is.
-    fn admit(&mut self) -> Option<Act> {
+    /// Admits the bot once the roster lists it, and the media path is up if there are streams.
+    fn admit(&mut self) -> Option<Action> {
         let nothing_comes = self.streams.is_empty();
         if self.admitted || self.own_id.is_none() || !(self.path == Path::Up || nothing_comes) {
             return None;
         }
         self.admitted = true;
         let people = self.roster.people();
-        Some(Act::Tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free }))
+        Some(Action::Emit(MeetingEvent::Admitted { people, recording: RecordingRule::Free }))
     }
 
-    /// Whose frames come on a track, and of what.
+    /// The sender and the source of a track.
     pub(crate) fn owner(&self, mid: &str) -> Option<(String, Source)> {
         Some((self.streams.feed(mid)?.to_string(), self.streams.source(mid)?))
     }
 
-    /// Whether the owner of a track talks, where the room tells.
+    /// Whether the sender of a track talks, if the room reports it.
     pub(crate) fn talks(&self, mid: &str) -> Option<bool> {
         self.talking.get(self.streams.feed(mid)?).copied()
     }
 
-    /// Whether the media path is not up although it should be by now.
-    pub(crate) fn misses_media(&self, now: Instant) -> bool {
+    /// Whether the media path should be up by now, but is not.
+    pub(crate) fn is_media_overdue(&self, now: Instant) -> bool {
         matches!(self.path, Path::Due(due) if due <= now)
     }
 
-    /// What is due by now.
-    pub(crate) fn poll(&mut self, now: Instant) -> Result<Vec<Act>, Lost> {
-        if now >= self.heard + PATIENCE {
-            return Err("the Janus server has fallen silent".to_owned());
+    /// The actions that are due.
+    pub(crate) fn poll(&mut self, now: Instant) -> Result<Vec<Action>, Lost> {
+        if now >= self.last_message + SERVER_TIMEOUT {
+            return Err("the Janus server does not answer any more".to_owned());
         }
         if let Path::Down(due, why) = &self.path
             && *due <= now
         {
             return Err(why.clone());
         }
-        let mut acts: Vec<Act> = self.ask(now).into_iter().collect();
+        let mut actions: Vec<Action> = self.ask(now).into_iter().collect();
         if self.path == Path::Up {
             let due = self.streams.keyframes.due(now);
-            acts.extend(due.iter().map(|track| Act::Send(self.keyframe(track.name()))));
+            actions.extend(due.iter().map(|track| Action::Send(self.keyframe(track.name()))));
         }
         if self.next_keepalive <= now {
             self.next_keepalive = now + KEEPALIVE;
-            acts.push(Act::Send(
+            actions.push(Action::Send(
                 json!({"janus": "keepalive", "session_id": self.id, "transaction": "keepalive"}),
             ));
         }
-        Ok(acts)
+        Ok(actions)
     }
 
-    /// When something is due.
+    /// When the next action is due.
     pub(crate) fn wake(&self) -> Instant {
         let path = match &self.path {
             Path::Due(due) | Path::Down(due, _) => Some(*due),
@@ -314,9 +322,9 @@ impl Session {
         let keyframe = self.streams.keyframes.wake().filter(|_| self.path == Path::Up);
         let times = [
             Some(self.next_keepalive),
-            Some(self.heard + PATIENCE),
+            Some(self.last_message + SERVER_TIMEOUT),
             path,
-            self.streams.again(),
+            self.streams.retry_at(),
             keyframe,
         ];
         times.into_iter().flatten().min().unwrap_or(self.next_keepalive)

@@ -1,8 +1,8 @@
-//! What the bot says to Janus.
+//! The bot's requests to Janus.
 
 use serde_json::{Value, json};
 
-use super::{Act, Handle, Session};
+use super::{Action, Handle, Session};
 
 /// The transaction of the bot's own candidates.
 pub(super) const TRICKLE: &str = "trickle";
@@ -15,16 +15,16 @@ impl Session {
         })
     }
 
-    /// Asks for a keyframe of a track.
+    /// Requests a keyframe of a track.
     ///
-    /// In words, not in RTCP: Janus 1.1.2 looks up whose feedback it is by the first receiver report or RTP feedback in a packet, and throws a
-    /// picture loss indication away that comes alone or behind another track's. Sending that is on already and switched on again asks too.
+    /// It uses signalling, not RTCP: Janus 1.1.2 assigns feedback to a stream by the first receiver report or RTP feedback in a packet, and drops a
+    /// picture loss indication that comes alone or behind another track's. Setting `send` to true again makes Janus request a keyframe.
     pub(crate) fn keyframe(&self, mid: &str) -> Value {
         let body = json!({"request": "configure", "streams": [{"mid": mid, "send": true}]});
         self.request(Handle::Media, "keyframe", &body)
     }
 
-    /// The answer to an offer of Janus, to be sent.
+    /// The request with the answer to an offer of Janus.
     pub(crate) fn answered(&self, handle: Handle, sdp: &str) -> Value {
         let request = if handle == Handle::Chat { "ack" } else { "start" };
         let mut message = self.request(handle, request, &json!({"request": request}));
@@ -32,7 +32,7 @@ impl Session {
         message
     }
 
-    /// A candidate of the bot's that the answer did not hold.
+    /// The request with a candidate of the bot that is not in the answer.
     pub(crate) fn candidate(&self, handle: Handle, candidate: &str) -> Value {
         json!({
             "janus": "trickle", "session_id": self.id, "handle_id": self.handles[handle as usize],
@@ -40,7 +40,7 @@ impl Session {
         })
     }
 
-    /// The last words.
+    /// The requests that end the session.
     pub(crate) fn leave(&self) -> [Value; 2] {
         [
             self.request(Handle::Roster, "leave", &json!({"request": "leave"})),
@@ -49,9 +49,9 @@ impl Session {
     }
 }
 
-pub(super) fn attach(session: Option<u64>, plugin: &str, transaction: &str) -> Act {
+pub(super) fn attach(session: Option<u64>, plugin: &str, transaction: &str) -> Action {
     let plugin = format!("janus.plugin.{plugin}");
-    Act::Send(json!({
+    Action::Send(json!({
         "janus": "attach", "session_id": session, "plugin": plugin, "transaction": transaction,
     }))
 }

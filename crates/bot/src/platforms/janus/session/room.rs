@@ -1,6 +1,6 @@
-//! What happens in the room.
+//! Events of the room.
 
-use super::{Act, Session};
+use super::{Action, Session};
 use crate::{
     meeting::MeetingEvent,
     platforms::janus::{
@@ -14,15 +14,15 @@ impl Session {
         self.own_id.as_ref() == Some(id) || self.former_ids.contains(&id.to_string())
     }
 
-    /// An answer or event of the room.
-    pub(super) fn in_the_room(&mut self, event: RoomEvent, joins: bool) -> Vec<Act> {
-        let tell = |event| vec![Act::Tell(event)];
+    /// Handles an answer or event of the room.
+    pub(super) fn on_room_event(&mut self, event: RoomEvent, joins: bool) -> Vec<Action> {
+        let emit = |event| vec![Action::Emit(event)];
         match event.videoroom.as_deref() {
             Some("joined") => {
                 self.own_id = event.id.or(self.own_id.take());
                 for person in event.publishers.into_iter().chain(event.attendees) {
                     if !self.is_own(&person.id) {
-                        self.roster.see(person);
+                        self.roster.update(person);
                     }
                 }
                 return Vec::new();
@@ -33,13 +33,13 @@ impl Session {
                 }
                 return Vec::new();
             }
-            Some("destroyed") => return tell(MeetingEvent::Ended),
+            Some("destroyed") => return emit(MeetingEvent::Ended),
             _ => {}
         }
         if let Some(code) = event.error_code {
             let why = event.error.unwrap_or_default();
             if joins {
-                return tell(MeetingEvent::Refused(refusal::by_room(
+                return emit(MeetingEvent::Refused(refusal::by_room(
                     code,
                     &why,
                     self.pin.is_some(),
@@ -48,31 +48,31 @@ impl Session {
             tracing::debug!(code, why, "the room refuses a request");
             return Vec::new();
         }
-        let mut news = Vec::new();
+        let mut changes = Vec::new();
         if let Some(reason) = event.reason.filter(|_| event.leaving.is_some()) {
-            // It is told so only to whom it happens.
+            // Janus sends this only to the person who is removed.
             if reason == "kicked" {
-                return tell(MeetingEvent::Removed);
+                return emit(MeetingEvent::Removed);
             }
         }
         for person in event.publishers.into_iter().chain(event.joining) {
             if !self.is_own(&person.id) {
-                news.extend(self.roster.see(person).map(MeetingEvent::Joined));
+                changes.extend(self.roster.update(person).map(MeetingEvent::Joined));
             }
         }
         if let (Some(id), Some(name)) = (&event.id, event.display) {
-            news.extend(self.roster.rename(id, name).map(MeetingEvent::Joined));
+            changes.extend(self.roster.rename(id, name).map(MeetingEvent::Joined));
         }
         if let Some(id) = event.unpublished {
-            self.roster.fall_silent(&id);
+            self.roster.unpublish(&id);
         }
         for id in event.leaving.into_iter().chain(event.kicked) {
             self.talking.remove(&id);
-            if self.roster.lose(&id) {
-                news.push(MeetingEvent::Left(id.to_string()));
+            if self.roster.remove(&id) {
+                changes.push(MeetingEvent::Left(id.to_string()));
             }
         }
-        // Before the bot is in, the roster alone keeps the news.
-        if self.admitted { news.into_iter().map(Act::Tell).collect() } else { Vec::new() }
+        // Before the bot is admitted, changes only update the roster.
+        if self.admitted { changes.into_iter().map(Action::Emit).collect() } else { Vec::new() }
     }
 }
