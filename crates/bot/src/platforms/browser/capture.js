@@ -1,5 +1,5 @@
-// Runs before anything of the page. It hands out what the page's connections receive, as it came, and changes nothing that the page could hear or see:
-// encoded frames of sound and, where they are wanted, of pictures, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
+// Runs before the page's scripts. It passes out the data that the page's connections receive, unchanged, and without visible effects for the page:
+// encoded audio frames and, if wanted, pictures, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
 ((NAME, CALL, PICTURES) => {
   'use strict';
   if (window !== window.top) return;
@@ -9,7 +9,7 @@
   const { setTimeout, setInterval, performance, btoa, JSON, Object, Uint8Array, DataView, TextEncoder, TransformStream, WeakMap, WeakSet, Blob } = window;
   const text = new TextEncoder();
 
-  // Batches, one every 20 ms, until the browser's binding is there in a queue.
+  // Batches, one every 20 ms; they are queued until the browser's binding exists.
   const MOST = 8 << 20;
   let out = null, parts = [], size = 0, due = false;
   const flush = () => {
@@ -34,7 +34,7 @@
     if (!due) { due = true; setTimeout(flush, 20); }
   };
   const happened = event => record(3, text.encode(JSON.stringify(event)));
-  // The binding comes as a global. A setter takes it before the page can see it.
+  // The binding is added as a global. A setter removes it before the page can see it.
   const bound = window[NAME];
   if (typeof bound === 'function') { out = bound; delete window[NAME]; }
   else Object.defineProperty(Object.prototype, NAME, {
@@ -69,7 +69,7 @@
     record(1, bytes);
   };
 
-  // A format that no file holds is handed out without its content, and not more often than this.
+  // A frame of an unsupported format is passed out without its content, and at most this often.
   const UNKNOWN_EVERY_MS = 500;
   const FORMATS = ['video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/h265'], HELD = 3;
   const unknownAt = new WeakMap();
@@ -127,7 +127,7 @@
     taken.add(sender);
     try { const { readable, writable } = createOfSender.call(sender); readable.pipeTo(writable).catch(() => {}); } catch { /* The page took them. */ }
   };
-  // A page that takes the streams itself gets one of two branches of sound. Pictures are seen before it gets them: it may write them back, which empties them.
+  // A page that uses the streams itself gets one of two branches of audio. Pictures are captured before the page gets them: it may write them back, which empties them.
   RTCRtpReceiver.prototype.createEncodedStreams = function createEncodedStreams() {
     const streams = createOfReceiver.apply(this, arguments);
     taken.add(this);
@@ -179,7 +179,7 @@
       const id = ++peers;
       peer.addEventListener('track', event => {
         noteStream(event.receiver, event.streams);
-        // After the page's own handlers: it may take the streams in them.
+        // After the page's handlers, which may use the streams.
         setTimeout(() => tap(event.receiver), 0);
       });
       peer.addEventListener('datachannel', ({ channel }) => listen(channel));

@@ -1,4 +1,4 @@
-//! What the script in the page hands out: encoded frames, the bytes of data channels, answers of calls, and what happens to connections. Pure.
+//! Reads the batches of the script in the page: encoded frames, bytes of data channels, answers of calls, and events of connections. Pure.
 //!
 //! A batch is base64 of a time (`performance.now()` in ms, a 64-bit float) and of records, each with its kind (1 byte), its length (4 bytes) and its content;
 //! all numbers are little-endian. `capture.js` writes it.
@@ -10,10 +10,10 @@ use crate::{media::Codec, platforms::browser::red};
 
 /// The most sources that one packet names (RFC 3550, 5.1).
 const MOST_SOURCES: usize = 15;
-/// The most a frame may have been held up in the page, in ms.
+/// The longest delay of a frame in the page, in ms.
 const MOST_HELD_MS: f64 = 10_000.0;
 
-/// Something of a batch.
+/// An entry of a batch.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Record {
     Sound(Sound),
@@ -25,80 +25,80 @@ pub(crate) enum Record {
     },
     /// The answer of a call that the page makes.
     Answer(Vec<u8>),
-    Happened(Happened),
+    PageEvent(PageEvent),
 }
 
-/// A packet of sound, as a receiver got it.
+/// An audio packet, as a receiver got it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sound {
-    /// The receiver.
+    /// The number of the receiver.
     pub(crate) lane: u16,
     pub(crate) rtp_time: u32,
     pub(crate) sequence: Option<u16>,
     pub(crate) level_dbov: Option<i8>,
-    /// How long ago it came, in ms.
+    /// How long ago it arrived, in ms.
     pub(crate) age_ms: f64,
-    /// Whose voices are in it.
+    /// The sources of the voices in it (CSRC).
     pub(crate) sources: Vec<u32>,
-    /// Opus.
+    /// The Opus packet.
     pub(crate) data: Vec<u8>,
 }
 
 /// A picture, as a receiver got it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Picture {
-    /// The receiver.
+    /// The number of the receiver.
     pub(crate) lane: u16,
     pub(crate) format: Format,
     pub(crate) key: bool,
-    /// Which of several spatial layers it is, of which 0 is the least.
+    /// Its spatial layer; 0 is the smallest.
     pub(crate) layer: u8,
     pub(crate) rtp_time: u32,
-    /// How long ago it came, in ms.
+    /// How long ago it arrived, in ms.
     pub(crate) age_ms: f64,
-    /// Whose it is, as far as it names them.
+    /// Its sources (CSRC), if it names them.
     pub(crate) sources: Vec<u32>,
-    /// Empty where no file holds it: its format is unknown, or it is one layer of several.
+    /// The encoded picture. Empty if it cannot be recorded: its format is unknown, or it is one layer of several.
     pub(crate) data: Vec<u8>,
 }
 
-/// How a picture is encoded.
+/// The encoding of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Known(Codec),
-    /// No file holds it; its name, as media types have it.
+    /// A format that cannot be recorded; its name, as in media types.
     Other(&'static str),
 }
 
-/// What happens to the page's connections.
+/// An event of the page's connections.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "k", rename_all = "lowercase")]
-pub(crate) enum Happened {
-    /// A connection is in another state (`RTCPeerConnectionState`).
+pub(crate) enum PageEvent {
+    /// A connection changed its state (`RTCPeerConnectionState`).
     Peer { id: u32, state: String },
     /// A data channel was opened or closed.
     Channel { id: u16, label: String, open: bool },
-    /// A receiver hands out frames from now on.
+    /// A receiver delivers frames from now on.
     Lane {
         lane: u16,
         kind: String,
-        /// The id of the stream that it is part of; empty where it is part of none.
+        /// The id of its stream; empty if it has none.
         #[serde(default)]
         stream: String,
     },
-    /// A receiver is part of this stream from now on.
+    /// A receiver belongs to this stream from now on.
     Stream { lane: u16, stream: String },
-    /// A frame of a receiver is in a format that nothing is made of.
+    /// A frame of a receiver has an unsupported format.
     Format { lane: u16, mime: String },
-    /// So many requests of the page for microphone and camera have no answer yet.
+    /// How many requests of the page for microphone and camera are unanswered.
     Devices { asking: u32 },
     /// The page reports an error.
     Fault { message: String },
-    /// The script lives.
+    /// A sign of life of the script.
     Beat,
 }
 
-/// The records of a batch, in order. What is not understood is passed over: the page may be of a later kind, and it is not ours.
+/// The records of a batch, in order. Unknown ones are skipped: the page is untrusted.
 pub(crate) fn records(batch: &str) -> Vec<Record> {
     let Ok(bytes) = STANDARD.decode(batch) else { return Vec::new() };
     let Some((now_ms, mut rest)) = bytes.split_first_chunk::<8>() else { return Vec::new() };
@@ -118,7 +118,7 @@ pub(crate) fn records(batch: &str) -> Vec<Record> {
                 channel: u16::from_le_bytes(*channel),
                 bytes: bytes.to_vec(),
             }),
-            3 => serde_json::from_slice(content).ok().map(Record::Happened),
+            3 => serde_json::from_slice(content).ok().map(Record::PageEvent),
             4 => Some(Record::Answer(content.to_vec())),
             5 => picture(content, now_ms).map(Record::Picture),
             _ => None,
@@ -187,7 +187,7 @@ fn sources(content: &mut &[u8]) -> Option<Vec<u32>> {
     (0..count).map(|_| Some(u32::from_le_bytes(*take(content)?))).collect()
 }
 
-/// How long ago something came; its flag says whether the browser knows.
+/// How long ago something arrived; the flag shows whether the browser knows.
 fn age_ms(flags: u8, now_ms: f64, came_ms: f64) -> f64 {
     let age_ms = now_ms - came_ms;
     if flags & 4 != 0 && age_ms.is_finite() { age_ms.clamp(0.0, MOST_HELD_MS) } else { 0.0 }
@@ -236,7 +236,7 @@ mod tests {
             record(4, b"CgA="),
             record(3, b"{\"k\":\"beat\"}"),
         ]));
-        let channel = Happened::Channel { id: 3, label: "collections".into(), open: true };
+        let channel = PageEvent::Channel { id: 3, label: "collections".into(), open: true };
         let sound = Sound {
             lane: 258,
             rtp_time: 960,
@@ -250,18 +250,18 @@ mod tests {
         assert_eq!(
             records,
             [
-                Record::Happened(channel),
+                Record::PageEvent(channel),
                 Record::Message { channel: 3, bytes: vec![0x0A, 0] },
                 Record::Sound(sound),
                 Record::Sound(unwrapped),
                 Record::Answer(b"CgA=".to_vec()),
-                Record::Happened(Happened::Beat),
+                Record::PageEvent(PageEvent::Beat),
             ]
         );
     }
 
     #[test]
-    fn what_is_cut_or_of_another_format_is_passed_over() {
+    fn truncated_records_and_other_formats_are_skipped() {
         assert_eq!(records("no base64!"), []);
         assert_eq!(records(&STANDARD.encode([1, 2, 3])), []);
         let mut cut = frame(1, &[7], &[0x48]);

@@ -1,4 +1,4 @@
-//! The Chrome `DevTools` Protocol over a pipe: JSON messages, each with a zero behind it.
+//! The Chrome `DevTools` Protocol over a pipe: JSON messages, each followed by a zero byte.
 //!
 //! The bot needs about ten of its methods, so they are written here: a client crate would bring types for a thousand, minutes of each build, and a WebSocket,
 //! whose port other programs of the machine could reach. `Runtime.enable` is not called: pages can see it.
@@ -23,12 +23,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How long an answer may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
-/// The longest message that is read, in bytes. Chromium sends none that is longer than what it is asked for.
+/// The longest message that is read, in bytes.
 const LONGEST: usize = 32 << 20;
-/// Events that wait to be read, beyond which the pipe is not read.
+/// The capacity of the queue of events; the pipe is not read while it is full.
 const MOST_EVENTS: usize = 1_000;
 
-/// Why a call has no answer.
+/// The error of a call.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("the browser is gone")]
@@ -43,7 +43,7 @@ pub(crate) enum Error {
     Answer(&'static str),
 }
 
-/// Something that the browser says unasked.
+/// An event of the browser.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Event {
     pub(crate) method: String,
@@ -67,18 +67,18 @@ struct Refusal {
 
 type Waiting = HashMap<u64, oneshot::Sender<Result<Value, String>>>;
 
-/// A connection to a browser; its copies share it.
+/// A connection to a browser; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Cdp {
     next: Arc<AtomicU64>,
     outgoing: mpsc::UnboundedSender<Vec<u8>>,
-    /// `None` once the browser is gone.
+    /// `None` once the browser has ended.
     waiting: Arc<Mutex<Option<Waiting>>>,
     _tasks: Arc<[AbortOnDropHandle<()>; 2]>,
 }
 
 impl Cdp {
-    /// Speaks over these ends of pipes. The events end when the browser does.
+    /// A connection over these ends of pipes. The events end when the browser does.
     pub(crate) fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         mut writer: impl AsyncWrite + Send + Unpin + 'static,
@@ -104,7 +104,7 @@ impl Cdp {
         (Self { next: Arc::default(), outgoing, waiting, _tasks: Arc::new(tasks) }, events)
     }
 
-    /// Calls a method, of a page's session where one is given.
+    /// Calls a method, in a page's session if one is given.
     pub(crate) async fn call(
         &self,
         session: Option<&str>,
@@ -167,12 +167,12 @@ async fn read(
     }
 }
 
-/// A message that cannot be read is passed over: it is an event of a later version.
+/// Handles a message. One that cannot be read is ignored: it is an event of a later version.
 async fn hear(message: &[u8], answers: &Mutex<Option<Waiting>>, events: &mpsc::Sender<Event>) {
     let Ok(incoming) = serde_json::from_slice::<Incoming>(message) else { return };
     let Some(id) = incoming.id else {
         if let Ok(event) = serde_json::from_slice(message) {
-            // Nobody hears them any more once the bot has left.
+            // The receiver is gone once the bot has left.
             let _ = events.send(event).await;
         }
         return;

@@ -1,5 +1,5 @@
-// Covers what the page shows for a picture of it: text becomes bars, pictures and frames become empty. Only the words that are passed stay, outside of what
-// people wrote (`peoplesWords`, selectors). A style sheet does it, so that what the page adds before the picture is taken is covered too.
+// Covers the page for a screenshot: text becomes bars, pictures and frames become empty. Only the given words stay readable, and not within people's
+// texts (`peoplesWords`, selectors). A style sheet does it, so that elements added before the screenshot are covered too.
 ((words, peoplesWords) => {
   'use strict';
   const clear = 'color: transparent !important; -webkit-text-fill-color: transparent !important; text-shadow: none !important; -webkit-text-stroke: 0 !important; background-image: none !important; border-image: none !important; list-style-image: none !important;';

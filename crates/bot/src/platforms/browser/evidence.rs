@@ -1,7 +1,7 @@
-//! What is kept of a join that failed: what the page showed, in words that are the page's own, and a picture of it whose other text is covered.
+//! The evidence of a failed join: the content of the page in words of the landmarks, and a screenshot in which other text is covered.
 //!
-//! The files lie in the job's folder, in `evidence`, so that they are listed, deleted and erased with it. Texts outside of the landmarks are people's for all
-//! that is known: their lengths stand in their place. Of a page that nobody knows, the names of its headings and buttons are kept, as in the job's failure.
+//! The files are in the job's folder, in `evidence`, so that they are listed, deleted and erased with it. Texts outside of the landmarks may be people's:
+//! their lengths replace them. Of an unknown page, the names of its headings and buttons are kept, as in the job's failure.
 
 use std::{
     fs,
@@ -19,27 +19,27 @@ use super::{
 };
 use crate::recording::files::{make_folder, write_whole};
 
-/// Joins of one attempt whose evidence is kept; that of a later one takes the place of the last.
+/// How many joins of one attempt keep evidence; a later one replaces the last.
 const MOST: u32 = 5;
-/// Labels and names that are longer are not the page's.
+/// Longer labels and names are not the page's.
 const LONGEST_NAME: usize = 40;
-/// So many states, channels and errors are named.
+/// How many states, channels and errors are listed.
 const MOST_NAMES: usize = 100;
-/// The most bytes of a picture.
+/// The most bytes of a screenshot.
 const LARGEST_PICTURE: usize = 4 << 20;
 
 /// A join, from the opening of its page to its end.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Evidence {
-    /// Of this form.
+    /// The version of this format.
     pub(crate) version: u32,
     /// The day on which the landmarks were written.
     pub(crate) landmarks: String,
-    /// Why the join ended, in words; `null` where the bot left by itself.
+    /// Why the join ended, as text; `null` if the bot left by itself.
     pub(crate) ended: Option<String>,
-    /// The states that the page was in, each with when it began.
-    pub(crate) states: Vec<Seen>,
+    /// The states of the page, each with its start.
+    pub(crate) states: Vec<StateStart>,
     /// How often the button to join was pressed.
     pub(crate) knocks: u32,
     /// The states of the page's connections.
@@ -48,50 +48,50 @@ pub(crate) struct Evidence {
     pub(crate) channels: Vec<String>,
     /// The kinds of the errors that the page reported.
     pub(crate) errors: Vec<String>,
-    /// What the page showed last; `null` where it could not be looked at.
+    /// The last content of the page; `null` if it could not be surveyed.
     pub(crate) page: Option<Shown>,
 }
 
-/// When a state began.
+/// A state and its start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Seen {
+pub(crate) struct StateStart {
     /// In ms since the page was opened.
     pub(crate) at_ms: u64,
-    /// Its name among the landmarks; `null` where the page showed nothing known.
+    /// Its name in the landmarks; `null` if the page was in no known state.
     pub(crate) state: Option<String>,
 }
 
 impl Evidence {
-    /// Nothing yet.
+    /// Empty evidence.
     pub(crate) fn of(landmarks: &Landmarks) -> Self {
         Self { version: 1, landmarks: landmarks.version.clone(), ..Self::default() }
     }
 
-    /// The page was looked at.
+    /// Adds the state of a look.
     pub(crate) fn saw(&mut self, state: Option<&str>, at_ms: u64) {
         let state = state.map(ToOwned::to_owned);
         let is_new = self.states.last().is_none_or(|last| last.state != state);
         if is_new && self.states.len() < MOST_NAMES {
-            self.states.push(Seen { at_ms, state });
+            self.states.push(StateStart { at_ms, state });
         }
     }
 
-    /// A data channel was opened.
+    /// Adds the label of an opened data channel.
     pub(crate) fn opened(&mut self, channel: &str) {
         if self.channels.len() < MOST_NAMES {
             self.channels.push(label(channel));
         }
     }
 
-    /// The page reported an error.
+    /// Adds the kinds of an error that the page reported.
     pub(crate) fn failed(&mut self, message: &str) {
         let room = MOST_NAMES - self.errors.len().min(MOST_NAMES);
         self.errors.extend(kinds(message).into_iter().take(room));
     }
 }
 
-/// A survey without the words of people.
+/// A survey without people's texts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shown {
@@ -110,7 +110,7 @@ pub(crate) struct Shown {
 struct ShownControl {
     name: String,
     is_field: bool,
-    /// A field holds something.
+    /// A field is not empty.
     filled: bool,
     disabled: bool,
     shown: bool,
@@ -126,7 +126,7 @@ struct ShownFrame {
 }
 
 impl Shown {
-    /// What a page showed. `is_known`: it was in a state of the landmarks.
+    /// The content of a page. `is_known` is whether it was in a known state.
     pub(crate) fn of(survey: &Survey, landmarks: &Landmarks, is_known: bool) -> Self {
         let words = words(landmarks);
         let covered = |text: &String| cover(text, &words);
@@ -161,13 +161,13 @@ impl Shown {
     }
 }
 
-/// A part of a path that may be a word or the code of a meeting; else how long it is: it may be a secret.
+/// A part of a path, if it looks like a word or a meeting's code; else its length: it may be a secret.
 fn segment(part: &str) -> String {
     let is_word = part.len() <= 24 && part.bytes().all(|it| it.is_ascii_lowercase() || it == b'-');
     if is_word { part.to_owned() } else { length(part) }
 }
 
-/// A label or a name of a kind that a program gave; else how long it is.
+/// A label or a name, if it looks like one from a program; else its length.
 fn label(text: &str) -> String {
     let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.len() <= LONGEST_NAME && text.bytes().all(is_label) {
@@ -177,7 +177,7 @@ fn label(text: &str) -> String {
     }
 }
 
-/// The kinds that an error's message names, as in `TypeError`: all else of it may be anything.
+/// The kinds of error in a message, as in `TypeError`; the rest of the message is dropped.
 fn kinds(message: &str) -> Vec<String> {
     let words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
     let is_kind = |word: &&str| word.len() <= LONGEST_NAME && word.ends_with("Error");
@@ -188,7 +188,7 @@ fn length(text: &str) -> String {
     format!("[{} characters]", text.chars().count())
 }
 
-/// All words that a landmark may be recognised by, or that are pressed.
+/// All words of landmarks and controls.
 fn words(landmarks: &Landmarks) -> Vec<&str> {
     let signs = landmarks.states.iter().flat_map(|state| state.any.iter().chain(&state.none));
     let of_signs = signs.filter_map(|sign| match sign {
@@ -203,11 +203,11 @@ fn words(landmarks: &Landmarks) -> Vec<&str> {
     of_signs.chain(others).collect()
 }
 
-/// A text of which only these words are left, as whole words; how long the rest is stands in its place.
+/// A text with only these words, as whole words; the lengths of the other parts replace them.
 fn cover(text: &str, words: &[&str]) -> String {
     let letters: Vec<char> = text.chars().collect();
     let mut kept = vec![false; letters.len()];
-    // As texts are compared: each letter with the place that it came from.
+    // The normalised text: each letter with its original position.
     let mut plain: Vec<(char, usize)> = Vec::new();
     for (place, letter) in letters.iter().enumerate() {
         if letter.is_whitespace() {
@@ -245,7 +245,7 @@ fn cover(text: &str, words: &[&str]) -> String {
     pieces.collect::<Vec<_>>().join(" ")
 }
 
-/// Takes the picture, and writes both files into the job's folder. `place`: which join of the attempt it was, from 1.
+/// Takes the screenshot, and writes both files into the job's folder. `place` is the number of the join in the attempt, from 1.
 pub(super) async fn keep(
     evidence: Evidence,
     landmarks: &Landmarks,
@@ -254,7 +254,7 @@ pub(super) async fn keep(
     (epoch, place): (u32, u32),
 ) -> io::Result<()> {
     let picture = page.picture(&words(landmarks)).await;
-    let picture = picture.map_err(|error| tracing::debug!(%error, "a page has no picture")).ok();
+    let picture = picture.map_err(|error| tracing::debug!(%error, "a screenshot failed")).ok();
     let picture = picture.filter(|picture| picture.len() <= LARGEST_PICTURE);
     let folder = folder.join(EVIDENCE_FOLDER);
     let name = format!("evidence-{epoch}-{}", place.min(MOST));
@@ -264,7 +264,7 @@ pub(super) async fn keep(
         write_whole(&file("json"), |file| Ok(serde_json::to_writer_pretty(file, &evidence)?))?;
         match picture {
             Some(picture) => write_whole(&file("png"), |file| file.write_all(&picture)),
-            // That of a join before shows another page.
+            // The screenshot of an earlier join shows another page.
             None => fs::remove_file(file("png")).or_else(|error| match error.kind() {
                 io::ErrorKind::NotFound => Ok(()),
                 _ => Err(error),
@@ -283,7 +283,7 @@ mod tests {
     };
 
     #[test]
-    fn only_words_of_landmarks_are_left_of_a_text() {
+    fn only_words_of_landmarks_are_kept_of_a_text() {
         let words = ["denied your request to join", "You can't join this video call", "Join now"];
         for (text, covered) in [
             ("Ann Host denied your request to join", "[8 characters] denied your request to join"),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_holds_no_secrets_and_no_words_of_people() {
+    fn evidence_contains_no_secrets_and_no_texts_of_people() {
         let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
         let named = |name: &str| Control { name: name.into(), shown: true, ..Control::default() };
         let survey = Survey {
@@ -341,7 +341,7 @@ mod tests {
         let states: Vec<_> = evidence.states.iter().map(|seen| seen.at_ms).collect();
         assert_eq!(states, [250, 750]);
         assert_eq!(evidence.errors, ["DisconnectedError"]);
-        // Of a page that nobody knows, its headings and buttons are what helps.
+        // Of an unknown page, headings and buttons are kept.
         let unknown = Shown::of(&survey, &landmarks, false);
         assert_eq!(unknown.headings[0], "Hush board meeting");
         assert_eq!(unknown.lines[0], "[25 characters]");

@@ -1,5 +1,5 @@
-//! Google Meet's page in each of its states, as saved pieces of HTML that Chromium shows, `survey.js` reads and the session judges. They are ours, written after what
-//! others have published, in both forms of its DOM: `labels` has names as labels and straight apostrophes, `text` has names in nested elements and curly ones.
+//! Tests with Google Meet's page in each of its states: fragments of HTML that Chromium shows, `survey.js` reads and the session handles. We wrote them after published
+//! descriptions, in both forms of its DOM: `labels` has names as labels and straight apostrophes, `text` has names in nested elements and curly ones.
 //!
 //! A change of the page's copy is one edit of `landmarks.toml`, one fragment, and one row here.
 
@@ -16,7 +16,7 @@ use super::{
     judge::History,
     landmark_files::GOOGLE_MEET,
     landmarks::Sign,
-    page::{Act, Page},
+    page::{Action, Page},
     process::Browser,
     session::{Output, Session},
     survey::{Survey, begins, holds},
@@ -24,10 +24,10 @@ use super::{
 use crate::{clock, meeting::MeetingEvent, platforms::joins::BrowserHistory};
 
 const MEETING: &str = "https://meet.google.com/abc-mnop-xyz?hl=en";
-/// Where the fragment `login_host` is shown.
+/// The address of the fragment `login_host`.
 const ACCOUNTS: &str = "https://accounts.google.com/v3/signin/identifier";
 
-/// A fragment, the state that it is recognised as, and what a bot on its way in does upon it.
+/// A fragment, its recognised state, and the first action of a joining bot.
 const ROWS: [(&str, Option<&str>, &str); 39] = [
     ("wrong_code", Some("wrong_code"), "is refused: meeting_not_found"),
     ("wrong_code_2", Some("wrong_code"), "is refused: meeting_not_found"),
@@ -56,7 +56,7 @@ const ROWS: [(&str, Option<&str>, &str); 39] = [
     ("prejoin_account_3", Some("prejoin"), "presses the button to join"),
     ("prejoin_covered", Some("prejoin"), "presses Got it"),
     ("prejoin_devices", Some("prejoin"), "presses Continue without microphone and camera"),
-    // Whether the bot is in, roster and media have to say too.
+    // Roster and media must confirm the admission too.
     ("inside", Some("inside"), "waits"),
     ("inside_hidden", Some("inside"), "waits"),
     ("dialog_recorded", Some("inside"), "presses Join now"),
@@ -89,7 +89,7 @@ fn html(form: &str, name: &str) -> String {
 }
 
 #[test]
-fn every_fragment_has_a_row_and_every_words_of_a_state_are_in_a_fragment() {
+fn every_fragment_has_a_row_and_all_words_of_a_state_are_in_a_fragment() {
     let rows: BTreeSet<_> = ROWS.iter().map(|(name, ..)| (*name).to_owned()).collect();
     let (labels, text) = (fragments("labels"), fragments("text"));
     assert_eq!(labels.union(&text).cloned().collect::<BTreeSet<_>>(), rows);
@@ -120,12 +120,12 @@ fn every_fragment_has_a_row_and_every_words_of_a_state_are_in_a_fragment() {
 fn without_tags(html: &str) -> String {
     let labels = html.split("aria-label=\"").skip(1).filter_map(|rest| rest.split('"').next());
     let text = html.split('<').filter_map(|piece| piece.split_once('>')).map(|(_, text)| text);
-    // Words may be spread over elements, within a line.
+    // Words of a line may be in several elements.
     let lines = text.collect::<Vec<_>>().concat();
     labels.fold(lines, |text, label| format!("{text}\n{label}")).replace("&#x27;", "'")
 }
 
-/// A browser that reaches nothing: whatever it asks for is an empty page.
+/// A browser without network: every request gets an empty page.
 async fn browser() -> Option<(Browser, Cdp, Page)> {
     let settings = BrowserSettings { no_sandbox: true, ..BrowserSettings::default() };
     let nowhere = ["--host-resolver-rules=MAP * ~NOTFOUND".to_owned()];
@@ -150,7 +150,7 @@ async fn browser() -> Option<(Browser, Cdp, Page)> {
                     "responseHeaders": headers,
                     "body": STANDARD.encode("<!doctype html><title>Meet</title>"),
                 });
-                // The page may have gone on.
+                // The page may have navigated.
                 let _ = answers.call(event.session.as_deref(), "Fetch.fulfillRequest", empty).await;
             }
         }
@@ -164,7 +164,7 @@ async fn show(page: &Page, html: &str) {
     page.call("Page.setDocumentContent", json!({"frameId": frame, "html": html})).await.unwrap();
 }
 
-/// What a bot does first that sees this page for two seconds.
+/// The first action of a bot that sees this page for two seconds.
 fn does(survey: &Survey) -> String {
     let start = clock::now();
     let (room, name) = ("abc-mnop-xyz".to_owned(), "meetbot".to_owned());
@@ -180,9 +180,11 @@ fn does(survey: &Survey) -> String {
             Some(Output::Event(MeetingEvent::Lost(_))) => "tries again".to_owned(),
             Some(Output::Event(MeetingEvent::Ended)) => "sees the end".to_owned(),
             Some(Output::Event(event)) => format!("{event:?}"),
-            Some(Output::Act(Act::Open(_))) => "opens the page anew".to_owned(),
-            Some(Output::Act(Act::Fill { field, .. })) => format!("writes into {}", name(&field)),
-            Some(Output::Act(Act::Click(key))) => {
+            Some(Output::Action(Action::Open(_))) => "opens the page anew".to_owned(),
+            Some(Output::Action(Action::Fill { field, .. })) => {
+                format!("writes into {}", name(&field))
+            }
+            Some(Output::Action(Action::Click(key))) => {
                 let joins = GOOGLE_MEET.controls.join.iter().any(|it| begins(&name(&key), it));
                 if joins && survey.dialogs.is_empty() {
                     "presses the button to join".to_owned()
@@ -190,14 +192,14 @@ fn does(survey: &Survey) -> String {
                     format!("presses {}", name(&key))
                 }
             }
-            Some(Output::Act(act)) => format!("{act:?}"),
+            Some(Output::Action(act)) => format!("{act:?}"),
         };
     }
     "waits".to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fragment_is_recognised_in_chromium_and_leads_to_what_its_row_says() {
+async fn every_fragment_is_recognised_in_chromium_and_leads_to_the_action_of_its_row() {
     let Some((browser, cdp, page)) = browser().await else { return };
     page.open(MEETING).await.unwrap();
     for (name, state, act) in ROWS {
@@ -224,7 +226,7 @@ async fn every_fragment_is_recognised_in_chromium_and_leads_to_what_its_row_says
     browser.closes().await;
 }
 
-/// The darkest pixel of a page's picture, from 0 (black) to 255.
+/// The darkest pixel of a page's screenshot, from 0 (black) to 255.
 async fn darkest(page: &Page, body: &str) -> u8 {
     let html = "<!doctype html><style>* { border: 0; outline: 0; resize: none }</style><body style='background: #fff; font: 20px sans-serif'>";
     show(page, &format!("{html}{body}")).await;
@@ -240,8 +242,8 @@ async fn darkest(page: &Page, body: &str) -> u8 {
     pixels.chunks_exact(3).map(|pixel| pixel.iter().copied().max().unwrap()).min().unwrap()
 }
 
-async fn a_picture_shows_words_of_landmarks_alone(page: &Page) {
-    // Bars are of the grey #9aa0a6; the picture of a text has darker pixels.
+async fn a_screenshot_shows_only_words_of_landmarks(page: &Page) {
+    // Bars have the grey #9aa0a6; readable text has darker pixels.
     let bar = 0xA0;
     for covered in [
         "<p>Hush Host is in this call</p>",

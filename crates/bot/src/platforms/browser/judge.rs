@@ -1,4 +1,4 @@
-//! Which state a page is in, by what was seen of it. Pure.
+//! Recognises the state of a page from surveys. Pure.
 
 use std::time::Instant;
 
@@ -7,10 +7,10 @@ use super::{
     survey::{Survey, begins, holds},
 };
 
-/// The state that a page shows, by its place among the landmarks; `None` where it shows nothing known.
+/// The state that a page shows, as an index into the landmarks; `None` if it is unknown.
 ///
-/// Of a page that has shown the meeting (`is_in`), nothing is believed as long as it still shows what it shows only there: people can write anything, and
-/// their words are not always where they can be told from the page's.
+/// After the page has shown the meeting (`is_in`), all other states are ignored while it still shows a sign of the meeting: people can write any text, and
+/// it cannot always be distinguished from the page's.
 fn recognise(landmarks: &Landmarks, survey: &Survey, is_in: bool) -> Option<usize> {
     let shows = |state: &State| {
         state.any.iter().any(|sign| is_there(sign, survey))
@@ -42,17 +42,17 @@ fn is_there(sign: &Sign, survey: &Survey) -> bool {
     }
 }
 
-/// What was seen, one look after the other.
+/// The history of looks.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// The state of the last look, and in how many looks it has shown.
+    /// The state of the last look, and in how many consecutive looks it was shown.
     last: Option<(usize, u32)>,
-    /// Since when the page shows nothing known.
+    /// Since when the page is in no known state.
     unknown_since: Option<Instant>,
 }
 
 impl History {
-    /// A look at the page. Answers the state that it is in, once that has shown often enough.
+    /// Handles a look at the page. Returns its state, once it was shown in enough looks.
     pub(crate) fn look<'a>(
         &mut self,
         landmarks: &'a Landmarks,
@@ -75,7 +75,7 @@ impl History {
         (reads >= state.reads).then_some(state)
     }
 
-    /// Since when the page shows nothing known.
+    /// Since when the page is in no known state.
     pub(crate) const fn unknown_since(&self) -> Option<Instant> {
         self.unknown_since
     }

@@ -1,4 +1,4 @@
-//! Where landmarks come from: they are built in, and files in a folder of the operator's override them without a rebuild.
+//! Loads landmarks: built-in ones, or files in a folder of the operator, which override them without a rebuild.
 
 use std::{
     fs, io,
@@ -8,16 +8,16 @@ use std::{
 
 use super::landmarks::{Landmarks, Mistake};
 
-/// What a folder may hold.
+/// The file in a folder.
 const FILE: &str = "google-meet.toml";
 
-/// Those of Google Meet that are built in; a test reads them.
+/// The built-in landmarks of Google Meet, which a test validates.
 pub(crate) static GOOGLE_MEET: LazyLock<Landmarks> = LazyLock::new(|| {
     let text = include_str!("products/google_meet/landmarks.toml");
     Landmarks::read(text).expect("the landmarks that are built in are right")
 });
 
-/// What was read, with its text: bots keep referring to it, and a file that did not change takes no more room however many bots read it.
+/// Landmarks that were read, with their texts. They are leaked, since bots keep references; an unchanged file is read once only, so the memory is bounded.
 static READ: Mutex<Vec<(String, &'static Landmarks)>> = Mutex::new(Vec::new());
 
 /// Why a folder's landmarks cannot be used.
@@ -31,7 +31,7 @@ pub enum Unusable {
         /// Why.
         error: io::Error,
     },
-    /// No landmarks are of this name.
+    /// There are no landmarks of this name.
     #[error("{}: there are no landmarks of this name; the file has to be called {FILE}", .0.display())]
     Unknown(PathBuf),
     /// The file holds a mistake.
@@ -44,7 +44,7 @@ pub enum Unusable {
     },
 }
 
-/// The landmarks of Google Meet: those of the folder, or those that are built in.
+/// The landmarks of Google Meet: those of the folder, or the built-in ones.
 pub(crate) fn of_google_meet(folder: Option<&Path>) -> Result<&'static Landmarks, Unusable> {
     let Some(folder) = folder else { return Ok(&GOOGLE_MEET) };
     let unread = |path: &Path| {
@@ -53,7 +53,7 @@ pub(crate) fn of_google_meet(folder: Option<&Path>) -> Result<&'static Landmarks
     };
     for entry in fs::read_dir(folder).map_err(unread(folder))? {
         let path = entry.map_err(unread(folder))?.path();
-        // Editors leave other files there.
+        // Other extensions are ignored: editors leave such files there.
         if path.extension().is_some_and(|ending| ending == "toml") && !path.ends_with(FILE) {
             return Err(Unusable::Unknown(path));
         }
@@ -78,7 +78,7 @@ mod tests {
     use super::{super::landmarks::tests::GOOGLE_MEET as TEXT, *};
 
     #[test]
-    fn a_folder_overrides_what_is_built_in_and_an_edit_holds_from_the_next_bot_on() {
+    fn a_folder_overrides_the_built_in_landmarks_and_an_edit_applies_to_the_next_bot() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join(FILE);
         assert_eq!(of_google_meet(None).unwrap().host, "meet.google.com");
@@ -95,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_folder_is_said_with_its_file() {
+    fn errors_of_a_folder_name_the_file() {
         let folder = TempDir::new().unwrap();
-        let told = || of_google_meet(Some(folder.path())).unwrap_err().to_string();
-        assert!(told().contains("google-meet.toml: "), "{}", told());
+        let error = || of_google_meet(Some(folder.path())).unwrap_err().to_string();
+        assert!(error().contains("google-meet.toml: "), "{}", error());
         let file = folder.path().join(FILE);
         fs::write(&file, TEXT.replacen("reads = 2", "raeds = 2", 1)).unwrap();
-        assert!(told().contains("google-meet.toml: ") && told().contains("raeds"), "{}", told());
+        assert!(error().contains("google-meet.toml: ") && error().contains("raeds"), "{}", error());
         fs::write(&file, TEXT).unwrap();
         fs::write(folder.path().join("google_meet.toml"), TEXT).unwrap();
-        assert!(told().contains("has to be called google-meet.toml"), "{}", told());
+        assert!(error().contains("has to be called google-meet.toml"), "{}", error());
         let nowhere = folder.path().join("nowhere");
-        let told = of_google_meet(Some(&nowhere)).unwrap_err().to_string();
-        assert!(told.contains("nowhere: "), "{told}");
+        let error = of_google_meet(Some(&nowhere)).unwrap_err().to_string();
+        assert!(error.contains("nowhere: "), "{error}");
     }
 }

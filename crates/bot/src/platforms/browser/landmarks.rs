@@ -1,4 +1,4 @@
-//! What a product's page shows in each of its states: data, read strictly, so that a mistake in it is found before a bot meets it.
+//! The landmarks of a product: how to recognise each state of its page. They are data, validated strictly, so that a mistake is found before a bot uses them.
 
 use std::collections::HashSet;
 
@@ -11,19 +11,19 @@ use serde::Deserialize;
 pub(crate) struct Landmarks {
     /// The day on which they were written.
     pub(crate) version: String,
-    /// Where the product's pages are.
+    /// The hosts of the product's pages.
     pub(crate) host: String,
     pub(crate) words_of_people: Vec<String>,
     pub(crate) controls: Controls,
     pub(crate) bounds: Bounds,
     #[serde(rename = "dialog")]
     pub(crate) dialogs: Vec<DialogRule>,
-    /// In order: the first that is recognised counts.
+    /// The states, in order: the first that is recognised counts.
     #[serde(rename = "state")]
     pub(crate) states: Vec<State>,
 }
 
-/// The accessible names of what the bot presses and writes into.
+/// The accessible names of the buttons and fields that the bot uses.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Controls {
@@ -39,7 +39,7 @@ pub(crate) struct Controls {
 }
 
 impl Controls {
-    /// Every name.
+    /// All names.
     pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
         self.lists().into_iter().flat_map(|(_, list)| list)
     }
@@ -70,7 +70,7 @@ impl Controls {
     }
 }
 
-/// How long the page may take, in seconds.
+/// Timeouts of the page, in seconds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "each says its unit")]
@@ -82,13 +82,13 @@ pub(crate) struct Bounds {
     pub(crate) silent_s: u64,
 }
 
-/// A modal dialog, and which of its buttons is pressed.
+/// A modal dialog, and the button that the bot presses.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DialogRule {
     pub(crate) any: Vec<String>,
     pub(crate) press: Vec<String>,
-    /// When somebody saw it last.
+    /// When it was last observed.
     #[serde(rename = "seen")]
     _seen: String,
 }
@@ -101,30 +101,30 @@ pub(crate) struct State {
     pub(crate) any: Vec<Sign>,
     #[serde(default)]
     pub(crate) none: Vec<Sign>,
-    /// In how many looks, one after the other, it has to show.
+    /// In how many consecutive looks it must show.
     pub(crate) reads: u32,
     pub(crate) verdict: Verdict,
-    /// What it means, for people.
+    /// Its meaning, for readers.
     pub(crate) sentence: String,
     #[serde(rename = "seen")]
     _seen: String,
 }
 
-/// What a state is recognised by. Words are compared as whole words, without regard to case.
+/// A sign of a state. Words are compared as whole words, without case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub(crate) enum Sign {
-    /// Words in a line that can be seen, dialogs included.
+    /// Words in a visible line, dialogs included.
     Text { text: String },
     /// Words in a heading.
     Heading { heading: String },
-    /// The beginning of a button's name. It need not be shown: toolbars hide.
+    /// The beginning of a button's name. The button may be hidden, as toolbars are.
     Button { button: String },
-    /// A field of this name that can be written into.
+    /// A usable field with this name.
     Field { field: String },
     /// The host of the page.
     Host { host: String },
-    /// A frame whose address holds this, of at least this size.
+    /// A frame whose address contains this, of at least this size.
     Frame { frame: String, width: u32, height: u32 },
 }
 
@@ -141,33 +141,33 @@ impl Sign {
     }
 }
 
-/// What a state means for the bot.
+/// The meaning of a state for the bot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
-    /// The bot is not let in.
+    /// The bot is refused.
     Refused(FailureCode),
-    /// This browser is not let in: another may be, once.
+    /// This browser is refused; a fresh one is tried once.
     Blocked,
     /// Nobody answered: the bot may ask again.
     Unanswered,
-    /// The bot is at the door.
+    /// The bot is in the lobby.
     Lobby(Lobby),
     /// The page asks for a name, and whether to join.
     Prejoin,
-    /// The page shows what it shows only in the meeting.
+    /// The page shows the meeting.
     Inside,
     Removed,
     Ended,
-    /// The page says that the bot has left, and not why.
+    /// The page shows that the bot has left, without a reason.
     Left,
     /// Another try may help.
     Lost,
-    /// Nothing is to be done but to wait.
+    /// The bot must wait.
     Wait,
 }
 
-/// What is wrong with landmarks.
+/// A mistake in landmarks.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Mistake {
     #[error(transparent)]
@@ -189,7 +189,7 @@ pub(crate) enum Mistake {
 }
 
 impl Landmarks {
-    /// Reads them.
+    /// Parses and validates landmarks.
     pub(crate) fn read(text: &str) -> Result<Self, Mistake> {
         let landmarks: Self = toml::from_str(text)?;
         landmarks.check()?;

@@ -1,8 +1,8 @@
-//! Whose voice each packet is, where a server sends the loudest people on a few lanes: the packet names its source (CSRC), and the meeting says whose it is.
-//! Pure.
+//! Assigns audio packets to speakers, for servers that send the loudest people on a few lanes: the packet names its source (CSRC), and the meeting sends the
+//! owner of each source. Pure.
 //!
-//! A lane's RTP time goes on while other people speak on it. A person may move from lane to lane, so each gets a clock of their own, which the lanes' clocks
-//! lead: how far the clock of a lane is behind ours shows in the packets that were held up least.
+//! A lane's RTP time continues while other people speak on it. A person may move between lanes, so each person has a separate clock, which follows the lanes'
+//! clocks: the offset of a lane's clock to ours is that of its least delayed packets.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,40 +16,40 @@ use crate::{
     recording::clock::ticks_between,
 };
 
-/// Google Meet marks the loudest person's packets with it beside their own source.
+/// Google Meet adds this source to the loudest person's packets.
 pub(crate) const LOUDEST: u32 = 42;
 const RATE: u32 = 48_000;
-/// For so long a source may be without a name before its packets are written as those of somebody unknown.
-const NAMELESS: Duration = Duration::from_secs(2);
-/// As many packets wait for names at most: those of three lanes.
+/// How long packets of an unknown source wait for its owner before they are recorded as those of an unknown speaker.
+const OWNER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many packets wait at most: those of three lanes.
 const MOST_WAITING: usize = 400;
-/// The clock of a lane is looked at over this time, twice.
+/// Half of the window in which a lane's clock is measured.
 const HALF_WINDOW: Duration = Duration::from_secs(5);
-/// A step of the RTP time that differs more from the time that has passed is of a lane that began anew, in ticks.
-const ANEW: i64 = 10 * RATE as i64;
-/// More packets are not lost at once.
+/// If a step of the RTP time differs by more ticks from the elapsed time, the lane has restarted.
+const RESTART_TICKS: i64 = 10 * RATE as i64;
+/// A larger loss at once is not plausible.
 const MOST_LOST: u64 = 500;
-/// No clock begins before this, so that none gets below 0.
+/// The start of all clocks, so that none gets below 0.
 const FIRST_TICK: i64 = 3_600 * RATE as i64;
 
-/// Whose packet it is.
+/// The speaker of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Speaker {
     /// A device of the roster.
     Device(String),
-    /// The meeting has not said whose this source is. Of a source whose owner it says later, what comes after that owner is another's (`turn`).
+    /// A source without a known owner. After a known owner has left the source, a new `turn` begins: the next packets are another person's.
     Source { source: u32, turn: u32 },
-    /// The packet names no source, or several: a mix of all who speak.
+    /// The packet names no source, or several: a mix of speakers.
     Several,
 }
 
-/// The lanes, and who is on them.
+/// The lanes, and their speakers.
 #[derive(Debug)]
 pub(crate) struct Lanes {
     start: Instant,
     by_number: HashMap<u16, Lane>,
     devices: HashMap<u32, String>,
-    /// How often it was said of a source whose it is after its packets were written as those of somebody unknown.
+    /// For each source: how often its owner became known after its packets were recorded as those of an unknown speaker.
     turns: HashMap<u32, u32>,
     voices: HashMap<Speaker, Voice>,
     waiting: VecDeque<Waiting>,
@@ -61,9 +61,9 @@ struct Lane {
     ticks: i64,
     at: Instant,
     sequence: Option<u16>,
-    /// Whose the last packet was.
+    /// The speaker of the last packet.
     speaker: Option<Speaker>,
-    /// The least (arrival − ticks) of this half of the window and of the one before.
+    /// The minimum of (arrival − ticks) in this half of the window and in the one before.
     lead: i64,
     lead_before: i64,
     since: Instant,
@@ -80,7 +80,7 @@ impl Lane {
 struct Voice {
     lane: u16,
     lane_ticks: i64,
-    /// The place on the clock that all lanes share.
+    /// Its place on the clock that all lanes share.
     shared: i64,
     ticks: i64,
     sequence: u64,
@@ -106,14 +106,14 @@ impl Lanes {
         }
     }
 
-    /// A source is this device's from now on: the newest word counts, since sources are used again. Answers the packets that have waited for it, and as whose
-    /// earlier ones were written while that was unknown.
+    /// A source belongs to this device from now on; the newest assignment counts, since sources are reused. Returns the packets that waited for it, and the unknown
+    /// speaker as which earlier ones were recorded.
     pub(crate) fn bind(
         &mut self,
         source: u32,
         device: String,
     ) -> (Vec<(Speaker, Frame)>, Option<Speaker>) {
-        let unknown = Some(self.nobody(source)).filter(|unknown| {
+        let unknown = Some(self.unknown_speaker(source)).filter(|unknown| {
             !self.devices.contains_key(&source) && self.voices.contains_key(unknown)
         });
         if unknown.is_some() {
@@ -131,12 +131,12 @@ impl Lanes {
         (frames, unknown)
     }
 
-    /// A device has left: its sources may be another's soon.
+    /// A device has left: its sources may be reused.
     pub(crate) fn unbind(&mut self, device: &str) {
         self.devices.retain(|_, of| of != device);
     }
 
-    /// A packet came. Answers what is to be written.
+    /// Handles a packet. Returns the frames to record.
     pub(crate) fn take(&mut self, sound: Sound, now: Instant) -> Vec<(Speaker, Frame)> {
         let arrived =
             now.checked_sub(Duration::from_secs_f64(sound.age_ms / 1_000.0)).unwrap_or(now);
@@ -146,7 +146,7 @@ impl Lanes {
                 Speaker::Source { .. }
                     if self.waiting.len() < MOST_WAITING && !self.is_written(source) =>
                 {
-                    let until = now + NAMELESS;
+                    let until = now + OWNER_TIMEOUT;
                     self.waiting.push_back(Waiting { until, source, sound, arrived });
                     return Vec::new();
                 }
@@ -157,39 +157,40 @@ impl Lanes {
         self.place(speaker, sound, arrived).into_iter().collect()
     }
 
-    /// When to ask [`Lanes::overdue`].
+    /// When to call [`Lanes::overdue`].
     pub(crate) fn wake(&self) -> Option<Instant> {
         self.waiting.front().map(|waiting| waiting.until)
     }
 
-    /// The packets of sources that have been without a name for too long.
+    /// The packets that have waited for an owner for too long.
     pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(Speaker, Frame)> {
         let mut frames = Vec::new();
         while self.waiting.front().is_some_and(|waiting| waiting.until <= now)
             && let Some(waiting) = self.waiting.pop_front()
         {
-            let nobody = self.nobody(waiting.source);
-            frames.extend(self.place(nobody, waiting.sound, waiting.arrived));
+            let unknown_speaker = self.unknown_speaker(waiting.source);
+            frames.extend(self.place(unknown_speaker, waiting.sound, waiting.arrived));
         }
         frames
     }
 
     fn speaker(&self, source: u32) -> Speaker {
         let device = self.devices.get(&source);
-        device.map_or_else(|| self.nobody(source), |device| Speaker::Device(device.clone()))
+        device
+            .map_or_else(|| self.unknown_speaker(source), |device| Speaker::Device(device.clone()))
     }
 
-    /// The speaker of a source as long as nobody is known for it.
-    fn nobody(&self, source: u32) -> Speaker {
+    /// The speaker of a source without a known owner.
+    fn unknown_speaker(&self, source: u32) -> Speaker {
         Speaker::Source { source, turn: self.turns.get(&source).copied().unwrap_or_default() }
     }
 
-    /// Whether the source is written as somebody unknown already.
+    /// Whether the source was recorded as an unknown speaker.
     fn is_written(&self, source: u32) -> bool {
-        self.voices.contains_key(&self.nobody(source))
+        self.voices.contains_key(&self.unknown_speaker(source))
     }
 
-    /// Puts a packet on its speaker's clock. `None`: it is doubled.
+    /// Puts a packet on its speaker's clock. `None`: it is a duplicate.
     fn place(
         &mut self,
         speaker: Speaker,
@@ -198,22 +199,22 @@ impl Lanes {
     ) -> Option<(Speaker, Frame)> {
         let since_start = arrived.saturating_duration_since(self.start);
         let at = i64::try_from(since_start.as_micros()).unwrap_or(i64::MAX / 64) * 48 / 1_000;
-        let (mut lost, mut anew) = (0, true);
+        let (mut lost, mut restarted) = (0, true);
         if let Some(lane) = self.by_number.get(&sound.lane) {
             let step = ticks_between(lane.rtp_time.into(), sound.rtp_time.into());
             let passed = arrived.saturating_duration_since(lane.at).as_secs_f64() * f64::from(RATE);
-            anew = (step as f64 - passed).abs() > ANEW as f64;
+            restarted = (step as f64 - passed).abs() > RESTART_TICKS as f64;
             let ahead = sound.sequence.zip(lane.sequence).map(|(new, old)| new.wrapping_sub(old));
             match ahead {
-                // It was overtaken, or came twice.
-                Some(ahead) if !anew && (ahead == 0 || ahead > u16::MAX / 2) => return None,
+                // It was reordered, or is a duplicate.
+                Some(ahead) if !restarted && (ahead == 0 || ahead > u16::MAX / 2) => return None,
                 Some(ahead) if lane.speaker.as_ref() == Some(&speaker) => {
                     lost = u64::from(ahead) - 1;
                 }
                 _ => {}
             }
         }
-        let lane = self.lane(&sound, arrived, at, anew);
+        let lane = self.lane(&sound, arrived, at, restarted);
         let (lane_ticks, shared) = (lane.ticks, lane.ticks + lane.lead());
         lane.speaker = Some(speaker.clone());
         let voice = self.voices.entry(speaker.clone()).or_insert_with(|| Voice {
@@ -223,14 +224,14 @@ impl Lanes {
             ticks: FIRST_TICK + shared,
             sequence: 0,
         });
-        // Who was on another lane meanwhile has lost nothing on this one.
+        // A speaker who was on another lane meanwhile has lost nothing on this one.
         if voice.lane != sound.lane || lost > MOST_LOST {
             lost = 0;
         }
-        let step = if voice.lane == sound.lane && !anew {
+        let step = if voice.lane == sound.lane && !restarted {
             lane_ticks - voice.lane_ticks
         } else {
-            // Two lanes are known to each other as well as their least delays are: nobody says two things at once.
+            // The offset between two lanes is only as exact as their least delays, so frames of one speaker must not overlap.
             (shared - voice.shared).max(1)
         };
         if voice.sequence > 0 {
@@ -257,8 +258,8 @@ impl Lanes {
         Some((speaker, frame))
     }
 
-    /// Moves a lane's clock on to a packet that came `at` ticks after the start.
-    fn lane(&mut self, sound: &Sound, arrived: Instant, at: i64, anew: bool) -> &mut Lane {
+    /// Advances a lane's clock to a packet that arrived `at` ticks after the start.
+    fn lane(&mut self, sound: &Sound, arrived: Instant, at: i64, restarted: bool) -> &mut Lane {
         let lane = self.by_number.entry(sound.lane).or_insert_with(|| Lane {
             rtp_time: sound.rtp_time,
             ticks: 0,
@@ -269,7 +270,7 @@ impl Lanes {
             lead_before: at,
             since: arrived,
         });
-        if anew {
+        if restarted {
             (lane.ticks, lane.lead, lane.lead_before, lane.since) = (0, at, at, arrived);
         } else {
             lane.ticks += ticks_between(lane.rtp_time.into(), sound.rtp_time.into());
@@ -291,12 +292,12 @@ mod tests {
     const ANN: u32 = 100;
     const BOB: u32 = 200;
 
-    struct Stage {
+    struct Fixture {
         start: Instant,
         lanes: Lanes,
     }
 
-    impl Stage {
+    impl Fixture {
         fn set() -> Self {
             let start = clock::now();
             let mut lanes = Lanes::new(start);
@@ -309,13 +310,13 @@ mod tests {
             self.start + Duration::from_millis(ms)
         }
 
-        /// The `number`th packet of a lane, which takes one every 20 ms; each lane's RTP time begins elsewhere.
-        fn hear(&mut self, lane: u16, number: u16, sources: &[u32]) -> Vec<(Speaker, Frame)> {
+        /// The `number`th packet of a lane, one every 20 ms; each lane's RTP time begins at another value.
+        fn take(&mut self, lane: u16, number: u16, sources: &[u32]) -> Vec<(Speaker, Frame)> {
             let now = self.at(u64::from(number) * 20);
-            self.hear_at(lane, number, sources, now)
+            self.take_at(lane, number, sources, now)
         }
 
-        fn hear_at(
+        fn take_at(
             &mut self,
             lane: u16,
             number: u16,
@@ -340,8 +341,8 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_goes_to_whom_its_source_belongs_and_the_mark_of_the_loudest_is_nobody() {
-        let mut stage = Stage::set();
+    fn a_packet_goes_to_the_owner_of_its_source_and_the_loudest_mark_is_ignored() {
+        let mut fixture = Fixture::set();
         for (number, sources, speaker) in [
             (0, &[ANN][..], of("ann")),
             (1, &[BOB, 42], of("bob")),
@@ -350,22 +351,22 @@ mod tests {
             (4, &[42], Speaker::Several),
             (5, &[], Speaker::Several),
         ] {
-            let heard = stage.hear(0, number, sources);
+            let heard = fixture.take(0, number, sources);
             assert_eq!((heard.len(), &heard[0].0), (1, &speaker), "{sources:?}");
         }
     }
 
     #[test]
     fn a_person_who_moves_between_lanes_stays_on_one_clock() {
-        let mut stage = Stage::set();
-        // The others begin with what shows how far their clocks are behind.
+        let mut fixture = Fixture::set();
+        // Packets of the others show the offsets of their lanes' clocks.
         for lane in 0..3 {
-            stage.hear(lane, 0, &[BOB]);
+            fixture.take(lane, 0, &[BOB]);
         }
         let mut last: Option<(u64, u64)> = None;
         for number in 1..1_000 {
             let lane = number / 100 % 3;
-            let frame = stage.hear(lane, number, &[ANN]).remove(0).1;
+            let frame = fixture.take(lane, number, &[ANN]).remove(0).1;
             if let Some((rtp_time, sequence)) = last {
                 assert_eq!(
                     (frame.rtp_time - rtp_time, frame.sequence.start() - sequence),
@@ -378,14 +379,13 @@ mod tests {
     }
 
     #[test]
-    fn what_others_say_on_a_lane_is_a_pause_and_what_is_missing_between_ones_own_packets_is_a_loss()
-    {
-        let mut stage = Stage::set();
+    fn packets_of_others_on_a_lane_are_a_pause_and_missing_ones_of_the_same_speaker_a_loss() {
+        let mut fixture = Fixture::set();
         let mut ann = Vec::new();
         for (number, source) in
             [(0, ANN), (1, ANN), (4, ANN), (5, BOB), (6, BOB), (8, ANN), (9, ANN)]
         {
-            let heard = stage.hear(0, number, &[source]).remove(0);
+            let heard = fixture.take(0, number, &[source]).remove(0);
             if heard.0 == of("ann") {
                 ann.push((heard.1.rtp_time, *heard.1.sequence.start()));
             }
@@ -394,58 +394,58 @@ mod tests {
             ann.windows(2).map(|two| (two[1].0 - two[0].0, two[1].1 - two[0].1)).collect();
         assert_eq!(steps, [(960, 1), (2_880, 3), (3_840, 1), (960, 1)]);
         assert!(
-            stage.hear(0, 9, &[ANN]).is_empty() && stage.hear(0, 7, &[ANN]).is_empty(),
+            fixture.take(0, 9, &[ANN]).is_empty() && fixture.take(0, 7, &[ANN]).is_empty(),
             "they are late"
         );
     }
 
     #[test]
     fn a_source_without_a_name_waits_two_seconds_for_one() {
-        let nobody = |turn| Speaker::Source { source: 400, turn };
-        let mut stage = Stage::set();
+        let unknown_speaker = |turn| Speaker::Source { source: 400, turn };
+        let mut fixture = Fixture::set();
         for number in 0..10 {
-            assert!(stage.hear(0, number, &[300]).is_empty());
+            assert!(fixture.take(0, number, &[300]).is_empty());
         }
-        let (named, unknown) = stage.lanes.bind(300, "cid".to_owned());
+        let (named, unknown) = fixture.lanes.bind(300, "cid".to_owned());
         assert_eq!((named.len(), unknown), (10, None));
-        assert_eq!(stage.hear(0, 10, &[300])[0].0, of("cid"));
+        assert_eq!(fixture.take(0, 10, &[300])[0].0, of("cid"));
         for number in 11..20 {
-            assert!(stage.hear(0, number, &[400]).is_empty());
+            assert!(fixture.take(0, number, &[400]).is_empty());
         }
-        assert_eq!(stage.lanes.wake(), Some(stage.at(2_220)));
-        assert!(stage.lanes.overdue(stage.at(2_219)).is_empty());
-        let overdue = stage.lanes.overdue(stage.at(3_000));
+        assert_eq!(fixture.lanes.wake(), Some(fixture.at(2_220)));
+        assert!(fixture.lanes.overdue(fixture.at(2_219)).is_empty());
+        let overdue = fixture.lanes.overdue(fixture.at(3_000));
         assert!(
-            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == nobody(0)),
+            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == unknown_speaker(0)),
             "{overdue:?}"
         );
-        assert_eq!(stage.hear(0, 150, &[400]).len(), 1, "nobody waits twice");
-        assert_eq!(stage.lanes.bind(400, "dan".to_owned()).1, Some(nobody(0)));
-        assert_eq!(stage.hear(0, 151, &[400])[0].0, of("dan"));
-        // Whoever has the source after Dan is not who had it before him.
-        stage.lanes.unbind("dan");
-        assert!(stage.hear(0, 152, &[400]).is_empty(), "it waits for a name");
-        assert_eq!(stage.lanes.overdue(stage.at(9_000))[0].0, nobody(1));
-        assert_eq!(stage.lanes.bind(400, "eve".to_owned()).1, Some(nobody(1)));
+        assert_eq!(fixture.take(0, 150, &[400]).len(), 1, "a source waits only once");
+        assert_eq!(fixture.lanes.bind(400, "dan".to_owned()).1, Some(unknown_speaker(0)));
+        assert_eq!(fixture.take(0, 151, &[400])[0].0, of("dan"));
+        // The owner of the source after Dan is another person than before him.
+        fixture.lanes.unbind("dan");
+        assert!(fixture.take(0, 152, &[400]).is_empty(), "it waits for its owner");
+        assert_eq!(fixture.lanes.overdue(fixture.at(9_000))[0].0, unknown_speaker(1));
+        assert_eq!(fixture.lanes.bind(400, "eve".to_owned()).1, Some(unknown_speaker(1)));
     }
 
     #[test]
-    fn a_source_that_is_used_again_is_the_newest_ones() {
-        let mut stage = Stage::set();
-        assert_eq!(stage.hear(0, 0, &[ANN])[0].0, of("ann"));
-        stage.lanes.unbind("ann");
-        assert!(stage.hear(0, 1, &[ANN]).is_empty(), "it waits for a name");
-        let (named, unknown) = stage.lanes.bind(ANN, "eve".to_owned());
+    fn a_reused_source_belongs_to_its_newest_owner() {
+        let mut fixture = Fixture::set();
+        assert_eq!(fixture.take(0, 0, &[ANN])[0].0, of("ann"));
+        fixture.lanes.unbind("ann");
+        assert!(fixture.take(0, 1, &[ANN]).is_empty(), "it waits for its owner");
+        let (named, unknown) = fixture.lanes.bind(ANN, "eve".to_owned());
         assert_eq!(unknown, None);
         assert_eq!(named[0].0, of("eve"));
     }
 
     #[test]
-    fn a_lane_that_begins_anew_goes_on_by_the_time_that_has_passed() {
-        let mut stage = Stage::set();
-        let before = stage.hear(0, 100, &[ANN]).remove(0).1;
-        let now = stage.at(2_000 + 3_000);
-        let after = stage.hear_at(0, 60_000, &[ANN], now).remove(0).1;
+    fn a_restarted_lane_continues_by_the_elapsed_time() {
+        let mut fixture = Fixture::set();
+        let before = fixture.take(0, 100, &[ANN]).remove(0).1;
+        let now = fixture.at(2_000 + 3_000);
+        let after = fixture.take_at(0, 60_000, &[ANN], now).remove(0).1;
         assert_eq!(after.rtp_time - before.rtp_time, 3 * 48_000);
         assert_eq!(after.sequence.start() - before.sequence.start(), 1);
     }

@@ -1,7 +1,7 @@
-//! Meetings that are joined by opening their web page in Chromium. What the page receives is recorded as it comes; nothing is decoded.
+//! Meetings that are joined by opening their web page in Chromium. The media that the page receives are recorded as they arrive; nothing is decoded.
 //!
-//! `process` runs Chromium, `cdp` speaks to it, `page` looks and acts. `session` decides, by `landmarks` (data), `judge` (which state the page is in), `lanes`
-//! (whose voice a packet is) and `pictures` (whose picture). What the page's connections receive comes from `capture`.
+//! `process` runs Chromium, `cdp` speaks to it, `page` surveys and acts. `session` decides, with `landmarks` (data), `judge` (the state of the page), `lanes`
+//! (the speaker of each audio packet) and `pictures` (the owner of each picture). `capture` reads the data of the page's connections.
 
 mod capture;
 mod cdp;
@@ -41,8 +41,8 @@ use self::{
     capture::Record,
     cdp::{Cdp, Event},
     landmarks::Landmarks,
-    needs::{Need, Surroundings},
-    page::{Act, Page},
+    needs::{Environment, Need},
+    page::{Action, Page},
     process::Browser,
     session::{Mark, Output, Session},
     survey::Survey,
@@ -56,32 +56,32 @@ use crate::{
     meeting::{Meeting, MeetingEvent},
 };
 
-/// Events that wait to be taken, beyond which the browser waits.
+/// The capacity of the queue of events; the browser waits while it is full.
 const MOST_EVENTS: usize = 2_000;
 
 /// A meeting in a browser.
 pub(crate) struct BrowserMeeting {
     events: mpsc::Receiver<MeetingEvent>,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<DriverCommand>,
     _driver: AbortOnDropHandle<()>,
 }
 
-/// What the driver is told.
-enum Order {
+/// A command to the driver.
+enum DriverCommand {
     SendChat(CommandId, String),
     RequestPermission(CommandId),
     Leave,
 }
 
 impl BrowserMeeting {
-    /// Opens the meeting's page, as soon as there is a place for one more browser.
+    /// Opens the meeting's page, as soon as a browser permit is free.
     pub(crate) async fn join(
         order: &BotOrder,
         settings: &BrowserSettings,
         connect: &Connect,
         joins: &Joins,
     ) -> Self {
-        // Nobody closes it.
+        // The semaphore is never closed.
         let place = Arc::clone(&connect.browsers).acquire_owned().await.ok();
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let (orders, inbox) = mpsc::unbounded_channel();
@@ -91,7 +91,7 @@ impl BrowserMeeting {
             match open(&order, settings).await {
                 Ok(driver) => driver.drive(&order, sender, inbox, &joins).await,
                 Err(event) => {
-                    // Who no longer listens has left.
+                    // The meeting was dropped: nothing to report.
                     let _ = sender.send(event).await;
                 }
             }
@@ -101,25 +101,25 @@ impl BrowserMeeting {
     }
 }
 
-/// Removes what browsers have left whose processes were killed.
+/// Removes the profiles of killed browsers.
 pub fn remove_left_browsers() {
     process::remove_left_profiles(&std::env::temp_dir());
 }
 
-/// What keeps a browser with these settings from running here.
+/// The missing requirements of a browser with these settings.
 pub(super) fn missing(settings: &BrowserSettings) -> Vec<Missing> {
-    let needs = Surroundings::of_process(|around| around.missing(settings));
+    let needs = Environment::of_process(|around| around.missing(settings));
     let missing = |need: &Need| Missing { code: need.code().to_owned(), message: need.to_string() };
     needs.iter().map(missing).collect()
 }
 
-/// The day of the landmarks that bots go by with these settings, as in `2026-11-29`.
+/// The day of the landmarks that bots use with these settings, as in `2026-11-29`.
 pub fn landmarks_of(settings: &BrowserSettings) -> Result<&'static str, Unusable> {
     let landmarks = landmark_files::of_google_meet(settings.landmarks_dir.as_deref())?;
     Ok(&landmarks.version)
 }
 
-/// The version of the Chromium that bots run with these settings, as in `156.0.8078.108`; `None` where there is none.
+/// The version of the Chromium that bots run with these settings, as in `156.0.8078.108`; `None` if there is none.
 pub fn chromium_version(settings: &BrowserSettings) -> Option<String> {
     needs::version_of(settings)
 }
@@ -133,10 +133,10 @@ struct Driver {
     landmarks: &'static Landmarks,
 }
 
-/// Starts the browser and opens the page; why it cannot is an event.
+/// Starts the browser and opens the page; an error is the event for the bot.
 async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, MeetingEvent> {
     let lost = |error: cdp::Error| MeetingEvent::Lost(error.to_string());
-    // Another try finds the same.
+    // Another try would fail in the same way.
     let unreachable =
         |why| MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, why));
     let landmarks = landmark_files::of_google_meet(settings.landmarks_dir.as_deref());
@@ -144,7 +144,7 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     let url = address(&order.meeting_url)
         .map_err(|error| MeetingEvent::Lost(format!("the meeting's URL: {error}")))?;
     let switches = order.imitation.as_ref().map(switches).unwrap_or_default();
-    // It waits for the program, on a thread that no other bot needs.
+    // On a blocking thread, since it waits for the program.
     let started = tokio::task::spawn_blocking(move || Browser::start(&settings, &switches)).await;
     let started = started.map_err(|error| MeetingEvent::Lost(error.to_string()))?;
     let (browser, output, input) = started.map_err(|error| match error {
@@ -152,10 +152,10 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
         process::Error::Needs(_) => unreachable(error.to_string()),
     })?;
     let (cdp, cdp_events) = Cdp::new(output, input);
-    // Nobody who wrote the page knows it.
+    // A random name, which no page can know.
     let mut binding = Secret::random().expose().replace('-', "_");
     binding.insert(0, '_');
-    // A browser needs several times the processor time for it.
+    // With video a browser needs several times the processor time.
     let records_video = order.record_video == Some(true);
     let settings = (!records_video).then_some(products::google_meet::WITHOUT_VIDEO);
     let page = Page::of(
@@ -173,7 +173,7 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     Ok(Driver { browser, cdp_events, page, url, landmarks })
 }
 
-/// The meeting's URL as it was given, in English: the landmarks are.
+/// The meeting's URL with the language set to English, which the landmarks need.
 fn address(url: &str) -> Result<String, url::ParseError> {
     let mut url = Url::parse(url)?;
     let others: Vec<(String, String)> =
@@ -182,7 +182,7 @@ fn address(url: &str) -> Result<String, url::ParseError> {
     Ok(url.into())
 }
 
-/// What leads the browser to an imitation, and nowhere else. Only its seat in an order brings them, no setting.
+/// Switches that lead the browser to an imitation only. They come from an order, never from a setting.
 fn switches(seat: &ImitationSeat) -> Vec<String> {
     let ImitationSeat { address, spki_sha256 } = seat;
     let ip = address.ip();
@@ -194,7 +194,7 @@ fn switches(seat: &ImitationSeat) -> Vec<String> {
     ]
 }
 
-/// What the page was asked, or made to do.
+/// The result of a call of the page.
 enum Done {
     Looked(Result<Survey, cdp::Error>),
     Acted(Result<(), cdp::Error>),
@@ -203,12 +203,12 @@ enum Done {
 type Busy = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 impl Driver {
-    /// Moves the meeting until it is over, then closes the browser.
+    /// Drives the meeting until it is over, then closes the browser.
     async fn drive(
         self,
         order: &BotOrder,
         sender: mpsc::Sender<MeetingEvent>,
-        mut inbox: mpsc::UnboundedReceiver<Order>,
+        mut inbox: mpsc::UnboundedReceiver<DriverCommand>,
         joins: &Joins,
     ) {
         let Self { browser, mut cdp_events, page, url, landmarks } = self;
@@ -222,26 +222,26 @@ impl Driver {
             clock::now(),
         );
         let mut messages = Messages::new(clock::now());
-        let mut acts = Vec::<Act>::new();
+        let mut actions = Vec::<Action>::new();
         let mut busy: Option<Busy> = None;
         'meeting: loop {
-            // Before its end is told, by which the next join begins.
+            // Before the end is reported, after which the next join begins.
             match session.take_mark() {
                 Some(Mark::Blocked) => joins.record_block(),
                 Some(Mark::Dead) => joins.count_crash(),
                 None => {}
             }
-            // Before its end is told, upon which the bot drops this meeting.
+            // Before the end is reported, after which the bot drops this meeting.
             if let Some(evidence) = session.evidence() {
                 let place = (order.epoch, joins.count_failure());
                 let kept = evidence::keep(evidence, landmarks, &page, &order.folder, place);
                 if let Err(error) = kept.await {
-                    tracing::warn!(%error, "the evidence of a join that failed is not kept");
+                    tracing::warn!(%error, "the evidence of a failed join cannot be written");
                 }
             }
             while let Some(output) = session.output() {
                 match output {
-                    Output::Act(act) => acts.push(act),
+                    Output::Action(act) => actions.push(act),
                     Output::Event(event) => {
                         if sender.send(event).await.is_err() {
                             break 'meeting;
@@ -254,10 +254,10 @@ impl Driver {
             }
             let now = clock::now();
             if busy.is_none() {
-                busy = if acts.is_empty() {
+                busy = if actions.is_empty() {
                     (session.next_look() <= now).then(|| look(page.clone()))
                 } else {
-                    Some(act(page.clone(), acts.remove(0)))
+                    Some(act(page.clone(), actions.remove(0)))
                 };
             }
             let wake = if busy.is_some() {
@@ -269,9 +269,9 @@ impl Driver {
             tokio::select! {
                 biased;
                 order = inbox.recv() => match order {
-                    Some(Order::SendChat(id, text)) => session.send_chat(id, &text, clock::now()),
-                    Some(Order::RequestPermission(id)) => session.request_permission(id),
-                    Some(Order::Leave) => session.leave(clock::now()),
+                    Some(DriverCommand::SendChat(id, text)) => session.send_chat(id, &text, clock::now()),
+                    Some(DriverCommand::RequestPermission(id)) => session.request_permission(id),
+                    Some(DriverCommand::Leave) => session.leave(clock::now()),
                     None => break,
                 },
                 done = finished(busy.as_mut()) => {
@@ -280,12 +280,12 @@ impl Driver {
                         Done::Looked(Ok(survey)) => session.look(&survey, clock::now()),
                         Done::Looked(Err(error)) => session.cannot_look(&error.to_string(), clock::now()),
                         Done::Acted(Ok(())) => {}
-                        // The next look shows what became of it.
-                        Done::Acted(Err(error)) => tracing::info!(%error, "an act in a meeting's page failed"),
+                        // The next look shows the result.
+                        Done::Acted(Err(error)) => tracing::info!(%error, "an action in a meeting's page failed"),
                     }
                 }
                 event = cdp_events.recv() => match event {
-                    Some(event) => hear(&event, &page, &mut session, &mut messages),
+                    Some(event) => on_browser_event(&event, &page, &mut session, &mut messages),
                     None => session.die("the browser is gone"),
                 },
                 () = clock::sleep_until(Some(wake)) => session.tick(clock::now()),
@@ -300,7 +300,7 @@ fn look(page: Page) -> Busy {
     Box::pin(async move { Done::Looked(page.survey().await) })
 }
 
-fn act(page: Page, act: Act) -> Busy {
+fn act(page: Page, act: Action) -> Busy {
     Box::pin(async move { Done::Acted(page.act(act).await) })
 }
 
@@ -311,8 +311,8 @@ async fn finished(busy: Option<&mut Busy>) -> Done {
     }
 }
 
-/// What the browser says of its page.
-fn hear(event: &Event, page: &Page, session: &mut Session, messages: &mut Messages) {
+/// Handles an event of the browser.
+fn on_browser_event(event: &Event, page: &Page, session: &mut Session, messages: &mut Messages) {
     if !page.is_of(event.session.as_deref()) {
         return;
     }
@@ -323,21 +323,21 @@ fn hear(event: &Event, page: &Page, session: &mut Session, messages: &mut Messag
                 let now = clock::now();
                 let bytes = match &record {
                     Record::Message { bytes, .. } | Record::Answer(bytes) => Some(bytes.len()),
-                    Record::Happened(_) => Some(0),
+                    Record::PageEvent(_) => Some(0),
                     Record::Sound(_) | Record::Picture(_) => None,
                 };
                 if bytes.is_some_and(|bytes| !messages.take(bytes, now)) {
                     return session.exceed(Exceeded::Messages);
                 }
-                session.hear(record, now);
+                session.on_record(record, now);
             }
         }
         "Page.frameNavigated" if event.params["frame"].get("parentId").is_none() => {
             let page = page.clone();
             tokio::spawn(async move {
-                // It fails where the page navigates again at once, or is gone.
+                // It fails if the page navigates again at once, or is gone.
                 if let Err(error) = page.bind().await {
-                    tracing::debug!(%error, "a page's script has no way out");
+                    tracing::debug!(%error, "the binding of a page's script cannot be added");
                 }
             });
         }
@@ -355,19 +355,19 @@ impl Meeting for BrowserMeeting {
     }
 
     fn send_chat(&mut self, id: CommandId, text: String) {
-        // A driver that is gone has said so.
-        let _ = self.orders.send(Order::SendChat(id, text));
+        // If the driver has ended, its last event has reported it.
+        let _ = self.orders.send(DriverCommand::SendChat(id, text));
     }
 
     fn request_permission(&mut self, id: CommandId) {
-        // A driver that is gone has said so.
-        let _ = self.orders.send(Order::RequestPermission(id));
+        // If the driver has ended, its last event has reported it.
+        let _ = self.orders.send(DriverCommand::RequestPermission(id));
     }
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
     async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
-        let _ = self.orders.send(Order::Leave);
+        let _ = self.orders.send(DriverCommand::Leave);
         let mut done = Vec::new();
         while let Some(event) = self.events.recv().await {
             done.extend(event.done());
@@ -381,7 +381,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_opened_in_english_with_all_that_its_address_holds() {
+    fn a_page_is_opened_in_english_with_the_rest_of_its_address() {
         for (given, opened) in [
             ("https://meet.google.com/abc-mnop-xyz", "https://meet.google.com/abc-mnop-xyz?hl=en"),
             (

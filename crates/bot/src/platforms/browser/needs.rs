@@ -1,4 +1,4 @@
-//! What a browser needs of the machine and of the settings.
+//! Checks the requirements of a browser: programs, settings and environment.
 
 use std::{
     ffi::OsStr,
@@ -9,14 +9,14 @@ use std::{
 
 use meetbot_types::bot::BrowserSettings;
 
-/// What Chromium is called, by distribution.
+/// The names of Chromium's binary, by distribution.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
-/// It ends what it starts when its parent dies; a part of util-linux.
+/// The program that makes the kernel kill Chromium when its parent dies; a part of util-linux.
 pub(super) const SETPRIV: &str = "setpriv";
-/// The first release with `--headless=new` is 112; older ones are another browser without a window.
+/// The first release with `--headless=new`; the headless mode of older ones is a different browser.
 const OLDEST: u32 = 112;
 
-/// Something that is missing.
+/// A missing requirement.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Need {
     #[error("Chromium is not installed: none of {} is on the path (Debian: apt-get install chromium); `bots.browser.binary` may name it", NAMES.join(", "))]
@@ -42,7 +42,7 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    /// A stable word for it.
+    /// A stable code for it.
     pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Chromium | Self::NotThere(_) => "no_chromium",
@@ -55,20 +55,20 @@ impl Need {
     }
 }
 
-/// What a process finds around itself.
+/// The environment of a process.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct Environment<'a> {
     pub(crate) path: &'a OsStr,
     pub(crate) display: &'a OsStr,
     pub(crate) is_root: bool,
 }
 
-impl Surroundings<'_> {
-    /// Asks with those of this process.
-    pub(crate) fn of_process<T>(ask: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+impl Environment<'_> {
+    /// Calls `ask` with the environment of this process.
+    pub(crate) fn of_process<T>(ask: impl FnOnce(&Environment<'_>) -> T) -> T {
         let variable = |name| std::env::var_os(name).unwrap_or_default();
         let is_root = rustix::process::geteuid().is_root();
-        ask(&Surroundings { path: &variable("PATH"), display: &variable("DISPLAY"), is_root })
+        ask(&Environment { path: &variable("PATH"), display: &variable("DISPLAY"), is_root })
     }
 
     fn find(&self, names: &[&str]) -> Option<PathBuf> {
@@ -78,7 +78,7 @@ impl Surroundings<'_> {
         places.find(|place| place.is_file())
     }
 
-    /// The program on the path, or the one that the settings name.
+    /// The Chromium on the path, or the one that the settings name.
     fn chromium(&self, settings: &BrowserSettings) -> Result<PathBuf, Need> {
         match &settings.binary {
             Some(binary) if binary.is_file() => Ok(binary.clone()),
@@ -87,23 +87,23 @@ impl Surroundings<'_> {
         }
     }
 
-    /// The program, where it may be started with these settings: no more is looked at than costs nothing.
+    /// Chromium's path, if it may be started with these settings. It makes only cheap checks.
     pub(crate) fn check(&self, settings: &BrowserSettings) -> Result<PathBuf, Need> {
         let binary = self.chromium(settings)?;
-        match self.beside(settings).into_iter().next() {
+        match self.other_needs(settings).into_iter().next() {
             Some(need) => Err(need),
             None => Ok(binary),
         }
     }
 
-    /// Everything that is missing.
+    /// All missing requirements.
     pub(crate) fn missing(&self, settings: &BrowserSettings) -> Vec<Need> {
         let chromium = self.chromium(settings).and_then(|binary| recent(&binary));
-        chromium.err().into_iter().chain(self.beside(settings)).collect()
+        chromium.err().into_iter().chain(self.other_needs(settings)).collect()
     }
 
-    /// What is missing beside the program.
-    fn beside(&self, settings: &BrowserSettings) -> Vec<Need> {
+    /// Missing requirements other than the program.
+    fn other_needs(&self, settings: &BrowserSettings) -> Vec<Need> {
         let mut needs = Vec::new();
         if self.find(&[SETPRIV]).is_none() {
             needs.push(Need::Setpriv);
@@ -118,9 +118,9 @@ impl Surroundings<'_> {
     }
 }
 
-/// The version of the Chromium that bots would run; `None` where there is none.
+/// The version of the Chromium that bots would run; `None` if there is none.
 pub(crate) fn version_of(settings: &BrowserSettings) -> Option<String> {
-    let binary = Surroundings::of_process(|around| around.chromium(settings)).ok()?;
+    let binary = Environment::of_process(|around| around.chromium(settings)).ok()?;
     version(&binary).ok()
 }
 
@@ -146,8 +146,8 @@ pub(super) fn version(binary: &Path) -> io::Result<String> {
         .ok_or_else(|| io::Error::other("`--version` prints none"))
 }
 
-/// Whether unprivileged programs may have user namespaces, which Chromium's sandbox is made of where it has no helper with the set-user-ID bit. `None` where it
-/// cannot be said.
+/// Whether unprivileged programs may create user namespaces, which Chromium's sandbox needs if its set-user-ID helper is missing. `None` if it
+/// is unknown.
 pub fn user_namespaces() -> Option<bool> {
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
     if number("/proc/sys/kernel/unprivileged_userns_clone") == Some(0)
@@ -166,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with these programs, which print this.
+    /// A folder with these programs, each of which prints a text.
     fn folder(programs: &[(&str, &str)]) -> TempDir {
         let folder = TempDir::new().unwrap();
         for (name, prints) in programs {
@@ -177,9 +177,9 @@ mod tests {
         folder
     }
 
-    fn codes(around: &Surroundings<'_>, settings: &BrowserSettings) -> Vec<&'static str> {
+    fn codes(around: &Environment<'_>, settings: &BrowserSettings) -> Vec<&'static str> {
         let codes: Vec<_> = around.missing(settings).iter().map(Need::code).collect();
-        // Before a start the version is not asked for.
+        // The version is not checked before a start.
         let before = around.check(settings).err().map(|need| need.code());
         let of_version = ["chromium_too_old", "chromium_does_not_start"];
         assert_eq!(codes.iter().find(|code| !of_version.contains(code)).copied(), before);
@@ -187,9 +187,9 @@ mod tests {
     }
 
     #[test]
-    fn all_that_a_browser_lacks_is_said_at_once_with_what_to_install() {
+    fn all_missing_requirements_are_listed_with_what_to_install() {
         let all = folder(&[("chromium", "Chromium 156.0.8078.108 built on Debian"), (SETPRIV, "")]);
-        let whole = Surroundings {
+        let whole = Environment {
             path: all.path().as_os_str(),
             display: OsStr::new(":99"),
             is_root: false,
@@ -200,27 +200,24 @@ mod tests {
         assert_eq!(codes(&whole, &headful), [""; 0]);
         let bare = folder(&[]);
         let bare =
-            Surroundings { path: bare.path().as_os_str(), display: OsStr::new(""), is_root: true };
+            Environment { path: bare.path().as_os_str(), display: OsStr::new(""), is_root: true };
         assert_eq!(
             codes(&bare, &headful),
             ["no_chromium", "no_setpriv", "chromium_as_root", "no_display"]
         );
-        let told: Vec<String> = bare.missing(&headful).iter().map(ToString::to_string).collect();
+        let missing: Vec<String> = bare.missing(&headful).iter().map(ToString::to_string).collect();
         for (message, remedy) in
-            told.iter().zip(["apt-get install chromium", "util-linux", "no_sandbox", "xvfb"])
+            missing.iter().zip(["apt-get install chromium", "util-linux", "no_sandbox", "xvfb"])
         {
             assert!(message.contains(remedy), "{message}");
         }
-        assert_eq!(
-            codes(&Surroundings { is_root: true, ..whole }, &settings),
-            ["chromium_as_root"]
-        );
+        assert_eq!(codes(&Environment { is_root: true, ..whole }, &settings), ["chromium_as_root"]);
         let accepted = BrowserSettings { no_sandbox: true, ..settings };
-        assert_eq!(codes(&Surroundings { is_root: true, ..whole }, &accepted), [""; 0]);
+        assert_eq!(codes(&Environment { is_root: true, ..whole }, &accepted), [""; 0]);
     }
 
     #[test]
-    fn a_chromium_that_is_old_or_none_is_told_apart() {
+    fn an_old_chromium_and_another_program_give_different_codes() {
         for (prints, code) in [
             ("Chromium 111.0.5563.64", Some("chromium_too_old")),
             ("Google Chrome 112.0.5615.49", None),
@@ -228,7 +225,7 @@ mod tests {
             ("", Some("chromium_does_not_start")),
         ] {
             let folder = folder(&[("google-chrome", prints), (SETPRIV, "")]);
-            let around = Surroundings {
+            let around = Environment {
                 path: folder.path().as_os_str(),
                 display: OsStr::new(""),
                 is_root: false,
@@ -242,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_the_settings_name_is_the_only_one_that_counts() {
+    fn only_the_program_that_the_settings_name_is_used() {
         let folder = folder(&[("chromium", "Chromium 156.0"), (SETPRIV, "")]);
-        let around = Surroundings {
+        let around = Environment {
             path: folder.path().as_os_str(),
             display: OsStr::new(""),
             is_root: false,

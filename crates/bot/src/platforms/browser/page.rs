@@ -1,4 +1,4 @@
-//! The one page of a browser: opened, looked at, clicked and written into as a person would.
+//! The single page of a browser: opens, surveys, clicks and fills it with the input events of a person.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,32 +18,32 @@ use super::{
 const CAPTURE: &str = include_str!("capture.js");
 const SURVEY: &str = include_str!("survey.js");
 const COVER: &str = include_str!("cover.js");
-/// The pointer goes to its target in so many steps, each after this time.
+/// The pointer moves to its target in this many steps, each after [`STEP`].
 const STEPS: u32 = 6;
 const STEP: Duration = Duration::from_millis(12);
-/// A button is held down for this long.
+/// How long a mouse button is held down.
 const HELD: Duration = Duration::from_millis(40);
-/// How often the pointer follows a target that moves away.
+/// How often the pointer follows a target that moves.
 const FOLLOWS: u32 = 4;
 
-/// Something to be done in the page.
+/// An action in the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Act {
+pub(crate) enum Action {
     /// Press a control, by its key.
     Click(String),
-    /// Write a text into a field, in place of what stands there.
+    /// Replace the text of a field.
     Fill { field: String, text: String },
-    /// The same, and send it.
+    /// Replace the text of a field, and press Enter.
     Send { field: String, text: String },
     /// Press Escape.
     Escape,
-    /// Move the pointer, which shows what hides itself.
+    /// Move the pointer, which shows hidden toolbars.
     Nudge,
-    /// Open the meeting's address anew.
+    /// Open the meeting's address again.
     Open(String),
 }
 
-/// The page; its copies are the same one.
+/// A handle of the page; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Page {
     cdp: Cdp,
@@ -53,7 +53,7 @@ pub(crate) struct Page {
     pointer: Arc<Mutex<(f64, f64)>>,
 }
 
-/// Where a control is.
+/// The position of a control.
 #[derive(Debug, Deserialize)]
 struct Place {
     x: f64,
@@ -62,8 +62,8 @@ struct Place {
 }
 
 impl Page {
-    /// The browser's first page, with the script that hands out what connections receive. `binding` is its way out, `call` the call whose answers it hands out; pictures are handed out where
-    /// `pictures` says so. `settings` is a script that runs before the page's, for the settings that the page keeps.
+    /// The browser's first page, with the script that captures the media and messages of its connections. `binding` is the function that passes them out, `call` the RPC whose answers are
+    /// captured; `pictures` is whether video is captured. `settings` is a script that runs before the page's scripts, and changes the page's stored settings.
     pub(crate) async fn of(
         cdp: Cdp,
         binding: &str,
@@ -99,28 +99,28 @@ impl Page {
         Ok(page)
     }
 
-    /// Whether an event is this page's.
+    /// Whether an event belongs to this page.
     pub(crate) fn is_of(&self, session: Option<&str>) -> bool {
         session == Some(&*self.session)
     }
 
-    /// The name of the script's way out.
+    /// The name of the script's binding.
     pub(crate) fn binding(&self) -> &str {
         &self.binding
     }
 
-    /// Opens the script's way out, which a navigation closes.
+    /// Adds the script's binding, which a navigation removes.
     pub(crate) async fn bind(&self) -> Result<(), Error> {
         self.call("Runtime.addBinding", json!({"name": &*self.binding})).await?;
         Ok(())
     }
 
-    /// Looks at the page.
+    /// Surveys the page.
     pub(crate) async fn survey(&self) -> Result<Survey, Error> {
         self.evaluate(&format!("{}({})", SURVEY.trim_end(), json!(&*self.peoples_words))).await
     }
 
-    /// A picture of the page (PNG) in which nothing can be read but these words. The page stays covered.
+    /// A screenshot of the page (PNG) in which only these words are readable. The page stays covered.
     pub(crate) async fn picture(&self, words: &[&str]) -> Result<Vec<u8>, Error> {
         let script =
             format!("{}({}, {})", COVER.trim_end(), json!(words), json!(&*self.peoples_words));
@@ -132,28 +132,28 @@ impl Page {
         picture.ok_or(Error::Answer("Page.captureScreenshot"))
     }
 
-    /// Does something.
-    pub(crate) async fn act(&self, act: Act) -> Result<(), Error> {
+    /// Performs an action.
+    pub(crate) async fn act(&self, act: Action) -> Result<(), Error> {
         match act {
-            Act::Click(key) => self.click(&key).await,
-            Act::Fill { field, text } => self.fill(&field, &text).await,
-            Act::Send { field, text } => {
+            Action::Click(key) => self.click(&key).await,
+            Action::Fill { field, text } => self.fill(&field, &text).await,
+            Action::Send { field, text } => {
                 self.fill(&field, &text).await?;
                 self.key("Enter", 13, "\r").await
             }
-            Act::Escape => self.key("Escape", 27, "").await,
-            Act::Nudge => {
+            Action::Escape => self.key("Escape", 27, "").await,
+            Action::Nudge => {
                 let (x, y) = *self.pointer.lock().unwrap_or_else(PoisonError::into_inner);
                 let away = if x < 640.0 { 60.0 } else { -60.0 };
                 self.move_to(x + away, (y - 20.0).max(200.0)).await
             }
-            Act::Open(url) => self.open(&url).await,
+            Action::Open(url) => self.open(&url).await,
         }
     }
 
     /// Opens an address.
     pub(crate) async fn open(&self, url: &str) -> Result<(), Error> {
-        // It answers once the page's first bytes are there. An address that does not answer shows in what the page shows then.
+        // The call returns after the page's first bytes. If the address does not answer, the survey shows it.
         match self.call("Page.navigate", json!({"url": url})).await {
             Err(Error::Late(_)) | Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -165,7 +165,7 @@ impl Page {
             format!("{}({}, {})", SURVEY.trim_end(), json!(&*self.peoples_words), json!(key));
         let mut at = None;
         for _ in 0..FOLLOWS {
-            // It may be gone by now: then the next look says what is there instead.
+            // It may have disappeared: the next look shows the present page.
             let Some(place) = self.evaluate::<Option<Place>>(&script).await? else { return Ok(()) };
             let here = (place.x, place.y);
             if at == Some(here) {
@@ -243,9 +243,9 @@ impl Page {
         self.cdp.call(Some(&self.session), method, params).await
     }
 
-    /// Tells the browser to close.
+    /// Asks the browser to close.
     pub(crate) async fn close_browser(&self) {
-        // It may be gone already, and does not always answer.
+        // The browser may have ended already, and does not always answer.
         let _ =
             timeout(Duration::from_secs(1), self.cdp.call(None, "Browser.close", json!({}))).await;
     }

@@ -1,7 +1,7 @@
-//! Whose camera or shared screen each picture is. A receiver (lane) shows one source after the other: the meeting says on which stream each device is, and some
-//! servers name the source in each picture (CSRC). The two need not change at the same moment. Pure.
+//! Assigns pictures to cameras and shared screens. A receiver (lane) delivers one source after another: the meeting sends the stream of each device, and some
+//! servers name the source in each picture (CSRC). The two may change at different moments. Pure.
 //!
-//! Browsers tell no sequence numbers of pictures, so that a picture that was lost is not missed; what follows is shown wrongly until the next key frame.
+//! Browsers expose no sequence numbers of pictures, so a lost picture is not detected; the following ones are damaged until the next keyframe.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -21,40 +21,40 @@ use crate::{
 };
 
 const RATE: u32 = 90_000;
-/// For so long pictures wait until the meeting says whose they are.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Of one lane, so many bytes wait at most.
+/// How long pictures wait until the meeting sends their owner.
+const OWNER_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many bytes of one lane wait at most.
 const MOST_WAITING_BYTES: usize = 4 << 20;
-/// A step of the RTP time that differs more from the time that has passed is of a sender that began anew, in ticks.
-const ANEW: f64 = 10.0 * RATE as f64;
-/// No clock begins before this, so that none gets below 0.
+/// If a step of the RTP time differs by more ticks from the elapsed time, the sender has restarted.
+const RESTART_TICKS: f64 = 10.0 * RATE as f64;
+/// The start of all clocks, so that none gets below 0.
 const FIRST_TICK: u64 = 3_600 * RATE as u64;
 
-/// Whose picture it is.
+/// The owner of a picture.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
-    /// A device of the roster, or what one shares.
+    /// A device of the roster, or a shared screen.
     Device(String),
-    /// The meeting does not say whose the pictures of this lane are.
+    /// The owner of this lane's pictures is unknown.
     Nobody { lane: u16 },
 }
 
-/// What a picture leads to.
+/// The result of a picture.
 #[derive(Debug, Clone)]
-pub(crate) enum Seen {
+pub(crate) enum PictureResult {
     Frame(Frame),
-    /// Nothing of this codec can be recorded. Said once of each owner and codec.
+    /// The codec cannot be recorded. Returned once for each owner and codec.
     Unavailable {
         codec: &'static str,
         reason: &'static str,
     },
 }
 
-/// All lanes that show pictures.
+/// All video lanes.
 #[derive(Debug, Default)]
 pub(crate) struct Pictures {
     lanes: HashMap<u16, Lane>,
-    /// The streams of the lanes, and the devices by the names of what they send: a stream or a source.
+    /// The streams of the lanes, and the devices by the name of their media: a stream or a source.
     streams: HashMap<u16, String>,
     devices: HashMap<String, String>,
     cameras: HashMap<Owner, Camera>,
@@ -63,15 +63,15 @@ pub(crate) struct Pictures {
 
 #[derive(Debug, Default)]
 struct Lane {
-    /// Whose the last picture was, with the source that it named.
+    /// The owner of the last picture, with the source that it named.
     owner: Option<(Option<u32>, String)>,
-    /// Since when stream and source say different things.
+    /// Since when stream and source contradict each other.
     unsure_since: Option<Instant>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// The first picture of VP9, until the next shows whether it is one of several layers.
+    /// The first VP9 picture, until the next one shows whether there are several layers.
     held: Option<(Owner, Picture, Instant)>,
-    /// The RTP time of the last picture of VP9, and a hash of its bytes.
+    /// The RTP time of the last VP9 picture, and a hash of its bytes.
     last_vp9: Option<(u32, u64)>,
     plain: bool,
     layered: bool,
@@ -96,33 +96,33 @@ struct Camera {
 }
 
 impl Pictures {
-    /// A lane is part of this stream.
+    /// A lane belongs to this stream.
     pub(crate) fn stream(&mut self, lane: u16, stream: String) {
         if self.streams.len() < bounds::STREAMS || self.streams.contains_key(&lane) {
             self.streams.insert(lane, stream);
         }
     }
 
-    /// A device sends its pictures under this name from now on: that of a stream, or of a source. Answers the pictures that have waited for it.
+    /// A device sends its pictures under this name from now on: that of a stream, or of a source. Returns the pictures that waited for it.
     pub(crate) fn bind(
         &mut self,
         name: String,
         device: String,
         now: Instant,
-    ) -> Vec<(Owner, Seen)> {
+    ) -> Vec<(Owner, PictureResult)> {
         if self.devices.len() < bounds::STREAMS || self.devices.contains_key(&name) {
             self.devices.insert(name, device);
         }
         self.overdue(now)
     }
 
-    /// A device has left, or stopped to share.
+    /// A device has left, or stopped sharing.
     pub(crate) fn unbind(&mut self, device: &str) {
         self.devices.retain(|_, of| of != device);
     }
 
-    /// A picture came. Answers what is to be written.
-    pub(crate) fn take(&mut self, picture: Picture, now: Instant) -> Vec<(Owner, Seen)> {
+    /// Handles a picture. Returns the results.
+    pub(crate) fn take(&mut self, picture: Picture, now: Instant) -> Vec<(Owner, PictureResult)> {
         let arrived =
             now.checked_sub(Duration::from_secs_f64(picture.age_ms / 1_000.0)).unwrap_or(now);
         if self.lanes.len() >= bounds::STREAMS && !self.lanes.contains_key(&picture.lane) {
@@ -140,29 +140,31 @@ impl Pictures {
         self.release(number, now)
     }
 
-    /// When to ask [`Pictures::overdue`].
+    /// When to call [`Pictures::overdue`].
     pub(crate) fn wake(&self) -> Option<Instant> {
-        let oldest = |lane: &Lane| lane.waiting.front().map(|it| it.arrived + PATIENCE);
+        let oldest = |lane: &Lane| lane.waiting.front().map(|it| it.arrived + OWNER_TIMEOUT);
         self.lanes.values().filter_map(oldest).min()
     }
 
-    /// What can be written now, since it is known whose it is, or has waited for too long.
-    pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(Owner, Seen)> {
+    /// The results of pictures whose owner is known now, or that have waited for too long.
+    pub(crate) fn overdue(&mut self, now: Instant) -> Vec<(Owner, PictureResult)> {
         let lanes: Vec<u16> = self.lanes.keys().copied().collect();
         lanes.into_iter().flat_map(|lane| self.release(lane, now)).collect()
     }
 
-    fn release(&mut self, number: u16, now: Instant) -> Vec<(Owner, Seen)> {
+    fn release(&mut self, number: u16, now: Instant) -> Vec<(Owner, PictureResult)> {
         let mut shown = Vec::new();
         while let Some(lane) = self.lanes.get_mut(&number)
             && let Some(first) = lane.waiting.front()
         {
-            let is_overdue = now >= first.arrived + PATIENCE;
+            let is_overdue = now >= first.arrived + OWNER_TIMEOUT;
             let source = first.picture.sources.iter().copied().find(|it| *it != LOUDEST);
             let by_source = source.and_then(|source| self.devices.get(&source.to_string()));
             let stream = self.streams.get(&number);
-            let said = by_source.or_else(|| stream.and_then(|stream| self.devices.get(stream)));
-            let device = lane.device(said, source, first.picture.key, first.arrived, is_overdue);
+            let announced =
+                by_source.or_else(|| stream.and_then(|stream| self.devices.get(stream)));
+            let device =
+                lane.device(announced, source, first.picture.key, first.arrived, is_overdue);
             let owner = match device {
                 Some(device) => Owner::Device(device),
                 None if is_overdue => Owner::Nobody { lane: number },
@@ -175,10 +177,15 @@ impl Pictures {
         shown
     }
 
-    /// Writes a picture, or says why it cannot be written.
-    fn show(&mut self, owner: Owner, picture: Picture, arrived: Instant) -> Vec<(Owner, Seen)> {
+    /// Returns the frame of a picture, or why it cannot be recorded.
+    fn show(
+        &mut self,
+        owner: Owner,
+        picture: Picture,
+        arrived: Instant,
+    ) -> Vec<(Owner, PictureResult)> {
         let Some(lane) = self.lanes.get_mut(&picture.lane) else { return Vec::new() };
-        lane.look_for_layers(&picture);
+        lane.detect_layers(&picture);
         let unavailable = match picture.format {
             Format::Other(codec) => Some((codec, "pictures in this format are not recorded")),
             Format::Known(Codec::Vp9) if lane.layered => {
@@ -193,10 +200,10 @@ impl Pictures {
                 return Vec::new();
             }
             self.unavailable.push(key);
-            return vec![(owner, Seen::Unavailable { codec, reason })];
+            return vec![(owner, PictureResult::Unavailable { codec, reason })];
         }
         let mut ready = Vec::new();
-        // One that came twice shows nothing.
+        // A duplicate shows nothing.
         if let Some(held) = lane.held.take_if(|(_, held, _)| held.rtp_time != picture.rtp_time) {
             lane.plain = true;
             ready.push(held);
@@ -212,14 +219,19 @@ impl Pictures {
             .collect()
     }
 
-    /// Puts a picture on its owner's clock. `None`: it is doubled, or was overtaken.
-    fn place(&mut self, owner: Owner, picture: Picture, arrived: Instant) -> Option<(Owner, Seen)> {
+    /// Puts a picture on its owner's clock. `None`: it is a duplicate, or was reordered.
+    fn place(
+        &mut self,
+        owner: Owner,
+        picture: Picture,
+        arrived: Instant,
+    ) -> Option<(Owner, PictureResult)> {
         let Format::Known(codec) = picture.format else { return None };
         let lane = self.lanes.get_mut(&picture.lane)?;
         let step_since = |rtp_time: u32, at: Instant| {
             let step = ticks_between(rtp_time.into(), picture.rtp_time.into());
             let passed = arrived.saturating_duration_since(at).as_secs_f64() * f64::from(RATE);
-            let is_anew = (step as f64 - passed).abs() > ANEW;
+            let is_anew = (step as f64 - passed).abs() > RESTART_TICKS;
             (step, passed, is_anew)
         };
         if let Some((rtp_time, at)) = lane.last {
@@ -241,7 +253,7 @@ impl Pictures {
         });
         if camera.number > 0 {
             let (step, passed, is_anew) = step_since(camera.rtp_time, camera.at);
-            // On another lane, or by a sender that began anew, only the arrival tells how much time has passed.
+            // On another lane, or after a restart of the sender, only the arrival gives the elapsed time.
             let goes_on = camera.lane == picture.lane && !is_anew;
             #[expect(clippy::cast_possible_truncation, reason = "it is the time of one meeting")]
             let step = if goes_on { step } else { passed.round() as i64 };
@@ -265,14 +277,14 @@ impl Pictures {
             sender_report: None,
             data: Arc::from(picture.data),
         };
-        Some((owner, Seen::Frame(frame)))
+        Some((owner, PictureResult::Frame(frame)))
     }
 }
 
 impl Lane {
-    /// Browsers name the layer of a picture of VP9 only where the sender describes its frames (Dependency Descriptor); else several that differ are of one moment.
-    /// One may also come twice.
-    fn look_for_layers(&mut self, picture: &Picture) {
+    /// Detects layers of VP9. Browsers name the layer only if the sender describes its frames (Dependency Descriptor); else several different pictures with one RTP
+    /// time are layers. Equal ones are duplicates.
+    fn detect_layers(&mut self, picture: &Picture) {
         if picture.format != Format::Known(Codec::Vp9) {
             return;
         }
@@ -284,35 +296,37 @@ impl Lane {
         self.last_vp9 = Some(now);
     }
 
-    /// Whose a picture is that names `source`, of a stream that is `said` to be this device's; `None` while that is not known.
+    /// The owner of a picture that names `source`, on a stream whose device is `announced` by the meeting; `None` while it is unknown.
     fn device(
         &mut self,
-        said: Option<&String>,
+        announced: Option<&String>,
         source: Option<u32>,
         key: bool,
         arrived: Instant,
         is_overdue: bool,
     ) -> Option<String> {
         let adopted = match &self.owner {
-            None => said,
-            Some((before, device)) if *before == source && said == Some(device) => Some(device),
-            // Both have changed.
-            Some((before, device)) if *before != source && said != Some(device) => said,
-            // The meeting says that the stream is another's, and the pictures of the one before still come; those of another begin with a key frame.
+            None => announced,
+            Some((before, device)) if *before == source && announced == Some(device) => {
+                Some(device)
+            }
+            // Stream and source have changed.
+            Some((before, device)) if *before != source && announced != Some(device) => announced,
+            // The meeting has announced a new device, and pictures of the previous one still arrive; those of the new one begin with a keyframe.
             Some((before, device)) if *before == source => {
                 let since = *self.unsure_since.get_or_insert(arrived);
-                let is_new = source.is_none() && key || arrived >= since + PATIENCE;
+                let is_new = source.is_none() && key || arrived >= since + OWNER_TIMEOUT;
                 if !is_new {
                     return Some(device.clone());
                 }
-                said
+                announced
             }
-            // The pictures are of another source, and the meeting has not said whose it is.
-            Some(_) => said.filter(|_| is_overdue),
+            // The source has changed, and the meeting has not announced its device yet.
+            Some(_) => announced.filter(|_| is_overdue),
         };
         let device = adopted.cloned()?;
         if self.owner.as_ref().is_none_or(|(before, of)| *before != source || *of != device) {
-            // Another sender may encode in another way.
+            // Another sender may use other layers.
             (self.plain, self.layered, self.last_vp9) = (false, false, None);
             self.owner = Some((source, device.clone()));
         }
@@ -326,12 +340,12 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    struct Stage {
+    struct Fixture {
         start: Instant,
         pictures: Pictures,
     }
 
-    impl Stage {
+    impl Fixture {
         fn set() -> Self {
             let mut pictures = Pictures::default();
             pictures.stream(7, "stream".to_owned());
@@ -345,7 +359,7 @@ mod tests {
         fn bind(&mut self, name: &str, device: &str, ms: u64) -> Vec<String> {
             let now = self.at(ms);
             let shown = self.pictures.bind(name.to_owned(), device.to_owned(), now);
-            shown.iter().map(in_short).collect()
+            shown.iter().map(summary).collect()
         }
 
         fn sees(&mut self, ms: u64, change: impl Fn(&mut Picture)) -> Vec<String> {
@@ -361,101 +375,109 @@ mod tests {
             };
             change(&mut picture);
             let now = self.at(ms);
-            self.pictures.take(picture, now).iter().map(in_short).collect()
+            self.pictures.take(picture, now).iter().map(summary).collect()
         }
     }
 
-    fn in_short((owner, shown): &(Owner, Seen)) -> String {
+    fn summary((owner, shown): &(Owner, PictureResult)) -> String {
         let owner = match owner {
             Owner::Device(device) => device.clone(),
             Owner::Nobody { lane } => format!("nobody {lane}"),
         };
         match shown {
-            Seen::Frame(frame) => format!("{owner} {}", (frame.rtp_time - FIRST_TICK) / 90),
-            Seen::Unavailable { codec, .. } => format!("{owner} no {codec}"),
+            PictureResult::Frame(frame) => {
+                format!("{owner} {}", (frame.rtp_time - FIRST_TICK) / 90)
+            }
+            PictureResult::Unavailable { codec, .. } => format!("{owner} no {codec}"),
         }
     }
 
     #[test]
-    fn pictures_wait_for_their_owner_and_go_on_over_the_turn_of_the_clock() {
-        let mut stage = Stage::set();
-        assert!(stage.sees(0, |_| {}).is_empty() && stage.sees(40, |_| {}).is_empty());
-        assert_eq!(stage.bind("stream", "ann", 60), ["ann 0", "ann 40"]);
-        assert_eq!(stage.sees(80, |_| {}), ["ann 80"]);
-        assert!(stage.sees(80, |_| {}).is_empty(), "it came twice");
-        assert!(stage.sees(60, |_| {}).is_empty(), "it was overtaken");
-        assert_eq!(stage.sees(120, |_| {}), ["ann 120"]);
+    fn pictures_wait_for_their_owner_and_continue_over_a_wrap_of_the_clock() {
+        let mut fixture = Fixture::set();
+        assert!(fixture.sees(0, |_| {}).is_empty() && fixture.sees(40, |_| {}).is_empty());
+        assert_eq!(fixture.bind("stream", "ann", 60), ["ann 0", "ann 40"]);
+        assert_eq!(fixture.sees(80, |_| {}), ["ann 80"]);
+        assert!(fixture.sees(80, |_| {}).is_empty(), "it is a duplicate");
+        assert!(fixture.sees(60, |_| {}).is_empty(), "it was reordered");
+        assert_eq!(fixture.sees(120, |_| {}), ["ann 120"]);
     }
 
     #[test]
-    fn pictures_that_nobody_owns_are_kept_as_nobodys() {
-        let mut stage = Stage::set();
-        assert!(stage.sees(0, |_| {}).is_empty());
-        assert_eq!(stage.pictures.wake(), Some(stage.at(2_000)));
-        assert_eq!(stage.sees(2_100, |_| {}), ["nobody 7 0"]);
-        assert_eq!(stage.bind("5", "ann", 2_200), ["ann 0"]);
+    fn pictures_without_a_known_owner_are_recorded_as_unknown() {
+        let mut fixture = Fixture::set();
+        assert!(fixture.sees(0, |_| {}).is_empty());
+        assert_eq!(fixture.pictures.wake(), Some(fixture.at(2_000)));
+        assert_eq!(fixture.sees(2_100, |_| {}), ["nobody 7 0"]);
+        assert_eq!(fixture.bind("5", "ann", 2_200), ["ann 0"]);
     }
 
     #[test]
-    fn a_stream_that_goes_over_to_somebody_else_is_cut_where_the_pictures_change() {
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
-        assert_eq!(stage.sees(0, |it| it.key = true), ["ann 0"]);
-        // The word comes first.
-        stage.bind("stream", "ben", 20);
-        assert_eq!(stage.sees(40, |_| {}), ["ann 40"]);
-        assert_eq!(stage.sees(80, |it| (it.key, it.sources) = (true, vec![6])), ["ben 0"]);
+    fn a_stream_that_changes_its_owner_is_split_where_the_pictures_change() {
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
+        assert_eq!(fixture.sees(0, |it| it.key = true), ["ann 0"]);
+        // The announcement comes first.
+        fixture.bind("stream", "ben", 20);
+        assert_eq!(fixture.sees(40, |_| {}), ["ann 40"]);
+        assert_eq!(fixture.sees(80, |it| (it.key, it.sources) = (true, vec![6])), ["ben 0"]);
         // The pictures come first.
-        assert!(stage.sees(120, |it| (it.key, it.sources) = (true, vec![5])).is_empty());
-        assert_eq!(stage.bind("stream", "ann", 140), ["ann 120"]);
-        // Without sources, a key frame says it.
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
+        assert!(fixture.sees(120, |it| (it.key, it.sources) = (true, vec![5])).is_empty());
+        assert_eq!(fixture.bind("stream", "ann", 140), ["ann 120"]);
+        // Without sources, a keyframe marks the change.
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
         let none = |it: &mut Picture| it.sources.clear();
-        assert_eq!(stage.sees(0, none), ["ann 0"]);
-        stage.bind("stream", "ben", 20);
-        assert_eq!(stage.sees(40, none), ["ann 40"]);
-        assert_eq!(stage.sees(80, |it| (it.key, it.sources) = (true, vec![])), ["ben 0"]);
+        assert_eq!(fixture.sees(0, none), ["ann 0"]);
+        fixture.bind("stream", "ben", 20);
+        assert_eq!(fixture.sees(40, none), ["ann 40"]);
+        assert_eq!(fixture.sees(80, |it| (it.key, it.sources) = (true, vec![])), ["ben 0"]);
     }
 
     #[test]
-    fn layers_and_formats_that_no_file_holds_are_unavailable_and_said_so_once() {
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
+    fn layers_and_unsupported_formats_are_reported_as_unavailable_once() {
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
         let vp9 = |it: &mut Picture| it.format = Format::Known(Codec::Vp9);
-        assert!(stage.sees(0, vp9).is_empty(), "the next shows what it is");
+        assert!(fixture.sees(0, vp9).is_empty(), "the next picture decides");
         let layer = |it: &mut Picture| {
             vp9(it);
             (it.layer, it.data) = (1, Vec::new());
         };
-        assert_eq!(stage.sees(0, layer), ["ann no vp9"]);
-        assert!(stage.sees(40, vp9).is_empty() && stage.sees(40, layer).is_empty());
-        assert_eq!(stage.sees(80, |it| it.format = Format::Other("av1")), ["ann no av1"]);
-        // Nothing names the layers, and two pictures are of one moment.
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
-        assert!(stage.sees(0, vp9).is_empty() && stage.sees(0, vp9).is_empty(), "it came twice");
+        assert_eq!(fixture.sees(0, layer), ["ann no vp9"]);
+        assert!(fixture.sees(40, vp9).is_empty() && fixture.sees(40, layer).is_empty());
+        assert_eq!(fixture.sees(80, |it| it.format = Format::Other("av1")), ["ann no av1"]);
+        // The layers are not named, and two pictures have one RTP time.
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
+        assert!(
+            fixture.sees(0, vp9).is_empty() && fixture.sees(0, vp9).is_empty(),
+            "it is a duplicate"
+        );
         let other = |it: &mut Picture| {
             vp9(it);
             it.data = vec![2];
         };
-        assert_eq!(stage.sees(0, other), ["ann no vp9"]);
-        // In one layer.
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
-        assert!(stage.sees(0, vp9).is_empty());
-        assert_eq!(stage.sees(40, vp9), ["ann 0", "ann 40"]);
-        assert_eq!(stage.sees(80, vp9), ["ann 80"]);
+        assert_eq!(fixture.sees(0, other), ["ann no vp9"]);
+        // One layer.
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
+        assert!(fixture.sees(0, vp9).is_empty());
+        assert_eq!(fixture.sees(40, vp9), ["ann 0", "ann 40"]);
+        assert_eq!(fixture.sees(80, vp9), ["ann 80"]);
     }
 
     #[test]
-    fn somebody_who_moves_to_another_lane_goes_on_in_time() {
-        let mut stage = Stage::set();
-        stage.bind("stream", "ann", 0);
-        assert_eq!(stage.sees(0, |_| {}), ["ann 0"]);
-        stage.pictures.stream(8, "other".to_owned());
-        stage.bind("other", "ann", 90);
-        assert_eq!(stage.sees(100, |it| (it.lane, it.rtp_time) = (8, 12_345)), ["ann 100"]);
-        assert_eq!(stage.sees(140, |it| (it.lane, it.rtp_time) = (8, 12_345 + 3_600)), ["ann 140"]);
+    fn a_person_who_moves_to_another_lane_continues_on_one_clock() {
+        let mut fixture = Fixture::set();
+        fixture.bind("stream", "ann", 0);
+        assert_eq!(fixture.sees(0, |_| {}), ["ann 0"]);
+        fixture.pictures.stream(8, "other".to_owned());
+        fixture.bind("other", "ann", 90);
+        assert_eq!(fixture.sees(100, |it| (it.lane, it.rtp_time) = (8, 12_345)), ["ann 100"]);
+        assert_eq!(
+            fixture.sees(140, |it| (it.lane, it.rtp_time) = (8, 12_345 + 3_600)),
+            ["ann 140"]
+        );
     }
 }

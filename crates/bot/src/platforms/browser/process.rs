@@ -1,9 +1,9 @@
-//! Chromium as a child process: in a process group and with a profile that nobody else has, and gone with its bot.
+//! Chromium as a child process, with a separate process group and profile; it ends with its bot.
 //!
-//! The `DevTools` pipe is on its descriptors 3 and 4. A shell moves them there from stdin and stdout, so that no code here is `unsafe` and no crate is needed.
-//! Chromium ends by itself when the pipe does, and the kernel kills it when its parent dies (`setpriv --pdeathsig`). The kernel takes the *thread* that started it
-//! for the parent, so that thread waits until it ends. The profile goes with the browser; that of a process that was killed is removed by the next one: as long
-//! as its process lives, a file in it is locked.
+//! The `DevTools` pipe uses its descriptors 3 and 4. A shell moves them there from stdin and stdout, so that no code here is `unsafe` and no crate is needed.
+//! Chromium ends by itself when the pipe does, and the kernel kills it when its parent dies (`setpriv --pdeathsig`). For the kernel the parent is the *thread* that
+//! started it, so that thread waits until it ends. The profile is removed with the browser; the profile of a killed process is removed by the next one: while a
+//! process lives, a file in its profile is locked.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -27,17 +27,17 @@ use tokio::{
     sync::watch,
 };
 
-use super::needs::{Need, SETPRIV, Surroundings, version};
+use super::needs::{Environment, Need, SETPRIV, version};
 
-/// What the names of profiles begin with, in the system's folder for temporary files.
+/// The prefix of profiles' names, in the system's folder for temporary files.
 const PROFILES: &str = "meetbot-browser-";
-/// The file in a profile that is locked as long as its process lives.
+/// The file in a profile that is locked while its process lives.
 const LOCK: &str = "lock";
-/// How long Chromium may take to close by itself, and then to be killed.
-const CLOSES: Duration = Duration::from_secs(3);
-const DIES: Duration = Duration::from_secs(10);
-/// One switch with all features that are switched off: each further one would replace it.
-const WITHOUT: &str = "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication,GlobalMediaControls";
+/// How long Chromium may take to close by itself, and then to end after a kill.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// One switch with all disabled features: a second such switch would replace it.
+const DISABLED_FEATURES: &str = "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication,GlobalMediaControls";
 
 /// Why Chromium does not run.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +48,21 @@ pub(crate) enum Error {
     Start(PathBuf, io::Error),
 }
 
-/// Chromium at work, until it is dropped.
+/// A running Chromium; dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Browser {
-    /// `None` once it has ended: its number may be another's then.
+    /// `None` once it has ended: its process group's number may be reused then.
     group: Arc<Mutex<Option<Pid>>>,
     ended: watch::Receiver<bool>,
 }
 
 impl Browser {
-    /// Starts it with these switches beside its own, and answers it with the ends of its pipe.
+    /// Starts it with additional switches, and returns it with the ends of its pipe.
     pub(crate) fn start(
         settings: &BrowserSettings,
         switches: &[String],
     ) -> Result<(Self, ChildStdout, ChildStdin), Error> {
-        let binary = Surroundings::of_process(|around| around.check(settings))?;
+        let binary = Environment::of_process(|around| around.check(settings))?;
         let failed = |error| Error::Start(binary.clone(), error);
         let folder = std::env::temp_dir();
         remove_left_profiles(&folder);
@@ -91,7 +91,7 @@ impl Browser {
         };
         thread::Builder::new().name("browser".to_owned()).spawn(keeper).map_err(failed)?;
         let started = starts.recv().unwrap_or_else(|error| Err(io::Error::other(error)));
-        // Whatever fails from here on, the browser ends.
+        // From here on an error drops the browser, which ends it.
         let browser = Self { group, ended };
         let (output, input) = started.map_err(failed)?;
         let output = ChildStdout::from_std(output).map_err(failed)?;
@@ -99,17 +99,17 @@ impl Browser {
         Ok((browser, output, input))
     }
 
-    /// Waits until it has ended and nothing of it is left.
+    /// Waits until the browser and its whole process group have ended.
     pub(crate) async fn ends(&mut self) {
-        // Its keeper is gone: it ended.
+        // The waiting thread is gone: the browser has ended.
         let _ = self.ended.wait_for(|ended| *ended).await;
     }
 
-    /// Waits until it has closed, which it was told to; else kills it.
+    /// Waits until it has closed after [`Page::close_browser`](super::page::Page::close_browser); else kills it.
     pub(crate) async fn closes(mut self) {
-        if tokio::time::timeout(CLOSES, self.ends()).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIMEOUT, self.ends()).await.is_err() {
             self.kill();
-            if tokio::time::timeout(DIES, self.ends()).await.is_err() {
+            if tokio::time::timeout(KILL_TIMEOUT, self.ends()).await.is_err() {
                 tracing::error!("a browser cannot be killed");
             }
         }
@@ -117,7 +117,7 @@ impl Browser {
 
     fn kill(&self) {
         if let Some(group) = *self.group.lock().unwrap_or_else(PoisonError::into_inner) {
-            // It may have ended already.
+            // The group may have ended already.
             let _ = kill_process_group(group, Signal::KILL);
         }
     }
@@ -129,10 +129,10 @@ impl Drop for Browser {
     }
 }
 
-/// Waits for the child's end, and ends what is left of its group.
+/// Waits for the child's end, and kills the rest of its group.
 fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) {
     let pid = Pid::from_child(child);
-    // Its number stays its own until it is waited for once more.
+    // The group's number is not reused before the second wait.
     let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
     let mut group = group.lock().unwrap_or_else(PoisonError::into_inner);
     let _ = kill_process_group(pid, Signal::KILL);
@@ -141,7 +141,7 @@ fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) {
     let _ = child.wait();
 }
 
-/// A folder for one browser, for its owner alone.
+/// The profile folder of one browser, readable by its owner only.
 struct Profile {
     folder: TempDir,
     _lock: File,
@@ -157,17 +157,17 @@ impl Profile {
             let mut options = OpenOptions::new();
             options.write(true).create_new(true).mode(0o600).open(folder.path().join(name))
         };
-        // Nobody takes it for a profile that was left before it is locked.
+        // Hidden from the removal of left profiles until it is locked.
         let lock = private("lock.new")?;
         lock.lock()?;
         fs::rename(folder.path().join("lock.new"), folder.path().join(LOCK))?;
-        // What the microphone hears, should a meeting ever switch it on: Chromium's own stand-in beeps.
+        // Silence for the microphone, in case a meeting switches it on: Chromium's default fake device beeps.
         private("silence.wav")?.write_all(&silence_of_a_second())?;
         Ok(Self { folder, _lock: lock })
     }
 }
 
-/// Removes the profiles in a folder whose processes were killed before they could do so.
+/// Removes the profiles of killed processes in a folder.
 pub(crate) fn remove_left_profiles(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let own = rustix::process::geteuid().as_raw();
@@ -182,10 +182,10 @@ pub(crate) fn remove_left_profiles(folder: &Path) {
             continue;
         }
         match fs::remove_dir_all(&path) {
-            Ok(()) => tracing::info!("the profile of a browser that was killed is removed"),
+            Ok(()) => tracing::info!("the profile of a killed browser is removed"),
             // The next browser tries again.
             Err(error) => {
-                tracing::warn!(%error, "the profile of a browser that was killed cannot be removed");
+                tracing::warn!(%error, "the profile of a killed browser cannot be removed");
             }
         }
     }
@@ -242,9 +242,9 @@ fn command(
         "--disable-renderer-backgrounding",
         "--disable-sync",
         "--password-store=basic",
-        WITHOUT,
+        DISABLED_FEATURES,
     ]);
-    // With a window it needs an X server, which the environment names.
+    // With a window it needs the X server that the environment names.
     if !settings.headful {
         let version = version(binary)?;
         command.arg("--headless=new");
@@ -268,11 +268,11 @@ fn argument(name: &str, path: &Path) -> std::ffi::OsString {
     argument
 }
 
-/// What this browser calls itself with a window. Without one it would say `HeadlessChrome`, which tells nothing but that it has no screen, and which some
-/// pages refuse; all else stays as it is.
+/// The user agent of this browser with a window. Without a window it would be `HeadlessChrome`, which some
+/// pages refuse; the rest is unchanged.
 fn user_agent(version: &str) -> String {
     let major = version.split('.').next().unwrap_or(version);
-    // Chromium names every Linux so, whatever its processor (user agent reduction).
+    // Chromium names every Linux like this, on any processor (user agent reduction).
     format!(
         "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.0.0 Safari/537.36"
     )
@@ -290,10 +290,10 @@ mod tests {
 
     use super::*;
 
-    /// Says that this process is the one to be killed.
+    /// The environment variable that marks the process to be killed.
     const DRIVES: &str = "MEETBOT_TEST_DRIVES";
-    const PATIENCE: Duration = Duration::from_mins(1);
-    const NAME: &str = "platforms::browser::process::tests::a_driver_that_is_killed_leaves_no_process_and_its_profile_goes_with_the_next_browser";
+    const TIMEOUT: Duration = Duration::from_mins(1);
+    const NAME: &str = "platforms::browser::process::tests::a_killed_driver_leaves_no_process_and_the_next_browser_removes_its_profile";
 
     fn settings() -> BrowserSettings {
         BrowserSettings { no_sandbox: true, ..BrowserSettings::default() }
@@ -304,7 +304,7 @@ mod tests {
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let found = entries.filter_map(|entry| {
             let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // Behind the name: state, parent, group.
+            // After the name: state, parent, group.
             let (_, rest) = stat.rsplit_once(") ")?;
             let mut fields = rest.split(' ');
             let is_of_group = fields.next()? != "Z" && fields.nth(1)?.parse() == Ok(group);
@@ -319,9 +319,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_driver_that_is_killed_leaves_no_process_and_its_profile_goes_with_the_next_browser()
-    {
-        let can_start = Surroundings::of_process(|around| around.check(&settings())).is_ok();
+    async fn a_killed_driver_leaves_no_process_and_the_next_browser_removes_its_profile() {
+        let can_start = Environment::of_process(|around| around.check(&settings())).is_ok();
         if !can_start && std::env::var_os("MEETBOT_TEST_AS_ROOT").is_none() {
             return;
         }
@@ -345,14 +344,14 @@ mod tests {
         let group: i32 = group.unwrap();
         let missing = |is_there: bool, what| if is_there { Ok(()) } else { Err(what) };
         // It has begun to write into its profile.
-        poll_until(PATIENCE, || missing(processes(group).len() > 3, "Chromium has begun"));
+        poll_until(TIMEOUT, || missing(processes(group).len() > 3, "Chromium has begun"));
         remove_left_profiles(folder.path());
         assert_eq!(profiles(folder.path()), 1, "its process lives");
 
         driver.kill().unwrap();
         driver.wait().unwrap();
-        poll_until(PATIENCE, || missing(processes(group).is_empty(), "Chromium is gone"));
-        assert_eq!(profiles(folder.path()), 1, "nobody has removed it");
+        poll_until(TIMEOUT, || missing(processes(group).is_empty(), "Chromium is gone"));
+        assert_eq!(profiles(folder.path()), 1, "it is not removed yet");
         remove_left_profiles(folder.path());
         assert_eq!(profiles(folder.path()), 0);
     }

@@ -1,9 +1,9 @@
-//! Sound behind copies of what came before it (RED, RFC 2198), as browsers hand it out where it was negotiated. Pure.
+//! Reads audio packets with redundant copies of earlier ones (RED, RFC 2198), as browsers deliver them if it was negotiated. Pure.
 
-/// Of a block that is not the last one: a flag, its format (7 bits), how much earlier it was sampled (14 bits), its length (10 bits).
+/// The header of a block that is not the last: a flag, its format (7 bits), its time offset (14 bits), its length (10 bits).
 const HEADER: usize = 4;
 
-/// The packet itself, which is the last block; `None` where this is no RED.
+/// The primary packet, which is the last block; `None` if this is not RED.
 pub(crate) fn primary(payload: &[u8]) -> Option<&[u8]> {
     let (mut headers, mut copies) = (payload, 0);
     while headers.first()? & 0x80 != 0 {
@@ -20,7 +20,7 @@ mod tests {
 
     #[test]
     fn the_last_block_is_the_packet() {
-        // As Chromium 156 hands it out: a copy of 3 bytes, then the packet.
+        // As Chromium 156 delivers it: a copy of 3 bytes, then the packet.
         let one = [0xEF, 0x0F, 0x00, 3, 111, 1, 2, 3, 0x48, 7];
         assert_eq!(primary(&one), Some(&[0x48, 7][..]));
         assert_eq!(primary(&[111, 0x48]), Some(&[0x48][..]));
@@ -29,7 +29,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_no_packet() {
+    fn truncated_payloads_give_no_packet() {
         for payload in [
             &[][..],
             &[111],

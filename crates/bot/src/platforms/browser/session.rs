@@ -1,8 +1,8 @@
-//! A meeting as its page, its data channels and its media tell it: what was seen in, events and acts out. Pure.
+//! The state machine of a browser meeting: surveys, channel messages and media in; events and actions out. Pure.
 
 mod cameras;
 mod chat;
-mod door;
+mod join_flow;
 mod looks;
 mod roster;
 mod voices;
@@ -14,15 +14,15 @@ use std::{
 
 use meetbot_types::{CommandId, Failure, FailureCode, Platform, bot::RecordingRule};
 
-use self::{chat::Chat, door::Door, roster::Roster};
+use self::{chat::Chat, join_flow::JoinFlow, roster::Roster};
 use super::{
-    capture::{Happened, Record},
+    capture::{PageEvent, Record},
     evidence::{Evidence, Shown},
     judge::History,
     landmarks::Landmarks,
     lanes::{Lanes, Speaker},
-    page::Act,
-    pictures::{Owner, Pictures, Seen},
+    page::Action,
+    pictures::{Owner, PictureResult, Pictures},
     products::google_meet::wire,
     survey::Survey,
 };
@@ -33,47 +33,47 @@ use crate::{
     platforms::joins::BrowserHistory,
 };
 
-/// The time from look to look: on the way in, at the door, in the meeting, on the way out.
-const LOOKS_ARRIVING: Duration = Duration::from_millis(250);
-const LOOKS_AT_DOOR: Duration = Duration::from_millis(500);
-const LOOKS_INSIDE: Duration = Duration::from_secs(1);
-/// How long the page may take to show that the bot has left.
-const LEAVES: Duration = Duration::from_secs(3);
-/// So many looks in a row may fail.
+/// The time between two looks: before the lobby, in the lobby, in the meeting and while leaving.
+const LOOK_EVERY_JOINING: Duration = Duration::from_millis(250);
+const LOOK_EVERY_LOBBY: Duration = Duration::from_millis(500);
+const LOOK_EVERY_INSIDE: Duration = Duration::from_secs(1);
+/// How long the page may take to confirm that the bot has left.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How many consecutive looks may fail.
 const MOST_FAILED_LOOKS: u32 = 4;
-/// A page that shows nothing at all, behind the button to join, is dead after this time.
-const DEAD: Duration = Duration::from_secs(6);
-/// The channel that tells who is there.
+/// After the button to join was pressed, a page that stays empty for this long counts as crashed.
+const EMPTY_PAGE_TIMEOUT: Duration = Duration::from_secs(6);
+/// The data channel with the roster.
 const COLLECTIONS: &str = "collections";
 
-/// What follows from something.
+/// An output of the session.
 #[derive(Debug)]
 pub(crate) enum Output {
     Event(MeetingEvent),
-    Act(Act),
+    Action(Action),
 }
 
-/// Why the next join has to know of this one.
+/// A failure that the next join must know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Blocked,
     Dead,
 }
 
-/// Where the bot is.
+/// The phase of the meeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// On its way to the button to join, or at the door.
+    /// Before the lobby, or in it.
     Outside,
     Inside,
-    /// Until when the page may show that the bot has left.
+    /// Until when the page may confirm that the bot has left.
     Leaving {
         until: Instant,
     },
     Over,
 }
 
-/// A meeting.
+/// The state of a meeting.
 #[derive(Debug)]
 pub(crate) struct Session {
     landmarks: &'static Landmarks,
@@ -83,31 +83,31 @@ pub(crate) struct Session {
     mark: Option<Mark>,
     phase: Phase,
     opened: Instant,
-    /// It was let in: its end is then no failure to join.
+    /// The bot was admitted: the end is then not a failure to join.
     was_in: bool,
     evidence: Evidence,
-    /// The last look on the way in, and whether it showed something known.
+    /// The last survey before the admission, and whether the page was in a known state.
     last_look: Option<(Survey, bool)>,
     history: History,
-    door: Door,
+    join_flow: JoinFlow,
     roster: Roster,
     lanes: Lanes,
     pictures: Pictures,
-    /// What came before the bot has seen that it is in.
+    /// Media from before the admission.
     early: VecDeque<(Speaker, Frame)>,
-    early_pictures: VecDeque<(Owner, Seen)>,
+    early_pictures: VecDeque<(Owner, PictureResult)>,
     chat: Chat,
     /// The states of the page's connections.
     peers: HashMap<u32, String>,
-    /// The labels of the channels that are open.
+    /// The labels of the open channels.
     channels: HashMap<u16, String>,
     /// Since when the page shows the meeting.
     inside_since: Option<Instant>,
-    /// Since when it shows nothing at all.
+    /// Since when the page is empty.
     blank_since: Option<Instant>,
-    /// It reported an error since it last showed something.
+    /// The page reported an error since it was last not empty.
     fault: bool,
-    /// The last sign of the script in the page.
+    /// The last sign of life of the script in the page.
     beat: Instant,
     next_look: Instant,
     failed_looks: u32,
@@ -116,7 +116,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A meeting whose page is being opened.
+    /// The state when the page is opened.
     pub(crate) fn new(
         landmarks: &'static Landmarks,
         url: String,
@@ -137,7 +137,7 @@ impl Session {
             evidence: Evidence::of(landmarks),
             last_look: None,
             history: History::default(),
-            door: Door::new(name, now),
+            join_flow: JoinFlow::new(name, now),
             roster: Roster::default(),
             lanes: Lanes::new(now),
             pictures: Pictures::default(),
@@ -157,27 +157,27 @@ impl Session {
         }
     }
 
-    /// What is to be told or done next.
+    /// The next output.
     pub(crate) fn output(&mut self) -> Option<Output> {
         self.output.pop_front()
     }
 
-    /// Whether nothing more follows.
+    /// Whether the session is over.
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
-    /// What the next join has to know, once.
+    /// Takes the failure that the next join must know.
     pub(crate) const fn take_mark(&mut self) -> Option<Mark> {
         self.mark.take()
     }
 
-    /// What is to be kept of a join that is over and has failed.
+    /// The evidence of a failed join, once it is over.
     pub(crate) fn evidence(&self) -> Option<Evidence> {
         let shown =
             |(survey, is_known): &(Survey, bool)| Shown::of(survey, self.landmarks, *is_known);
         let evidence = || Evidence {
-            knocks: self.door.knocks(),
+            knocks: self.join_flow.knocks(),
             connections: self.peers.values().cloned().collect(),
             page: self.last_look.as_ref().map(shown),
             ..self.evidence.clone()
@@ -185,7 +185,7 @@ impl Session {
         (self.phase == Phase::Over && !self.was_in).then(evidence)
     }
 
-    /// When to look at the page.
+    /// When to survey the page.
     pub(crate) const fn next_look(&self) -> Instant {
         self.next_look
     }
@@ -198,7 +198,7 @@ impl Session {
         times.into_iter().flatten().fold(silent, Instant::min)
     }
 
-    /// Time has passed.
+    /// Handles timeouts.
     pub(crate) fn tick(&mut self, now: Instant) {
         let frames = self.lanes.overdue(now);
         self.media(frames);
@@ -213,32 +213,33 @@ impl Session {
         }
     }
 
-    /// A chat message is to be written.
+    /// Queues a chat message.
     pub(crate) fn send_chat(&mut self, id: CommandId, text: &str, now: Instant) {
         if self.phase == Phase::Inside {
             self.chat.send(id, text, now);
         } else {
             let outcome = Err("the bot is not in the meeting".to_owned());
-            self.tell(MeetingEvent::CommandDone { id, outcome });
+            self.emit(MeetingEvent::CommandDone { id, outcome });
         }
     }
 
-    /// Google Meet has no permission that a participant could ask for.
+    /// Fails: in Google Meet a participant cannot ask for permission.
     pub(crate) fn request_permission(&mut self, id: CommandId) {
-        let outcome = Err("Google Meet lets nobody ask for permission to record".to_owned());
-        self.tell(MeetingEvent::CommandDone { id, outcome });
+        let outcome =
+            Err("in Google Meet a participant cannot ask for permission to record".to_owned());
+        self.emit(MeetingEvent::CommandDone { id, outcome });
     }
 
-    /// The bot is to leave.
+    /// Begins to leave.
     pub(crate) fn leave(&mut self, now: Instant) {
         self.phase = match self.phase {
-            Phase::Inside => Phase::Leaving { until: now + LEAVES },
+            Phase::Inside => Phase::Leaving { until: now + LEAVE_TIMEOUT },
             _ => Phase::Over,
         };
         self.next_look = now;
     }
 
-    /// The way to the meeting is lost.
+    /// The connection to the meeting is lost.
     pub(crate) fn lose(&mut self, why: &str) {
         if let Phase::Leaving { .. } = self.phase {
             self.phase = Phase::Over;
@@ -246,7 +247,7 @@ impl Session {
         self.end(MeetingEvent::Lost(why.to_owned()));
     }
 
-    /// The page crashed, or is dead.
+    /// The page crashed, or does not react.
     pub(crate) fn die(&mut self, why: &str) {
         self.mark = Some(Mark::Dead);
         if self.earlier.dead >= 2 && self.phase == Phase::Outside {
@@ -257,17 +258,17 @@ impl Session {
         }
     }
 
-    /// The page could not be looked at.
+    /// A survey of the page failed.
     pub(crate) fn cannot_look(&mut self, why: &str, now: Instant) {
         self.failed_looks += 1;
-        self.next_look = now + LOOKS_AT_DOOR;
+        self.next_look = now + LOOK_EVERY_LOBBY;
         if self.failed_looks >= MOST_FAILED_LOOKS {
             self.lose(&format!("the meeting's page cannot be looked at: {why}"));
         }
     }
 
-    /// The page hands something out.
-    pub(crate) fn hear(&mut self, record: Record, now: Instant) {
+    /// Handles a record of the page's script.
+    pub(crate) fn on_record(&mut self, record: Record, now: Instant) {
         self.beat = now;
         match record {
             Record::Sound(sound) => {
@@ -293,49 +294,49 @@ impl Session {
                     self.name_the_unknown();
                 }
             }
-            Record::Happened(happened) => self.happened(happened),
+            Record::PageEvent(event) => self.on_page_event(event),
         }
         self.admit(now);
     }
 
-    fn happened(&mut self, happened: Happened) {
-        match happened {
-            Happened::Peer { id, state } => {
+    fn on_page_event(&mut self, event: PageEvent) {
+        match event {
+            PageEvent::Peer { id, state } => {
                 if state == "closed" {
                     self.peers.remove(&id);
                 } else {
                     self.peers.insert(id, state);
                 }
             }
-            Happened::Channel { id, label, open: true } => {
+            PageEvent::Channel { id, label, open: true } => {
                 self.evidence.opened(&label);
                 if self.channels.len() < bounds::STREAMS {
                     self.channels.insert(id, label);
                 }
             }
-            Happened::Channel { id, open: false, .. } => {
+            PageEvent::Channel { id, open: false, .. } => {
                 self.channels.remove(&id);
             }
-            Happened::Devices { asking } => self.door.ask_for_devices(asking > 0),
-            Happened::Fault { message } => {
+            PageEvent::Devices { asking } => self.join_flow.ask_for_devices(asking > 0),
+            PageEvent::Fault { message } => {
                 self.evidence.failed(&message);
                 self.fault = true;
             }
-            Happened::Format { lane, mime } => {
+            PageEvent::Format { lane, mime } => {
                 tracing::warn!(
                     lane,
                     mime,
-                    "a page receives sound in a format that is not recorded"
+                    "a page receives audio in a format that is not recorded"
                 );
             }
-            Happened::Lane { lane, kind, stream } => {
+            PageEvent::Lane { lane, kind, stream } => {
                 tracing::debug!(lane, kind, "a page has a receiver");
                 if kind == "video" {
                     self.pictures.stream(lane, stream);
                 }
             }
-            Happened::Stream { lane, stream } => self.pictures.stream(lane, stream),
-            Happened::Beat => {}
+            PageEvent::Stream { lane, stream } => self.pictures.stream(lane, stream),
+            PageEvent::Beat => {}
         }
     }
 
@@ -346,7 +347,7 @@ impl Session {
                 wire::Sends::Sound(source) => {
                     let (frames, unknown) = self.lanes.bind(source, output.device.clone());
                     if let Some(Speaker::Source { source, turn }) = unknown {
-                        self.roster.was(voices::nobody(source, turn).0, output.device);
+                        self.roster.was(voices::unknown_speaker(source, turn).0, output.device);
                     }
                     self.media(frames);
                 }
@@ -358,7 +359,7 @@ impl Session {
         }
         self.name_the_unknown();
         for line in update.chat {
-            let line = self.chat.hear(line, &self.roster, now, &mut self.output);
+            let line = self.chat.on_line(line, &self.roster, now, &mut self.output);
             if self.phase == Phase::Inside {
                 self.output.extend(line.map(MeetingEvent::Chat).map(Output::Event));
             }
@@ -367,26 +368,26 @@ impl Session {
 
     fn people(&mut self, people: Vec<wire::Person>) {
         for person in people {
-            let news = match self.roster.hear(person) {
-                Ok(news) => news,
+            let change = match self.roster.update(person) {
+                Ok(change) => change,
                 Err(exceeded) => return self.exceed(exceeded),
             };
-            match news {
-                roster::News::Came(participant) if self.phase == Phase::Inside => {
-                    self.tell(MeetingEvent::Joined(participant));
+            match change {
+                roster::RosterChange::Joined(participant) if self.phase == Phase::Inside => {
+                    self.emit(MeetingEvent::Joined(participant));
                 }
-                roster::News::Left(device) => {
+                roster::RosterChange::Left(device) => {
                     self.lanes.unbind(&device);
                     self.pictures.unbind(&device);
                     if self.phase == Phase::Inside {
-                        self.tell(MeetingEvent::Left(device));
+                        self.emit(MeetingEvent::Left(device));
                     }
                 }
-                roster::News::NoLongerShared(device) => {
+                roster::RosterChange::ShareEnded(device) => {
                     self.lanes.unbind(&device);
                     self.pictures.unbind(&device);
                 }
-                roster::News::RemovedSelf if self.phase == Phase::Inside => {
+                roster::RosterChange::RemovedSelf if self.phase == Phase::Inside => {
                     self.end(MeetingEvent::Removed);
                 }
                 _ => {}
@@ -394,7 +395,7 @@ impl Session {
         }
     }
 
-    /// The bot is in once everything says so: the page, the roster, the channel and the media path. Where the messages cannot be read, the page alone is believed
+    /// Admits the bot once page, roster, channel and media path all confirm it. If the messages cannot be read, page and media path suffice
     /// after a while.
     fn admit(&mut self, now: Instant) {
         let Some(since) = self.inside_since.filter(|_| self.phase == Phase::Outside) else {
@@ -404,27 +405,27 @@ impl Session {
         let has_channel = self.channels.values().any(|label| label == COLLECTIONS);
         let waited = now.saturating_duration_since(since)
             >= Duration::from_secs(self.landmarks.bounds.wire_s);
-        if !(media && (has_channel && self.roster.holds_self() || waited)) {
+        if !(media && (has_channel && self.roster.has_self() || waited)) {
             return;
         }
-        if !self.roster.holds_self() {
-            tracing::warn!("Google Meet's messages cannot be read; nobody's name is known");
+        if !self.roster.has_self() {
+            tracing::warn!("Google Meet's messages cannot be read; no names are known");
         }
         (self.phase, self.was_in) = (Phase::Inside, true);
         let own_id = self.roster.own_id().unwrap_or("the bot").to_owned();
         let (platform, room) = (Platform::GoogleMeet, self.room.clone());
-        self.tell(MeetingEvent::JoiningAs { platform, room, own_id });
+        self.emit(MeetingEvent::JoiningAs { platform, room, own_id });
         let early: Vec<_> = std::mem::take(&mut self.early).into();
         let early_pictures: Vec<_> = std::mem::take(&mut self.early_pictures).into();
         let shown_at = early_pictures.iter().filter_map(|(_, shown)| match shown {
-            Seen::Frame(frame) => Some(frame.arrived),
-            Seen::Unavailable { .. } => None,
+            PictureResult::Frame(frame) => Some(frame.arrived),
+            PictureResult::Unavailable { .. } => None,
         });
         if let Some(from) = early.iter().map(|(_, frame)| frame.arrived).chain(shown_at).min() {
-            self.tell(MeetingEvent::Replays { from });
+            self.emit(MeetingEvent::Replays { from });
         }
         let people = self.roster.others();
-        self.tell(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
+        self.emit(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
         self.media(early);
         self.shown(early_pictures);
         self.name_the_unknown();
@@ -433,27 +434,27 @@ impl Session {
     fn give_up(&mut self, why: &str, survey: &Survey) {
         let version = &self.landmarks.version;
         self.evidence.ended = Some(why.to_owned());
-        let detail = format!("{why}; {} (landmarks of {version})", survey.in_short());
+        let detail = format!("{why}; {} (landmarks of {version})", survey.summary());
         self.end(MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, detail)));
     }
 
-    /// The meeting went beyond a bound.
+    /// The meeting exceeded a bound.
     pub(crate) fn exceed(&mut self, exceeded: Exceeded) {
         self.end(MeetingEvent::Refused(exceeded.failure()));
     }
 
-    fn tell(&mut self, event: MeetingEvent) {
+    fn emit(&mut self, event: MeetingEvent) {
         if self.phase != Phase::Over {
             self.output.push_back(Output::Event(event));
         }
     }
 
-    /// The first end counts.
+    /// Ends the session; only the first end counts.
     fn end(&mut self, event: MeetingEvent) {
         if self.phase != Phase::Over && self.evidence.ended.is_none() {
             self.evidence.ended = event.why();
         }
-        self.tell(event);
+        self.emit(event);
         self.phase = Phase::Over;
     }
 }

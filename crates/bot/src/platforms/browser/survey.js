@@ -1,4 +1,4 @@
-// What the page shows now; `survey.rs` reads it. With a key it answers where that control is instead, scrolled into view: `{x, y, free}`, or null.
+// Surveys the visible content of the page; `survey.rs` reads it. With a key it returns the position of that control instead, scrolled into view: `{x, y, free}`, or null.
 ((peoplesWords, wanted) => {
   'use strict';
   const MOST = 300, ICONS = '.google-symbols, .google-material-icons, .material-icons-extended, svg, style, script, noscript, template';
@@ -42,7 +42,7 @@
     }).join('');
     const text = element.matches('input, textarea, [contenteditable]') ? '' : clean(words(element));
     const own = text || clean(element.getAttribute('placeholder') || element.getAttribute('title') || element.getAttribute('data-placeholder') || '');
-    // A field may have its name on what surrounds it.
+    // A field may have its name on a surrounding element.
     return own || (element.matches('[contenteditable]') ? clean(element.closest('[aria-label]')?.getAttribute('aria-label') || '') : '');
   };
   const FIELDS = 'input:not([type=button]):not([type=submit]):not([type=checkbox]):not([type=radio]):not([type=hidden]), textarea, [contenteditable]:not([contenteditable=false]), [role=textbox]';
@@ -58,7 +58,7 @@
     return [left + width / 2, top + height / 2];
   };
   const isOutside = ([x, y]) => x < 0 || y < 0 || x >= innerWidth || y >= innerHeight;
-  // What has to be scrolled to counts as free until it is in view.
+  // A control outside of the viewport counts as free until it is scrolled into view.
   const isFree = element => {
     const at = middle(element);
     if (isOutside(at)) return true;

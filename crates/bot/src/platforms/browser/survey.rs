@@ -1,22 +1,22 @@
-//! What a page shows, as `survey.js` reads it: by role, by accessible name, and by the few attributes that held over years.
+//! The visible content of a page, as `survey.js` reads it: by role, by accessible name, and by the few attributes that were stable over years.
 
 use serde::Deserialize;
 
-/// A look at the page.
+/// The visible content of the page.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Survey {
-    /// Of the page, without its query: that may hold a passcode.
+    /// The page's path, without its query, which may contain a passcode.
     pub(crate) host: String,
     pub(crate) path: String,
-    /// Headings that can be seen.
+    /// Visible headings.
     pub(crate) headings: Vec<String>,
-    /// Lines of text that can be seen, dialogs left out, without what people wrote.
+    /// Visible lines of text, without dialogs and without people's messages.
     pub(crate) lines: Vec<String>,
     /// Modal dialogs, the topmost last.
     pub(crate) dialogs: Vec<Dialog>,
     pub(crate) controls: Vec<Control>,
-    /// Frames that can be seen.
+    /// Visible frames.
     pub(crate) frames: Vec<Frame>,
 }
 
@@ -27,25 +27,25 @@ pub(crate) struct Dialog {
     pub(crate) lines: Vec<String>,
 }
 
-/// What is pressed or written into.
+/// A button or a text field.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub(crate) struct Control {
-    /// `survey.js` finds it again by it.
+    /// The key by which `survey.js` finds it again.
     pub(crate) key: String,
-    /// A text is written into it; else it is pressed.
+    /// A text field; else a button.
     pub(crate) is_field: bool,
     /// Its accessible name.
     pub(crate) name: String,
-    /// What stands in a field.
+    /// The text of a field.
     pub(crate) value: String,
     pub(crate) disabled: bool,
-    /// It has a size and is not transparent. A toolbar that hides is not.
+    /// It has a size and is not transparent. A hidden toolbar's button is not shown.
     pub(crate) shown: bool,
-    /// Nothing lies over its middle.
+    /// Its middle is not covered by another element.
     pub(crate) free: bool,
-    /// The place in [`Survey::dialogs`] of the dialog that it belongs to.
+    /// The index in [`Survey::dialogs`] of its dialog.
     pub(crate) dialog: Option<usize>,
     /// It accepts its dialog (`data-mdc-dialog-action="ok"`).
     pub(crate) accepts: bool,
@@ -62,14 +62,14 @@ pub(crate) struct Frame {
 }
 
 impl Survey {
-    /// The control that can be pressed or written into and whose name begins with one of these, the first of them first.
+    /// The usable control whose name begins with one of these; earlier names have priority.
     pub(crate) fn control(&self, is_field: bool, names: &[String]) -> Option<&Control> {
         let controls = self.controls.iter().filter(|it| it.is_field == is_field && it.shown);
         names.iter().find_map(|name| controls.clone().find(|control| begins(&control.name, name)))
     }
 
-    /// What the page shows, for who has to find out what it was: headings and buttons, and nothing that people wrote.
-    pub(crate) fn in_short(&self) -> String {
+    /// A summary of the page for an error text: headings and buttons, without people's texts.
+    pub(crate) fn summary(&self) -> String {
         let buttons = self.controls.iter().filter(|it| it.shown && !it.is_field).map(|it| &it.name);
         let list = |names: Vec<&String>| {
             let names: Vec<_> =
@@ -84,7 +84,7 @@ impl Survey {
     }
 }
 
-/// A text for comparing: small letters, straight apostrophes, one space between words.
+/// Normalises a text for comparison: lower case, straight apostrophes, one space between words.
 pub(crate) fn plain(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();
     words.join(" ").replace(['\u{2019}', '\u{2018}'], "'").to_lowercase()
@@ -96,7 +96,7 @@ pub(crate) fn begins(text: &str, words: &str) -> bool {
     text.strip_prefix(&words).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
 }
 
-/// Whether a text holds these words, as whole words.
+/// Whether a text contains these words, as whole words.
 pub(crate) fn holds(text: &str, words: &str) -> bool {
     let (text, words) = (plain(text), plain(words));
     text.match_indices(&words).any(|(at, found)| {
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_compared_as_people_read_them() {
+    fn words_are_compared_without_case_spacing_and_apostrophe_style() {
         assert!(holds("You can\u{2019}t  join this\nvideo call", "You can't join this video call"));
         assert!(holds(
             "Someone in the call denied your request to join.",

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::clock;
 
-/// A message of `collections`, and the answer of the call for the roster: who is in it has a device.
+/// A message of `collections`, and the answer of the call for the roster: each person has a device.
 pub fn collections(bytes: &[u8]) {
     let update = wire::collections(bytes).unwrap_or_default();
     let roster = wire::roster(STANDARD.encode(bytes).as_bytes()).unwrap_or_default();

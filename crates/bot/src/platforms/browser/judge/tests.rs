@@ -1,4 +1,4 @@
-//! Every state of Google Meet's page, in both forms that it has: names on buttons and straight apostrophes, names within them and curly ones.
+//! Tests with every state of Google Meet's page, in its two forms: names as labels and straight apostrophes, names in nested elements and curly ones.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn lines(lines: &[&str]) -> Vec<String> {
     lines.iter().map(|line| (*line).to_owned()).collect()
 }
 
-/// What misleads: controls of a call in the lobby, a captcha that nobody sees, texts that stay.
+/// Adds misleading content: controls of a call in the lobby, an invisible captcha, texts that stay.
 fn with_decoys(mut survey: Survey) -> Survey {
     let names = [
         "Leave call",
@@ -69,7 +69,7 @@ fn state(survey: &Survey) -> Option<String> {
 }
 
 #[test]
-fn every_text_that_others_have_seen_gives_its_state() {
+fn every_published_text_gives_its_state() {
     for (name, texts) in [
         ("wrong_code", &["Check your meeting code"][..]),
         ("wrong_code", &["Invalid video call name"]),
@@ -109,7 +109,7 @@ fn every_text_that_others_have_seen_gives_its_state() {
 }
 
 #[test]
-fn pages_without_such_a_text_are_known_by_what_they_hold() {
+fn pages_without_such_a_text_are_recognised_by_their_controls_and_frames() {
     let with = |controls: &[Control]| Survey { controls: controls.to_vec(), ..page(&["Meet"]) };
     for (name, survey) in [
         ("login_host", Survey { host: "accounts.google.com".into(), ..page(&["Sign in"]) }),
@@ -131,7 +131,7 @@ fn pages_without_such_a_text_are_known_by_what_they_hold() {
         ("inside", with(&[button("Chat with everyone")])),
         ("inside", with(&[button("Show everyone")])),
         ("inside", with(&[button("People 3")])),
-        // A toolbar that hides.
+        // A hidden toolbar.
         ("inside", with(&[Control { shown: false, ..button("Chat with everyone") }])),
     ] {
         assert_eq!(state(&survey).as_deref(), Some(name), "{survey:?}");
@@ -149,7 +149,7 @@ fn pages_without_such_a_text_are_known_by_what_they_hold() {
 }
 
 #[test]
-fn an_end_has_to_show_in_two_looks_one_after_the_other() {
+fn an_end_must_show_in_two_consecutive_looks() {
     let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
     let (mut history, now) = (History::default(), clock::now());
     let removed = page(&["You were removed from the meeting"]);
@@ -163,7 +163,7 @@ fn an_end_has_to_show_in_two_looks_one_after_the_other() {
 }
 
 #[test]
-fn an_unknown_page_is_known_as_such_since_it_showed_nothing_known() {
+fn unknown_since_is_the_first_look_without_a_known_state() {
     let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
     let (mut history, start) = (History::default(), clock::now());
     let unknown = page(&["Something here is new"]);
@@ -176,7 +176,7 @@ fn an_unknown_page_is_known_as_such_since_it_showed_nothing_known() {
 }
 
 #[test]
-fn words_of_people_end_no_meeting_that_the_page_still_shows() {
+fn texts_of_people_do_not_end_a_meeting_that_the_page_still_shows() {
     let landmarks = Landmarks::read(GOOGLE_MEET).unwrap();
     let mut survey = page(&["You were removed from the meeting", "Asking to be let in"]);
     survey.controls.push(button("Chat with everyone"));

@@ -1,3 +1,3 @@
-//! The products that are joined with a browser, a folder each.
+//! The products that are joined with a browser, one folder each.
 
 pub(crate) mod google_meet;

@@ -1,21 +1,21 @@
-//! Whose cameras and shared screens are recorded, and from when on. Pure.
+//! Assigns pictures to participants, and decides from when on they are recorded. Pure.
 
 use std::time::Duration;
 
 use super::{Phase, Session};
 use crate::{
     meeting::{MeetingEvent, Source},
-    platforms::browser::pictures::{Owner, Seen},
+    platforms::browser::pictures::{Owner, PictureResult},
 };
 
-/// What came so long before the bot saw that it is in is recorded, as of voices.
-const EARLY: Duration = Duration::from_secs(5);
-/// So many bytes of that are kept.
+/// How long before the admission pictures are kept, as with audio.
+const EARLY_WINDOW: Duration = Duration::from_secs(5);
+/// How many bytes of them are kept.
 const MOST_EARLY_BYTES: usize = 16 << 20;
 
 impl Session {
-    /// Pictures of people, none of the bot's own.
-    pub(super) fn shown(&mut self, shown: Vec<(Owner, Seen)>) {
+    /// Handles pictures of people; pictures of the bot are dropped.
+    pub(super) fn shown(&mut self, shown: Vec<(Owner, PictureResult)>) {
         if self.phase == Phase::Outside {
             return self.keep_shown(shown);
         }
@@ -32,9 +32,9 @@ impl Session {
                     let id = format!("camera-{lane}");
                     let who = self.roster.introduce_as(&id, format!("Unknown camera {lane}"));
                     if let Some(who) = who {
-                        self.tell(MeetingEvent::Joined(who));
-                        // Nobody stays in a meeting because of them.
-                        self.tell(MeetingEvent::Left(id.clone()));
+                        self.emit(MeetingEvent::Joined(who));
+                        // Counted as a bot: the bot does not stay in a meeting because of them.
+                        self.emit(MeetingEvent::Left(id.clone()));
                     }
                     (id, Source::Camera)
                 }
@@ -43,11 +43,11 @@ impl Session {
                 continue;
             }
             if let Some(who) = self.roster.introduce(&participant) {
-                self.tell(MeetingEvent::Joined(who));
+                self.emit(MeetingEvent::Joined(who));
             }
-            self.tell(match shown {
-                Seen::Frame(frame) => MeetingEvent::Media { participant, source, frame },
-                Seen::Unavailable { codec, reason } => MeetingEvent::Unavailable {
+            self.emit(match shown {
+                PictureResult::Frame(frame) => MeetingEvent::Media { participant, source, frame },
+                PictureResult::Unavailable { codec, reason } => MeetingEvent::Unavailable {
                     participant,
                     source,
                     codec: codec.to_owned(),
@@ -57,22 +57,22 @@ impl Session {
         }
     }
 
-    /// Keeps what comes before the bot has seen that it is in.
-    fn keep_shown(&mut self, shown: Vec<(Owner, Seen)>) {
-        let size = |shown: &Seen| match shown {
-            Seen::Frame(frame) => frame.data.len(),
-            Seen::Unavailable { .. } => 0,
+    /// Keeps pictures from before the admission.
+    fn keep_shown(&mut self, shown: Vec<(Owner, PictureResult)>) {
+        let size = |shown: &PictureResult| match shown {
+            PictureResult::Frame(frame) => frame.data.len(),
+            PictureResult::Unavailable { .. } => 0,
         };
         self.early_pictures.extend(shown);
         let newest = self.early_pictures.iter().rev().find_map(|(_, shown)| match shown {
-            Seen::Frame(frame) => Some(frame.arrived),
-            Seen::Unavailable { .. } => None,
+            PictureResult::Frame(frame) => Some(frame.arrived),
+            PictureResult::Unavailable { .. } => None,
         });
         let mut bytes: usize = self.early_pictures.iter().map(|(_, shown)| size(shown)).sum();
         self.early_pictures.retain(|(_, shown)| {
-            let Seen::Frame(frame) = shown else { return true };
-            let is_kept =
-                bytes <= MOST_EARLY_BYTES && newest.is_none_or(|it| it <= frame.arrived + EARLY);
+            let PictureResult::Frame(frame) = shown else { return true };
+            let is_kept = bytes <= MOST_EARLY_BYTES
+                && newest.is_none_or(|it| it <= frame.arrived + EARLY_WINDOW);
             if !is_kept {
                 bytes -= size(shown);
             }

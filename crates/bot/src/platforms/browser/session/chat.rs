@@ -1,4 +1,4 @@
-//! The chat of a meeting: what others write, and what the bot writes, which is done once it comes back. Pure.
+//! The chat of a meeting: others' messages, and the bot's, each of which is done once the meeting sends it back. Pure.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,15 +11,15 @@ use super::{Output, Roster};
 use crate::{
     meeting::{ChatLine, MeetingEvent},
     platforms::browser::{
-        landmarks::Controls, page::Act, products::google_meet::wire::Line, survey::Survey,
+        landmarks::Controls, page::Action, products::google_meet::wire::Line, survey::Survey,
     },
 };
 
-/// The longest line that Google Meet takes, in characters.
+/// The longest line that Google Meet accepts, in characters.
 const LONGEST: usize = 500;
-/// How long a line may take to come back.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// So many ids of lines are kept, since lines come again.
+/// How long the meeting may take to send a line back.
+const ECHO_TIMEOUT: Duration = Duration::from_secs(15);
+/// How many ids of lines are kept, to skip repeated lines.
 const MOST_IDS: usize = 20_000;
 
 #[derive(Debug, Default)]
@@ -33,9 +33,9 @@ pub(super) struct Chat {
 struct Outgoing {
     id: CommandId,
     lines: VecDeque<String>,
-    /// The first of them is written, and did not come back yet.
+    /// Its first line is written, and was not sent back yet.
     written: bool,
-    /// The chat was opened for it.
+    /// The chat panel was opened for it.
     opened: bool,
     until: Instant,
 }
@@ -44,7 +44,7 @@ impl Chat {
     pub(super) fn send(&mut self, id: CommandId, text: &str, now: Instant) {
         let characters: Vec<char> = text.chars().collect();
         let lines = characters.chunks(LONGEST).map(|line| line.iter().collect()).collect();
-        let until = now + PATIENCE;
+        let until = now + ECHO_TIMEOUT;
         self.outgoing.push_back(Outgoing { id, lines, written: false, opened: false, until });
     }
 
@@ -56,7 +56,7 @@ impl Chat {
         self.outgoing.front().map(|outgoing| outgoing.until)
     }
 
-    /// What has waited for too long is not done.
+    /// Fails messages that have waited for too long.
     pub(super) fn tick(&mut self, now: Instant, output: &mut VecDeque<Output>) {
         while let Some(outgoing) = self.outgoing.pop_front_if(|outgoing| outgoing.until <= now) {
             let why = if outgoing.written {
@@ -68,8 +68,8 @@ impl Chat {
         }
     }
 
-    /// A line of the meeting. Answers it where it is new and somebody else's.
-    pub(super) fn hear(
+    /// Handles a line of the meeting. Returns it if it is new and not the bot's.
+    pub(super) fn on_line(
         &mut self,
         line: Line,
         roster: &Roster,
@@ -92,7 +92,7 @@ impl Chat {
             && outgoing.lines.front().is_some_and(|first| same(first, &line.text))
         {
             outgoing.lines.pop_front();
-            (outgoing.written, outgoing.until) = (false, now + PATIENCE);
+            (outgoing.written, outgoing.until) = (false, now + ECHO_TIMEOUT);
             if outgoing.lines.is_empty()
                 && let Some(outgoing) = self.outgoing.pop_front()
             {
@@ -102,7 +102,7 @@ impl Chat {
         None
     }
 
-    /// A look at the page: writes what is to be written.
+    /// Handles a look at the page: writes the next line.
     pub(super) fn look(
         &mut self,
         controls: &Controls,
@@ -120,14 +120,14 @@ impl Chat {
             }
             let Some(text) = outgoing.lines.front().cloned() else { return };
             outgoing.written = true;
-            output.push_back(Output::Act(Act::Send { field: field.key.clone(), text }));
+            output.push_back(Output::Action(Action::Send { field: field.key.clone(), text }));
         } else if let Some(button) = survey.control(false, &controls.open_chat) {
             if !outgoing.opened {
                 outgoing.opened = true;
-                output.push_back(Output::Act(Act::Click(button.key.clone())));
+                output.push_back(Output::Action(Action::Click(button.key.clone())));
             }
         } else {
-            output.push_back(Output::Act(Act::Nudge));
+            output.push_back(Output::Action(Action::Nudge));
         }
     }
 }
@@ -136,7 +136,7 @@ fn done(id: CommandId, outcome: Result<(), String>, output: &mut VecDeque<Output
     output.push_back(Output::Event(MeetingEvent::CommandDone { id, outcome }));
 }
 
-/// Pages change spaces and line breaks.
+/// Compares without spacing, since pages change spaces and line breaks.
 fn same(one: &str, other: &str) -> bool {
     one.split_whitespace().eq(other.split_whitespace())
 }

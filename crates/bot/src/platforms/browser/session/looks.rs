@@ -1,23 +1,24 @@
-//! What a look at the page leads to. Pure.
+//! Handles looks at the page. Pure.
 
 use std::time::{Duration, Instant};
 
 use meetbot_types::{Failure, FailureCode};
 
 use super::{
-    DEAD, LOOKS_ARRIVING, LOOKS_AT_DOOR, LOOKS_INSIDE, Mark, Output, Phase, Session, door,
+    EMPTY_PAGE_TIMEOUT, LOOK_EVERY_INSIDE, LOOK_EVERY_JOINING, LOOK_EVERY_LOBBY, Mark, Output,
+    Phase, Session, join_flow,
 };
 use crate::{
     meeting::MeetingEvent,
     platforms::browser::{
         landmarks::{State, Verdict},
-        page::Act,
+        page::Action,
         survey::Survey,
     },
 };
 
 impl Session {
-    /// A look at the page.
+    /// Handles a look at the page.
     pub(crate) fn look(&mut self, survey: &Survey, now: Instant) {
         self.failed_looks = 0;
         let is_in = self.inside_since.is_some() || self.phase != Phase::Outside;
@@ -29,9 +30,9 @@ impl Session {
             self.last_look = Some((survey.clone(), self.history.unknown_since().is_none()));
         }
         let looks = match self.phase {
-            Phase::Outside if self.door.knocked() => LOOKS_AT_DOOR,
-            Phase::Outside | Phase::Leaving { .. } => LOOKS_ARRIVING,
-            Phase::Inside | Phase::Over => LOOKS_INSIDE,
+            Phase::Outside if self.join_flow.knocked() => LOOK_EVERY_LOBBY,
+            Phase::Outside | Phase::Leaving { .. } => LOOK_EVERY_JOINING,
+            Phase::Inside | Phase::Over => LOOK_EVERY_INSIDE,
         };
         self.next_look = now + looks;
         if survey.controls.is_empty() && survey.lines.is_empty() {
@@ -41,12 +42,12 @@ impl Session {
         }
         match self.phase {
             Phase::Over => {}
-            Phase::Leaving { .. } => self.go_on_leaving(state, survey),
+            Phase::Leaving { .. } => self.continue_leaving(state, survey),
             Phase::Outside | Phase::Inside => {
                 if let Some(state) = state {
                     self.judge(state, survey, now);
                 } else {
-                    self.look_at_unknown(survey, now);
+                    self.handle_unknown(survey, now);
                 }
             }
         }
@@ -70,9 +71,9 @@ impl Session {
                 self.lose(&state.sentence);
             }
             Verdict::Unanswered if !is_inside => {
-                // Nobody is asked any more, so that a new knock takes no place in a queue away.
-                self.output.push_back(Output::Act(Act::Open(self.url.clone())));
-                self.door.again(now);
+                // The old request is over, so a new one does not take a second place in the host's queue.
+                self.output.push_back(Output::Action(Action::Open(self.url.clone())));
+                self.join_flow.again(now);
             }
             Verdict::Removed | Verdict::Left if is_inside => self.end(MeetingEvent::Removed),
             Verdict::Removed | Verdict::Left => {
@@ -83,8 +84,8 @@ impl Session {
                 self.lose(&state.sentence);
             }
             Verdict::Lobby(lobby) if !is_inside => {
-                self.door.waits();
-                self.tell(MeetingEvent::Lobby(lobby.clone()));
+                self.join_flow.waits();
+                self.emit(MeetingEvent::Lobby(lobby.clone()));
                 self.answer_dialog(survey);
             }
             Verdict::Prejoin if !is_inside => {
@@ -105,7 +106,7 @@ impl Session {
         }
     }
 
-    /// In the meeting: devices stay off, and the chat is written.
+    /// In the meeting: keeps devices off, and writes the chat.
     fn attend(&mut self, survey: &Survey, now: Instant) {
         if self.phase != Phase::Inside {
             return;
@@ -113,37 +114,37 @@ impl Session {
         let controls = &self.landmarks.controls;
         let devices = [&controls.microphone_is_on, &controls.camera_is_on];
         if let Some(on) = devices.into_iter().find_map(|names| survey.control(false, names)) {
-            self.output.push_back(Output::Act(Act::Click(on.key.clone())));
+            self.output.push_back(Output::Action(Action::Click(on.key.clone())));
         } else {
             self.chat.look(controls, survey, now, &mut self.output);
             if self.chat.is_waiting() {
-                self.next_look = now + LOOKS_ARRIVING;
+                self.next_look = now + LOOK_EVERY_JOINING;
             }
         }
     }
 
     fn prejoin(&mut self, survey: &Survey, now: Instant) {
-        match self.door.look(self.landmarks, survey, now) {
-            Ok(act) => self.output.extend(act.map(Output::Act)),
+        match self.join_flow.look(self.landmarks, survey, now) {
+            Ok(act) => self.output.extend(act.map(Output::Action)),
             Err(why) => self.give_up(&why, survey),
         }
     }
 
-    /// A page that nobody knows is no failure yet.
-    fn look_at_unknown(&mut self, survey: &Survey, now: Instant) {
+    /// An unknown page fails only after a while.
+    fn handle_unknown(&mut self, survey: &Survey, now: Instant) {
         let bounds = &self.landmarks.bounds;
         let blank = self.blank_since.map(|since| now.saturating_duration_since(since));
-        // A page that is loading shows nothing either.
-        let knocked = self.door.knocked();
+        // A page that is loading is also empty.
+        let knocked = self.join_flow.knocked();
         let is_dead = |blank| match (knocked, self.fault) {
-            (true, true) => blank > LOOKS_AT_DOOR,
-            (true, false) | (false, true) => blank >= DEAD,
+            (true, true) => blank > LOOK_EVERY_LOBBY,
+            (true, false) | (false, true) => blank >= EMPTY_PAGE_TIMEOUT,
             (false, false) => false,
         };
         if blank.is_some_and(is_dead) {
             return self.die("the meeting's page went dead");
         }
-        if self.door.knocked() && survey.host != self.landmarks.host {
+        if self.join_flow.knocked() && survey.host != self.landmarks.host {
             return self.die("the browser was led away from the meeting's page");
         }
         let unknown =
@@ -154,20 +155,20 @@ impl Session {
         self.answer_dialog(survey);
     }
 
-    /// Presses what the topmost dialog asks for; one that nobody knows is closed, never by its first button. Answers whether there is one.
+    /// Answers the topmost dialog by its rule; an unknown one is closed, never with its first button. Returns whether there is one.
     fn answer_dialog(&mut self, survey: &Survey) -> bool {
         let Some((place, dialog)) = survey.dialogs.iter().enumerate().next_back() else {
             return false;
         };
-        let act = door::answer(self.landmarks, survey, place, dialog);
-        self.output.push_back(Output::Act(act));
+        let act = join_flow::answer(self.landmarks, survey, place, dialog);
+        self.output.push_back(Output::Action(act));
         true
     }
 
-    fn go_on_leaving(&mut self, state: Option<&State>, survey: &Survey) {
+    fn continue_leaving(&mut self, state: Option<&State>, survey: &Survey) {
         let controls = &self.landmarks.controls;
         if let Some(button) = survey.control(false, &controls.leave_for_good) {
-            self.output.push_back(Output::Act(Act::Click(button.key.clone())));
+            self.output.push_back(Output::Action(Action::Click(button.key.clone())));
         } else if self.left_pressed {
             if state.is_some_and(|state| {
                 matches!(state.verdict, Verdict::Left | Verdict::Ended | Verdict::Removed)
@@ -175,10 +176,10 @@ impl Session {
                 self.phase = Phase::Over;
             }
         } else if let Some(button) = survey.control(false, &controls.leave) {
-            self.output.push_back(Output::Act(Act::Click(button.key.clone())));
+            self.output.push_back(Output::Action(Action::Click(button.key.clone())));
             self.left_pressed = true;
         } else {
-            self.output.push_back(Output::Act(Act::Nudge));
+            self.output.push_back(Output::Action(Action::Nudge));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who is in the meeting, by the device they are there with. Pure.
+//! The people in the meeting, by device. Pure.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,20 +9,20 @@ use crate::{
     platforms::browser::products::google_meet::wire::{Person, Presence},
 };
 
-/// Of somebody whose name the meeting has not said yet.
+/// The name of a person before the meeting sends it.
 const NAMELESS: &str = "Unknown speaker";
 
-/// Everyone who was seen.
+/// All people who were ever in the meeting.
 #[derive(Debug, Default)]
 pub(super) struct Roster {
     people: HashMap<String, Entry>,
-    /// What is shared, and by which device.
+    /// The devices of shared screens, and the devices of their owners.
     screens: HashMap<String, String>,
     own: Option<String>,
     own_is_in: bool,
-    /// Those who speak and are in no roster.
+    /// Speakers who are in no roster.
     introduced: HashSet<String>,
-    /// Those of them of whom it is known by now with which device they are there, and who have no name yet.
+    /// Those of them whose device is known by now, but not their name.
     unnamed: Vec<(String, String)>,
 }
 
@@ -33,14 +33,14 @@ struct Entry {
     here: bool,
 }
 
-/// What is new.
+/// A change of the roster.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
-    /// Somebody is there, or has another name.
-    Came(Participant),
+pub(super) enum RosterChange {
+    /// A person joined, or was renamed.
+    Joined(Participant),
     Left(String),
-    /// What is shared as this device is shared no longer.
-    NoLongerShared(String),
+    /// The shared screen with this device ended.
+    ShareEnded(String),
     RemovedSelf,
     Nothing,
 }
@@ -55,13 +55,13 @@ impl Roster {
         self.own_id() == Some(device)
     }
 
-    /// The device of who shares what comes as this device; `None` where that is a person's own.
+    /// The device of the owner of a shared screen; `None` if the device is a person's.
     pub(super) fn parent(&self, device: &str) -> Option<&str> {
         self.screens.get(device).map(String::as_str)
     }
 
-    /// Whether the bot is in it, and let in.
-    pub(super) const fn holds_self(&self) -> bool {
+    /// Whether the roster lists the bot as admitted.
+    pub(super) const fn has_self(&self) -> bool {
         self.own_is_in
     }
 
@@ -71,7 +71,7 @@ impl Roster {
         name.unwrap_or_else(|| NAMELESS.to_owned())
     }
 
-    /// Everyone else who is there.
+    /// All other present people.
     pub(super) fn others(&self) -> Vec<Participant> {
         let here = self.people.iter().filter(|(device, entry)| entry.here && !self.is_self(device));
         let mut others: Vec<_> = here.map(|(device, _)| self.participant(device)).collect();
@@ -79,7 +79,7 @@ impl Roster {
         others
     }
 
-    /// Those of the roster who are not in this whole one, as gone.
+    /// The people who are missing in this complete roster, marked as gone.
     pub(super) fn gone(&self, whole: &[Person]) -> Vec<Person> {
         let listed: HashSet<_> = whole.iter().map(|person| person.device.as_str()).collect();
         let gone = |(device, entry): (&String, &Entry)| {
@@ -96,17 +96,17 @@ impl Roster {
         self.people.iter().filter_map(gone).collect()
     }
 
-    /// Hears of somebody.
-    pub(super) fn hear(&mut self, person: Person) -> Result<News, Exceeded> {
+    /// Updates a person.
+    pub(super) fn update(&mut self, person: Person) -> Result<RosterChange, Exceeded> {
         if let Some(parent) = person.screen_of {
             if matches!(person.presence, Presence::Out | Presence::Removed) {
                 self.screens.remove(&person.device);
-                return Ok(News::NoLongerShared(person.device));
+                return Ok(RosterChange::ShareEnded(person.device));
             }
             if self.screens.len() < bounds::PEOPLE {
                 self.screens.insert(person.device, parent);
             }
-            return Ok(News::Nothing);
+            return Ok(RosterChange::Nothing);
         }
         if person.is_self || self.is_self(&person.device) {
             self.own = Some(person.device);
@@ -116,9 +116,9 @@ impl Roster {
                 Presence::Unsaid => self.own_is_in,
             };
             return Ok(if person.presence == Presence::Removed {
-                News::RemovedSelf
+                RosterChange::RemovedSelf
             } else {
-                News::Nothing
+                RosterChange::Nothing
             });
         }
         if self.people.len() >= bounds::PEOPLE && !self.people.contains_key(&person.device) {
@@ -135,16 +135,24 @@ impl Roster {
             Presence::Out | Presence::Removed => false,
         };
         entry.is_host = person.is_host;
-        // A name is never replaced by none.
+        // A missing name does not replace a known one.
         entry.name = person.name.or(entry.name.take());
         if !entry.here {
-            return Ok(if before.2 { News::Left(person.device) } else { News::Nothing });
+            return Ok(if before.2 {
+                RosterChange::Left(person.device)
+            } else {
+                RosterChange::Nothing
+            });
         }
         let is_new = (entry.name.clone(), entry.is_host, entry.here) != before;
-        Ok(if is_new { News::Came(self.participant(&person.device)) } else { News::Nothing })
+        Ok(if is_new {
+            RosterChange::Joined(self.participant(&person.device))
+        } else {
+            RosterChange::Nothing
+        })
     }
 
-    /// Somebody speaks. Answers who they are where nobody has been told of them yet.
+    /// A device speaks. Returns its participant, if it was not reported yet.
     pub(super) fn introduce(&mut self, device: &str) -> Option<Participant> {
         if self.people.contains_key(device) {
             return None;
@@ -153,21 +161,21 @@ impl Roster {
         Some(self.participant(device))
     }
 
-    /// Somebody speaks who is in no roster.
+    /// A person who is in no roster speaks. Returns the participant, if it was not reported yet.
     pub(super) fn introduce_as(&mut self, id: &str, name: String) -> Option<Participant> {
         let is_new =
             self.introduced.len() < bounds::PEOPLE && self.introduced.insert(id.to_owned());
         is_new.then(|| Participant { id: id.to_owned(), name, is_host: false, is_bot: false })
     }
 
-    /// Somebody who was in no roster turns out to be there with this device.
+    /// A speaker who was in no roster turns out to have this device.
     pub(super) fn was(&mut self, id: String, device: String) {
         if self.unnamed.len() < bounds::PEOPLE {
             self.unnamed.push((id, device));
         }
     }
 
-    /// Those who were in no roster and whose names are known by now, each once.
+    /// Speakers without a roster entry whose names are known by now, each once.
     pub(super) fn named(&mut self) -> Vec<Participant> {
         let has_name = |(_, device): &mut (String, String)| {
             self.people.get(device).is_some_and(|entry| entry.name.is_some())

@@ -1,6 +1,6 @@
-//! A session from the opening of its page on, played with surveys, messages and packets.
+//! Tests of a session with scripted surveys, messages and packets.
 
-use super::{voices::nobody, *};
+use super::{voices::unknown_speaker, *};
 use crate::{
     clock,
     platforms::browser::{
@@ -15,8 +15,8 @@ const OWN: &str = "spaces/a/devices/9";
 const ANN: &str = "spaces/a/devices/1";
 const BEN: &str = "spaces/a/devices/2";
 
-/// A session, and the time that it is told.
-struct Stage {
+/// A session, and its simulated time.
+struct TestSession {
     session: Session,
     now: Instant,
 }
@@ -56,7 +56,7 @@ fn person(device: &str, name: Option<&str>, presence: wire::Presence) -> wire::P
     }
 }
 
-impl Stage {
+impl TestSession {
     fn set() -> Self {
         Self::after(BrowserHistory::default())
     }
@@ -69,37 +69,37 @@ impl Stage {
 
     /// In the meeting, with Ann.
     fn inside() -> Self {
-        let mut stage = Self::set();
-        stage.connects();
-        stage.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[]);
-        stage.look(&meeting());
-        let events = stage.events();
+        let mut test = Self::set();
+        test.connects();
+        test.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[]);
+        test.look(&meeting());
+        let events = test.events();
         assert!(events.iter().any(|event| event.starts_with("Admitted")), "{events:?}");
-        stage
+        test
     }
 
     fn wait(&mut self, ms: u64) {
         self.now += Duration::from_millis(ms);
     }
 
-    /// A look, and half a second.
+    /// Passes a look, and half a second.
     fn look(&mut self, survey: &Survey) {
         self.session.look(survey, self.now);
         self.wait(500);
     }
 
-    /// The media path and the channel are there, and the roster holds the bot.
+    /// The media path and the channel are up, and the roster lists the bot.
     fn connects(&mut self) {
-        self.happens(Happened::Peer { id: 1, state: "connected".to_owned() });
-        self.happens(Happened::Channel { id: 1, label: COLLECTIONS.to_owned(), open: true });
+        self.happens(PageEvent::Peer { id: 1, state: "connected".to_owned() });
+        self.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: true });
         self.hears(&[person(OWN, Some("meetbot"), wire::Presence::In)], &[]);
     }
 
-    fn happens(&mut self, happened: Happened) {
-        self.session.hear(Record::Happened(happened), self.now);
+    fn happens(&mut self, event: PageEvent) {
+        self.session.on_record(Record::PageEvent(event), self.now);
     }
 
-    /// A message of the meeting: people, and the sources of their voices.
+    /// A message of the meeting: people, and the sources of their audio.
     fn hears(&mut self, people: &[wire::Person], sources: &[(&str, u32)]) {
         let output = |(device, source): &(&str, u32)| wire::Output {
             device: (*device).to_owned(),
@@ -111,7 +111,7 @@ impl Stage {
         self.session.admit(self.now);
     }
 
-    /// A packet of a source on the first lane, the `number`th.
+    /// The `number`th packet of a source on the first lane.
     fn says(&mut self, source: u32, number: u16) {
         let sound = Sound {
             lane: 1,
@@ -122,7 +122,7 @@ impl Stage {
             sources: vec![source],
             data: vec![0x48, 1],
         };
-        self.session.hear(Record::Sound(sound), self.now);
+        self.session.on_record(Record::Sound(sound), self.now);
     }
 
     fn chat(&mut self, device: &str, id: &str, text: &str) {
@@ -136,13 +136,13 @@ impl Stage {
         self.session.tick(self.now);
     }
 
-    /// What followed since the last time, in short.
+    /// A summary of the output since the last call.
     fn events(&mut self) -> Vec<String> {
         let mut events = Vec::new();
         while let Some(output) = self.session.output() {
             events.push(match output {
-                Output::Act(Act::Click(key) | Act::Fill { field: key, .. }) => key,
-                Output::Act(act) => format!("{act:?}"),
+                Output::Action(Action::Click(key) | Action::Fill { field: key, .. }) => key,
+                Output::Action(act) => format!("{act:?}"),
                 Output::Event(MeetingEvent::Media { participant, .. }) => {
                     format!("of {participant}")
                 }
@@ -167,181 +167,185 @@ impl Stage {
 }
 
 #[test]
-fn a_guest_turns_the_devices_off_writes_the_name_and_knocks_once() {
-    let mut stage = Stage::set();
+fn a_guest_turns_devices_off_enters_the_name_and_joins_once() {
+    let mut test = TestSession::set();
     let name = |value: &str| Control { value: value.to_owned(), ..field("Your name") };
     let off = [button("Turn on microphone"), button("Turn on camera")];
     let knock = button("Ask to join");
     let on = [button("Turn off microphone"), name(""), Control { disabled: true, ..knock.clone() }];
-    stage.look(&page("Ready to join?", &on));
-    assert_eq!(stage.events(), ["false|Turn off microphone|1"]);
+    test.look(&page("Ready to join?", &on));
+    assert_eq!(test.events(), ["false|Turn off microphone|1"]);
     let nameless = [&off[..], &[name(""), Control { disabled: true, ..knock.clone() }]].concat();
-    stage.look(&page("Ready to join?", &nameless));
-    assert_eq!(stage.events(), ["true|Your name|1"]);
+    test.look(&page("Ready to join?", &nameless));
+    assert_eq!(test.events(), ["true|Your name|1"]);
     let ready = page("Ready to join?", &[&off[..], &[name("meetbot"), knock]].concat());
-    stage.happens(Happened::Devices { asking: 1 });
+    test.happens(PageEvent::Devices { asking: 1 });
     for _ in 0..6 {
-        stage.look(&ready);
+        test.look(&ready);
     }
-    assert_eq!(stage.events(), Vec::<String>::new(), "the page waits for its devices");
-    stage.happens(Happened::Devices { asking: 0 });
+    assert_eq!(test.events(), Vec::<String>::new(), "the page waits for its devices");
+    test.happens(PageEvent::Devices { asking: 0 });
     for _ in 0..6 {
-        stage.look(&ready);
+        test.look(&ready);
     }
-    assert_eq!(stage.events(), ["false|Ask to join|1"]);
-    stage.look(&page("Asking to be let in...", &off));
-    assert_eq!(stage.events(), ["Lobby(WaitingRoom)"]);
-    assert!(stage.session.evidence().is_none(), "nothing has failed");
+    assert_eq!(test.events(), ["false|Ask to join|1"]);
+    test.look(&page("Asking to be let in...", &off));
+    assert_eq!(test.events(), ["Lobby(WaitingRoom)"]);
+    assert!(test.session.evidence().is_none(), "nothing has failed");
 }
 
 #[test]
-fn the_bot_is_in_once_page_roster_channel_and_media_say_so() {
-    // Each leaves one of them out.
+fn the_bot_is_admitted_once_page_roster_channel_and_media_show_it() {
+    // In each case one of them is missing.
     for missing in ["page", "roster", "channel", "media"] {
-        let mut stage = Stage::set();
+        let mut test = TestSession::set();
         if missing != "media" {
-            stage.happens(Happened::Peer { id: 1, state: "connected".to_owned() });
+            test.happens(PageEvent::Peer { id: 1, state: "connected".to_owned() });
         }
         if missing != "channel" {
-            stage.happens(Happened::Channel { id: 1, label: COLLECTIONS.to_owned(), open: true });
+            test.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: true });
         }
         if missing != "roster" {
-            stage.hears(&[person(OWN, Some("meetbot"), wire::Presence::In)], &[]);
+            test.hears(&[person(OWN, Some("meetbot"), wire::Presence::In)], &[]);
         }
         let shown = if missing == "page" { page("Asking to be let in", &[]) } else { meeting() };
         for _ in 0..4 {
-            stage.look(&shown);
+            test.look(&shown);
         }
-        let events = stage.events();
+        let events = test.events();
         assert!(!events.iter().any(|event| event.starts_with("Admitted")), "{missing}: {events:?}");
-        // Where the messages cannot be read, page and media are believed after a while.
-        stage.wait(1_000 * GOOGLE_MEET.bounds.wire_s);
-        stage.look(&shown);
-        let is_in = stage.events().iter().any(|event| event.starts_with("Admitted"));
+        // If the messages cannot be read, page and media suffice after a while.
+        test.wait(1_000 * GOOGLE_MEET.bounds.wire_s);
+        test.look(&shown);
+        let is_in = test.events().iter().any(|event| event.starts_with("Admitted"));
         assert_eq!(is_in, matches!(missing, "roster" | "channel"), "{missing}");
     }
 }
 
 #[test]
-fn what_was_said_while_the_page_did_not_show_the_meeting_yet_is_kept() {
-    let mut stage = Stage::set();
-    stage.connects();
-    stage.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[(ANN, 100)]);
-    stage.says(100, 0);
-    stage.wait(6_000);
+fn audio_from_shortly_before_the_page_shows_the_meeting_is_kept() {
+    let mut test = TestSession::set();
+    test.connects();
+    test.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[(ANN, 100)]);
+    test.says(100, 0);
+    test.wait(6_000);
     for number in 300..310 {
-        stage.says(100, number);
-        stage.wait(20);
+        test.says(100, number);
+        test.wait(20);
     }
-    stage.wait(300);
-    stage.look(&meeting());
-    let events = stage.events();
+    test.wait(300);
+    test.look(&meeting());
+    let events = test.events();
     let replays = events.iter().position(|event| event.starts_with("Replays")).unwrap();
-    // Seen 500 ms after the ten packets of 20 ms, and half a second later.
+    // The page shows it 500 ms after the ten packets of 20 ms, and half a second later.
     assert_eq!(events[replays], "Replays 1s");
     assert_eq!(events[replays + 1], "Admitted [\"Ann\"]");
     let voice = format!("of {ANN}");
-    assert_eq!(events[replays + 2..], vec![voice.clone(); 10], "and what is older than 5 s is not");
-    stage.says(100, 360);
-    assert_eq!(stage.events(), [voice]);
+    assert_eq!(
+        events[replays + 2..],
+        vec![voice.clone(); 10],
+        "packets older than 5 s are dropped"
+    );
+    test.says(100, 360);
+    assert_eq!(test.events(), [voice]);
 }
 
 #[test]
-fn somebody_whose_name_comes_late_has_it_from_the_beginning() {
-    let mut stage = Stage::inside();
-    stage.says(300, 0);
-    stage.wait(2_100);
-    stage.tick();
-    let (id, name) = nobody(300, 0);
+fn a_late_name_also_applies_to_earlier_audio() {
+    let mut test = TestSession::inside();
+    test.says(300, 0);
+    test.wait(2_100);
+    test.tick();
+    let (id, name) = unknown_speaker(300, 0);
     assert_eq!(
-        stage.events(),
+        test.events(),
         [format!("{id} is {name}"), format!("{id} left"), format!("of {id}")]
     );
-    // Whose the source is comes first, the name later still.
-    stage.hears(&[], &[(BEN, 300)]);
-    assert_eq!(stage.events(), Vec::<String>::new());
-    stage.says(300, 110);
-    let events = stage.events();
+    // The device of the source comes first, the name later.
+    test.hears(&[], &[(BEN, 300)]);
+    assert_eq!(test.events(), Vec::<String>::new());
+    test.says(300, 110);
+    let events = test.events();
     assert_eq!(events, [format!("{BEN} is Unknown speaker"), format!("of {BEN}")]);
-    stage.hears(&[person(BEN, Some("Ben"), wire::Presence::In)], &[]);
-    let events = stage.events();
+    test.hears(&[person(BEN, Some("Ben"), wire::Presence::In)], &[]);
+    let events = test.events();
     assert_eq!(events, [format!("{BEN} is Ben"), format!("{id} is Ben"), format!("{id} left")]);
-    stage.hears(&[person(BEN, Some("Ben B."), wire::Presence::In)], &[]);
-    assert_eq!(stage.events(), [format!("{BEN} is Ben B.")], "only once");
-    // The next one who has the source is not Ben.
-    stage.hears(&[person(BEN, None, wire::Presence::Out)], &[]);
-    stage.says(300, 120);
-    stage.wait(2_100);
-    stage.tick();
-    assert_eq!(stage.events().last().unwrap(), &format!("of {}", nobody(300, 1).0));
+    test.hears(&[person(BEN, Some("Ben B."), wire::Presence::In)], &[]);
+    assert_eq!(test.events(), [format!("{BEN} is Ben B.")], "only once");
+    // The next owner of the source is not Ben.
+    test.hears(&[person(BEN, None, wire::Presence::Out)], &[]);
+    test.says(300, 120);
+    test.wait(2_100);
+    test.tick();
+    assert_eq!(test.events().last().unwrap(), &format!("of {}", unknown_speaker(300, 1).0));
 }
 
 #[test]
-fn the_bots_own_voice_is_nobodys() {
-    let mut stage = Stage::inside();
-    stage.hears(&[], &[(OWN, 900)]);
-    stage.says(900, 0);
-    assert_eq!(stage.events(), Vec::<String>::new());
+fn the_bots_own_audio_is_dropped() {
+    let mut test = TestSession::inside();
+    test.hears(&[], &[(OWN, 900)]);
+    test.says(900, 0);
+    assert_eq!(test.events(), Vec::<String>::new());
 }
 
 #[test]
-fn a_second_connection_takes_the_place_of_the_first() {
-    let mut stage = Stage::inside();
-    stage.happens(Happened::Peer { id: 1, state: "closed".to_owned() });
-    stage.happens(Happened::Channel { id: 1, label: COLLECTIONS.to_owned(), open: false });
-    stage.happens(Happened::Peer { id: 2, state: "connected".to_owned() });
-    stage.happens(Happened::Channel { id: 2, label: COLLECTIONS.to_owned(), open: true });
-    stage.hears(&[], &[(ANN, 100)]);
-    stage.says(100, 0);
-    assert_eq!(stage.events(), [format!("of {ANN}")]);
+fn a_second_connection_replaces_the_first() {
+    let mut test = TestSession::inside();
+    test.happens(PageEvent::Peer { id: 1, state: "closed".to_owned() });
+    test.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: false });
+    test.happens(PageEvent::Peer { id: 2, state: "connected".to_owned() });
+    test.happens(PageEvent::Channel { id: 2, label: COLLECTIONS.to_owned(), open: true });
+    test.hears(&[], &[(ANN, 100)]);
+    test.says(100, 0);
+    assert_eq!(test.events(), [format!("of {ANN}")]);
 }
 
 #[test]
-fn an_end_in_the_meeting_is_told_as_what_it_is() {
+fn each_end_in_the_meeting_gives_its_event() {
     for (survey, expected) in [
         (page("You've been removed from the meeting", &[]), "Removed"),
         (page("You left the meeting", &[]), "Removed"),
         (page("The call ended because everyone left", &[]), "Ended"),
         (page("You can't join this video call", &[]), "Lost"),
     ] {
-        let mut stage = Stage::inside();
-        stage.look(&survey);
-        assert_eq!(stage.events(), Vec::<String>::new(), "one look is not enough");
-        stage.look(&survey);
-        let events = stage.events();
+        let mut test = TestSession::inside();
+        test.look(&survey);
+        assert_eq!(test.events(), Vec::<String>::new(), "one look is not enough");
+        test.look(&survey);
+        let events = test.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
-        assert!(stage.session.is_over() && stage.session.evidence().is_none(), "it was in");
+        assert!(test.session.is_over() && test.session.evidence().is_none(), "it was in");
     }
-    let mut stage = Stage::inside();
-    stage.hears(&[person(OWN, None, wire::Presence::Removed)], &[]);
-    assert_eq!(stage.events(), ["Removed"]);
+    let mut test = TestSession::inside();
+    test.hears(&[person(OWN, None, wire::Presence::Removed)], &[]);
+    assert_eq!(test.events(), ["Removed"]);
 }
 
 #[test]
-fn a_page_that_reconnects_is_waited_for() {
-    let mut stage = Stage::inside();
+fn the_bot_waits_while_the_page_reconnects() {
+    let mut test = TestSession::inside();
     for _ in 0..20 {
-        stage.look(&page("Reconnecting...", &[]));
-        stage.happens(Happened::Beat);
+        test.look(&page("Reconnecting...", &[]));
+        test.happens(PageEvent::Beat);
     }
-    stage.look(&meeting());
-    assert_eq!((stage.events(), stage.session.is_over()), (Vec::new(), false));
+    test.look(&meeting());
+    assert_eq!((test.events(), test.session.is_over()), (Vec::new(), false));
 }
 
 #[test]
-fn a_page_that_goes_dead_after_the_knock_is_no_denial() {
+fn a_page_that_crashes_after_the_request_to_join_is_not_a_denial() {
     for (dead, expected) in [(0, "Lost"), (2, "Unreachable internal_error")] {
-        let mut stage = Stage::after(BrowserHistory { blocked: false, dead });
-        stage.look(&page("Asking to be let in...", &[]));
-        stage.events();
-        stage.happens(Happened::Fault { message: "DisconnectedError: EndCause = 72".to_owned() });
+        let mut test = TestSession::after(BrowserHistory { blocked: false, dead });
+        test.look(&page("Asking to be let in...", &[]));
+        test.events();
+        test.happens(PageEvent::Fault { message: "DisconnectedError: EndCause = 72".to_owned() });
         for _ in 0..4 {
-            stage.look(&Survey { host: "meet.google.com".to_owned(), ..Survey::default() });
+            test.look(&Survey { host: "meet.google.com".to_owned(), ..Survey::default() });
         }
-        let events = stage.events();
+        let events = test.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
-        assert_eq!(stage.session.take_mark(), Some(Mark::Dead));
-        let evidence = stage.session.evidence().unwrap();
+        assert_eq!(test.session.take_mark(), Some(Mark::Dead));
+        let evidence = test.session.evidence().unwrap();
         assert_eq!(evidence.errors, ["DisconnectedError"]);
         let states: Vec<_> = evidence.states.into_iter().map(|seen| seen.state).collect();
         assert_eq!(states, [Some("waiting_room".to_owned()), None]);
@@ -349,86 +353,86 @@ fn a_page_that_goes_dead_after_the_knock_is_no_denial() {
 }
 
 #[test]
-fn an_unknown_page_is_given_up_after_its_time_and_its_headings_are_named() {
-    let mut stage = Stage::set();
+fn an_unknown_page_fails_after_a_timeout_with_its_headings() {
+    let mut test = TestSession::set();
     let unknown = page("Something here is new", &[button("Continue")]);
-    stage.look(&unknown);
-    stage.wait(1_000 * GOOGLE_MEET.bounds.unknown_s - 1_000);
-    stage.look(&unknown);
-    assert_eq!(stage.events(), Vec::<String>::new(), "it may be loading");
-    stage.wait(1_000);
-    stage.look(&unknown);
-    let events = stage.events();
+    test.look(&unknown);
+    test.wait(1_000 * GOOGLE_MEET.bounds.unknown_s - 1_000);
+    test.look(&unknown);
+    assert_eq!(test.events(), Vec::<String>::new(), "it may be loading");
+    test.wait(1_000);
+    test.look(&unknown);
+    let events = test.events();
     assert!(events[0].starts_with("Unreachable internal_error"), "{events:?}");
     assert!(events[0].contains("Something here is new") && events[0].contains("Continue"));
-    let evidence = stage.session.evidence().unwrap();
+    let evidence = test.session.evidence().unwrap();
     assert_eq!(evidence.ended.as_deref(), Some("the meeting's page shows nothing known"));
 }
 
 #[test]
 fn a_page_whose_script_is_silent_is_lost() {
-    let mut stage = Stage::inside();
-    stage.wait(1_000 * GOOGLE_MEET.bounds.silent_s);
-    stage.tick();
-    let events = stage.events();
+    let mut test = TestSession::inside();
+    test.wait(1_000 * GOOGLE_MEET.bounds.silent_s);
+    test.tick();
+    let events = test.events();
     assert!(events[0].starts_with("Lost"), "{events:?}");
 }
 
 #[test]
-fn nobody_who_answers_is_asked_once_more_and_a_browser_that_is_refused_is_replaced_once() {
-    let mut stage = Stage::set();
+fn an_unanswered_request_is_repeated_once_and_a_refused_browser_is_replaced_once() {
+    let mut test = TestSession::set();
     let unanswered = page("No one responded to your request to join the call", &[]);
-    stage.look(&unanswered);
-    stage.look(&unanswered);
-    assert_eq!(stage.events(), [format!("Open({URL:?})")]);
+    test.look(&unanswered);
+    test.look(&unanswered);
+    assert_eq!(test.events(), [format!("Open({URL:?})")]);
     for (blocked, expected) in [(false, "Lost"), (true, "Refused bot_blocked")] {
-        let mut stage = Stage::after(BrowserHistory { blocked, dead: 0 });
+        let mut test = TestSession::after(BrowserHistory { blocked, dead: 0 });
         let refused = page("You can't join this video call", &[]);
-        stage.look(&refused);
-        stage.look(&refused);
-        let events = stage.events();
+        test.look(&refused);
+        test.look(&refused);
+        let events = test.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
     }
 }
 
 #[test]
-fn a_dialog_that_nobody_knows_is_closed_and_never_by_its_first_button() {
-    let mut stage = Stage::inside();
+fn an_unknown_dialog_is_closed_and_never_with_its_first_button() {
+    let mut test = TestSession::inside();
     let of_dialog = |name: &str, accepts| Control { dialog: Some(0), accepts, ..button(name) };
     let mut asked = meeting();
     asked.dialogs = vec![Dialog { lines: vec!["Would you like our new layout?".to_owned()] }];
     asked.controls.extend([of_dialog("Try it", true), of_dialog("Close", false)]);
-    stage.look(&asked);
-    assert_eq!(stage.events(), ["false|Close|1"]);
+    test.look(&asked);
+    assert_eq!(test.events(), ["false|Close|1"]);
     asked.controls.truncate(meeting().controls.len() + 1);
-    stage.look(&asked);
-    assert_eq!(stage.events(), ["Escape"]);
+    test.look(&asked);
+    assert_eq!(test.events(), ["Escape"]);
 }
 
 #[test]
-fn a_long_message_is_written_in_lines_each_once_the_one_before_has_come_back() {
-    let mut stage = Stage::inside();
+fn a_long_message_is_written_line_by_line_after_each_echo() {
+    let mut test = TestSession::inside();
     let id = CommandId::generate(meetbot_types::Timestamp::UNIX_EPOCH);
     let text = format!("{}{}", "x".repeat(500), "y".repeat(20));
-    stage.session.send_chat(id, &text, stage.now);
-    stage.look(&meeting());
-    assert_eq!(stage.events(), ["false|Chat with everyone|1"]);
+    test.session.send_chat(id, &text, test.now);
+    test.look(&meeting());
+    assert_eq!(test.events(), ["false|Chat with everyone|1"]);
     let mut open = meeting();
     open.controls.push(field("Send a message to everyone"));
     let sends = |letter: &str, count| {
         let (field, text) = ("true|Send a message to everyone|1".to_owned(), letter.repeat(count));
-        format!("{:?}", Act::Send { field, text })
+        format!("{:?}", Action::Send { field, text })
     };
-    stage.look(&open);
-    stage.look(&open);
-    assert_eq!(stage.events(), [sends("x", 500)], "it waits for the line");
-    stage.chat(OWN, "m1", &"x".repeat(500));
-    stage.chat(OWN, "m1", &"x".repeat(500));
-    stage.look(&open);
-    assert_eq!(stage.events(), [sends("y", 20)]);
-    stage.chat(ANN, "m2", "hello");
-    stage.chat(OWN, "m3", &"y".repeat(20));
-    let events = stage.events();
+    test.look(&open);
+    test.look(&open);
+    assert_eq!(test.events(), [sends("x", 500)], "it waits for the line");
+    test.chat(OWN, "m1", &"x".repeat(500));
+    test.chat(OWN, "m1", &"x".repeat(500));
+    test.look(&open);
+    assert_eq!(test.events(), [sends("y", 20)]);
+    test.chat(ANN, "m2", "hello");
+    test.chat(OWN, "m3", &"y".repeat(20));
+    let events = test.events();
     assert!(
         events.len() == 2 && events[0].contains("hello") && events[1] == "Ok(())",
         "{events:?}"
@@ -436,20 +440,20 @@ fn a_long_message_is_written_in_lines_each_once_the_one_before_has_come_back() {
 }
 
 #[test]
-fn where_the_chat_takes_nothing_a_message_is_not_done() {
-    // Its field is disabled; there is none.
+fn a_message_fails_if_the_chat_is_not_writable() {
+    // Its field is disabled, or missing.
     for disabled in [true, false] {
-        let mut stage = Stage::inside();
+        let mut test = TestSession::inside();
         let id = CommandId::generate(meetbot_types::Timestamp::UNIX_EPOCH);
-        stage.session.send_chat(id, "hello", stage.now);
+        test.session.send_chat(id, "hello", test.now);
         let mut shown = page("", &[button("People")]);
         if disabled {
             shown.controls.push(Control { disabled: true, ..field("Send a message") });
         }
-        stage.look(&shown);
-        stage.wait(if disabled { 0 } else { 15_000 });
-        stage.tick();
-        let events = stage.events();
+        test.look(&shown);
+        test.wait(if disabled { 0 } else { 15_000 });
+        test.tick();
+        let events = test.events();
         let last = events.last().unwrap();
         assert!(
             last.starts_with("Err") && last.contains("lets the bot write no messages"),
@@ -459,23 +463,23 @@ fn where_the_chat_takes_nothing_a_message_is_not_done() {
 }
 
 #[test]
-fn who_leaves_presses_the_button_and_waits_for_the_page_that_says_so() {
-    let mut stage = Stage::inside();
-    stage.session.leave(stage.now);
-    stage.look(&meeting());
-    stage.look(&meeting());
-    assert_eq!(stage.events(), ["false|Leave call|1"], "once");
-    assert!(!stage.session.is_over());
-    stage.look(&page("", &[button("End the call"), button("Just leave the call")]));
-    assert_eq!(stage.events(), ["false|Just leave the call|1"]);
+fn leaving_presses_the_button_and_waits_for_the_page_that_confirms_it() {
+    let mut test = TestSession::inside();
+    test.session.leave(test.now);
+    test.look(&meeting());
+    test.look(&meeting());
+    assert_eq!(test.events(), ["false|Leave call|1"], "once");
+    assert!(!test.session.is_over());
+    test.look(&page("", &[button("End the call"), button("Just leave the call")]));
+    assert_eq!(test.events(), ["false|Just leave the call|1"]);
     let left = page("You left the meeting", &[]);
-    stage.look(&left);
-    stage.look(&left);
-    assert!(stage.session.is_over());
+    test.look(&left);
+    test.look(&left);
+    assert!(test.session.is_over());
 
-    let mut stage = Stage::inside();
-    stage.session.leave(stage.now);
-    stage.wait(3_000);
-    stage.tick();
-    assert!(stage.session.is_over(), "it need not show that");
+    let mut test = TestSession::inside();
+    test.session.leave(test.now);
+    test.wait(3_000);
+    test.tick();
+    assert!(test.session.is_over(), "the confirmation is not required");
 }

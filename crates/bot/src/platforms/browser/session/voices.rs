@@ -1,4 +1,4 @@
-//! Whose sound is told under whose name, and from when on. Pure.
+//! Assigns audio frames to participants, and decides from when on they are reported. Pure.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::{
     platforms::browser::lanes::Speaker,
 };
 
-/// What came so long before the bot saw that it is in is recorded: its page shows it later than the meeting sends.
-const EARLY: Duration = Duration::from_secs(5);
-/// So many packets of that are kept: those of three lanes.
+/// How long before the admission audio is kept: the page shows the admission later than the media begin.
+const EARLY_WINDOW: Duration = Duration::from_secs(5);
+/// How many of these packets are kept: those of three lanes.
 const MOST_EARLY: usize = 750;
 
 impl Session {
-    /// Sound of people, none of the bot's own.
+    /// Handles audio of people; audio of the bot is dropped.
     pub(super) fn media(&mut self, frames: Vec<(Speaker, Frame)>) {
         if self.phase == Phase::Outside {
             return self.keep(frames);
@@ -39,7 +39,7 @@ impl Session {
                     (device, introduced.map(|who| (who, true)))
                 }
                 Speaker::Source { source: number, turn } => {
-                    let (id, name) = nobody(number, turn);
+                    let (id, name) = unknown_speaker(number, turn);
                     let introduced = self.roster.introduce_as(&id, name);
                     (id, introduced.map(|who| (who, false)))
                 }
@@ -50,40 +50,40 @@ impl Session {
                 }
             };
             if let Some((who, is_there)) = introduced {
-                self.tell(MeetingEvent::Joined(who));
+                self.emit(MeetingEvent::Joined(who));
                 if !is_there {
-                    // Nobody stays in a meeting because of them.
-                    self.tell(MeetingEvent::Left(participant.clone()));
+                    // Counted as a bot: the bot does not stay in a meeting because of them.
+                    self.emit(MeetingEvent::Left(participant.clone()));
                 }
             }
-            self.tell(MeetingEvent::Media { participant, source, frame });
+            self.emit(MeetingEvent::Media { participant, source, frame });
         }
     }
 
-    /// Keeps what comes before the bot has seen that it is in.
+    /// Keeps frames from before the admission.
     fn keep(&mut self, frames: Vec<(Speaker, Frame)>) {
         self.early.extend(frames);
         let Some(newest) = self.early.back().map(|(_, frame)| frame.arrived) else { return };
-        let is_old = |(_, oldest): &(Speaker, Frame)| newest > oldest.arrived + EARLY;
+        let is_old = |(_, oldest): &(Speaker, Frame)| newest > oldest.arrived + EARLY_WINDOW;
         while self.early.len() > MOST_EARLY || self.early.front().is_some_and(is_old) {
             self.early.pop_front();
         }
     }
 
-    /// Says who those were that were written as somebody unknown, as far as it is known by now.
+    /// Reports the names of speakers that were recorded as unknown, once they are known.
     pub(super) fn name_the_unknown(&mut self) {
         if self.phase == Phase::Inside {
             for participant in self.roster.named() {
                 let id = participant.id.clone();
-                self.tell(MeetingEvent::Joined(participant));
-                self.tell(MeetingEvent::Left(id));
+                self.emit(MeetingEvent::Joined(participant));
+                self.emit(MeetingEvent::Left(id));
             }
         }
     }
 }
 
-/// The id and the name of who speaks by a source that is nobody's yet.
-pub(super) fn nobody(source: u32, turn: u32) -> (String, String) {
+/// The id and the name of the unknown speaker of a source.
+pub(super) fn unknown_speaker(source: u32, turn: u32) -> (String, String) {
     let number = if turn == 0 { source.to_string() } else { format!("{source}-{}", turn + 1) };
     (format!("source-{number}"), format!("Unknown speaker {number}"))
 }

@@ -1,4 +1,4 @@
-//! How messages are compressed: zlib, gzip, gzip behind three bytes, bare deflate, or not at all, as the session has it. Pure.
+//! Decompresses messages: zlib, gzip, gzip after three bytes, raw deflate, or uncompressed; it differs between sessions. Pure.
 
 use std::borrow::Cow;
 
@@ -6,14 +6,14 @@ use miniz_oxide::inflate::{decompress_to_vec_with_limit, decompress_to_vec_zlib_
 
 use super::protobuf::Message;
 
-/// The most bytes of a message, both as it comes and unpacked.
+/// The most bytes of a message, both compressed and decompressed.
 pub(crate) const MOST_BYTES: usize = 1 << 20;
 
 const GZIP: [u8; 3] = [0x1F, 0x8B, 8];
-/// Of gzip's header, without what its flags announce (RFC 1952, 2.3).
+/// The size of gzip's fixed header, without its optional fields (RFC 1952, 2.3).
 const GZIP_HEADER: usize = 10;
 
-/// The message as it was before it was compressed. `None`: it is too long, or compressed in a way that is not known.
+/// The decompressed message. `None`: it is too long, or its compression is unknown.
 pub(crate) fn unpack(bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
     if bytes.len() > MOST_BYTES {
         return None;
@@ -38,7 +38,7 @@ fn inflate(bytes: &[u8]) -> Option<Vec<u8>> {
     decompress_to_vec_with_limit(bytes, MOST_BYTES).ok()
 }
 
-/// What stands behind a gzip header.
+/// The data after a gzip header.
 fn gzip_content(bytes: &[u8]) -> Option<&[u8]> {
     let flags = *bytes.get(3)?;
     let mut rest = bytes.get(GZIP_HEADER..)?;
@@ -46,7 +46,7 @@ fn gzip_content(bytes: &[u8]) -> Option<&[u8]> {
         let (length, after) = rest.split_first_chunk::<2>()?;
         rest = after.get(usize::from(u16::from_le_bytes(*length))..)?;
     }
-    // A name and a comment, each to its zero.
+    // A name and a comment, each with a terminating zero.
     for flag in [8, 16] {
         if flags & flag != 0 {
             let end = rest.iter().position(|byte| *byte == 0)?;
@@ -67,12 +67,12 @@ mod tests {
 
     fn gzip(content: &[u8], flags: u8, extra: &[u8]) -> Vec<u8> {
         let header = [0x1F, 0x8B, 8, flags, 0, 0, 0, 0, 0, 255];
-        // The check sum and the length are of no use to who reads one message.
+        // The checksum and the length are not read.
         [&header[..], extra, &compress_to_vec(content, 6), &[0; 8]].concat()
     }
 
     #[test]
-    fn every_way_of_compression_is_known_by_its_first_bytes() {
+    fn every_compression_is_recognised_by_its_first_bytes() {
         let message = [0x0A, 3, 1, 2, 3].repeat(20);
         let prefixed = [&[1, 0, 0][..], &gzip(&message, 0, &[])].concat();
         for (how, packed) in [
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_to_more_than_a_bound_is_none() {
+    fn a_message_that_is_too_large_when_decompressed_is_refused() {
         let bomb = vec![0; MOST_BYTES + 1];
         assert_eq!(unpack(&bomb), None);
         assert_eq!(unpack(&compress_to_vec_zlib(&bomb, 6)), None);

@@ -1,11 +1,11 @@
-//! Google Meet: its landmarks, and how its messages are read. Nothing of this is documented by Google: it is what public projects have found out.
+//! Google Meet: its landmarks, and the readers of its messages. Google documents none of this; it is based on the findings of public projects.
 
 pub(crate) mod compression;
 pub(crate) mod protobuf;
 pub(crate) mod wire;
 
-/// What runs before the page where no video is wanted.
+/// The script that runs before the page if video is not recorded.
 pub(crate) const WITHOUT_VIDEO: &str = include_str!("without_video.js");
 
-/// The call whose answers hold the roster.
+/// The RPC whose answers contain the roster.
 pub(crate) const CALL: &str = "SyncMeetingSpaceCollections";

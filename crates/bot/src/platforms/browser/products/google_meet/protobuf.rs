@@ -1,12 +1,12 @@
-//! A reader of Protocol Buffers without a schema: numbers of fields, and what they hold. Pure.
+//! A reader of Protocol Buffers without a schema: numbers of fields, and their values. Pure.
 
 /// The most fields of one message that are read. A roster of 5,000 people is 5,000 fields of one message.
 const MOST_FIELDS: usize = 20_000;
 
-/// What a field holds.
+/// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Value<'a> {
-    /// A number, of whatever width.
+    /// A number of any width.
     Number(u64),
     /// A text, bytes, or a message.
     Bytes(&'a [u8]),
@@ -17,7 +17,7 @@ pub(crate) enum Value<'a> {
 pub(crate) struct Message<'a>(Vec<(u32, Value<'a>)>);
 
 impl<'a> Message<'a> {
-    /// Reads a message; `None` where the bytes are not one as a whole.
+    /// Reads a message; `None` if the bytes are not a complete message.
     pub(crate) fn read(mut bytes: &'a [u8]) -> Option<Self> {
         let mut fields = Vec::new();
         while !bytes.is_empty() {
@@ -33,7 +33,7 @@ impl<'a> Message<'a> {
                     Value::Bytes(value)
                 }
                 5 => Value::Number(u32::from_le_bytes(*take(&mut bytes)?).into()),
-                // Groups are no longer used by anybody.
+                // Groups are deprecated and unsupported.
                 _ => return None,
             };
             if fields.len() == MOST_FIELDS {
@@ -67,7 +67,7 @@ impl<'a> Message<'a> {
         Self::read(self.bytes(field)?)
     }
 
-    /// All messages that lie under these fields, one in the other. What is no message there is passed over.
+    /// All messages at this path of nested fields. Other values are skipped.
     pub(crate) fn under(&self, path: &[u32]) -> Vec<Message<'a>> {
         let Some((first, rest)) = path.split_first() else { return vec![self.clone()] };
         self.all(*first).filter_map(Message::read).flat_map(|inner| inner.under(rest)).collect()
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_message_as_a_whole_are_none() {
+    fn bytes_that_are_not_a_complete_message_are_refused() {
         for bytes in [
             &[0x12, 0x05, b'h'][..],
             &[0x08],

@@ -1,8 +1,8 @@
-//! What Google Meet says of people, of the sources of their voices and of the chat, on its data channel `collections` and in the answers of
+//! Google Meet's messages about people, the sources of their audio, and the chat: on its data channel `collections`, and in the answers of
 //! `SyncMeetingSpaceCollections`. Pure.
 //!
-//! The numbers of the fields are those that several public projects have found (2024 to 2026); Google documents none. Fields that are not known are passed
-//! over, and a layout that has changed gives nothing, not something wrong.
+//! The numbers of the fields are those that several public projects have found (2024 to 2026); Google documents none. Unknown fields are
+//! ignored, and a changed layout gives no data rather than wrong data.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
@@ -12,12 +12,12 @@ use crate::bounds;
 /// The roster in a message of the channel, and in the answer of the RPC.
 const ROSTER: [u32; 5] = [1, 2, 13, 1, 2];
 const ROSTER_OF_RPC: [u32; 3] = [2, 2, 2];
-/// What devices send.
+/// The media that devices send.
 const OUTPUTS: [u32; 4] = [1, 2, 3, 2];
-/// Lines of the chat.
+/// Chat messages.
 const CHAT: [u32; 5] = [1, 2, 13, 4, 2];
 
-/// A message: what has changed.
+/// A message with changes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Update {
     pub(crate) people: Vec<Person>,
@@ -25,45 +25,45 @@ pub(crate) struct Update {
     pub(crate) chat: Vec<Line>,
 }
 
-/// Someone in the roster, by the device they are there with.
+/// A person in the roster, by device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Person {
     /// As in `spaces/x/devices/7`.
     pub(crate) device: String,
-    /// `None` where the message does not say it.
+    /// `None` if the message does not contain it.
     pub(crate) name: Option<String>,
     pub(crate) presence: Presence,
-    /// It is the bot itself.
+    /// Whether it is the bot itself.
     pub(crate) is_self: bool,
     pub(crate) is_host: bool,
-    /// It is no person but what the person with this device shares.
+    /// The device of the owner, if this entry is a shared screen and not a person.
     pub(crate) screen_of: Option<String>,
 }
 
-/// Whether somebody is there.
+/// Whether a person is in the meeting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     In,
     Out,
-    /// Taken out of the meeting.
+    /// Removed from the meeting.
     Removed,
-    /// The message does not say it.
-    Unsaid,
+    /// The message does not contain it.
+    Unspecified,
 }
 
-/// What a device sends.
+/// A stream that a device sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) device: String,
     pub(crate) sends: Sends,
 }
 
-/// What a device sends, by the name that it has among the media.
+/// The identification of a device's media.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sends {
-    /// The source that its packets of sound name (CSRC).
+    /// The source in its audio packets (CSRC).
     Sound(u32),
-    /// The stream that its pictures are part of, or their source in decimal.
+    /// The stream of its pictures, or their source in decimal.
     Pictures(String),
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// A message of the channel `collections`; `None` where it cannot be read.
+/// Reads a message of the channel `collections`; `None` if it cannot be read.
 pub(crate) fn collections(bytes: &[u8]) -> Option<Update> {
     let unpacked = unpack(bytes)?;
     let message = Message::read(&unpacked)?;
@@ -86,7 +86,7 @@ pub(crate) fn collections(bytes: &[u8]) -> Option<Update> {
     })
 }
 
-/// The answer of `SyncMeetingSpaceCollections`, base64: the whole roster. An empty one says that nothing has changed.
+/// Reads the answer of `SyncMeetingSpaceCollections`, base64: the complete roster. An empty answer means no change.
 pub(crate) fn roster(answer: &[u8]) -> Option<Vec<Person>> {
     if answer.len() > 2 * super::compression::MOST_BYTES {
         return None;
@@ -115,7 +115,7 @@ fn person(message: &Message<'_>) -> Option<Person> {
             Some(1) => Presence::In,
             Some(6) => Presence::Out,
             Some(7) => Presence::Removed,
-            _ => Presence::Unsaid,
+            _ => Presence::Unspecified,
         },
         is_self: message.text(7).is_some_and(|text| !text.is_empty()),
         is_host: message.number(34).is_some_and(|host| host != 0),
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// A field that holds bytes.
+    /// A field with bytes.
     fn field(number: u8, content: &[u8]) -> Vec<u8> {
         let mut field = Vec::new();
         push(&mut field, u64::from(number) << 3 | 2);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_of_the_rpc_is_a_whole_roster_or_empty() {
+    fn the_answer_of_the_rpc_is_a_complete_roster_or_empty() {
         let answer = STANDARD.encode(under(&[2, 2, 2], &ann()));
         assert_eq!(roster(answer.as_bytes()).unwrap()[0].name.as_deref(), Some("Ann"));
         assert_eq!(roster(b"").unwrap(), []);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn another_layout_gives_nothing_and_not_something_wrong() {
+    fn another_layout_gives_no_data() {
         let other = under(&[1, 2, 13, 1, 3], &ann());
         assert_eq!(collections(&other).unwrap(), Update::default());
         let nameless = [field(1, b"people/7"), field(2, b"Ann"), number(4, 1)].concat();

@@ -1,5 +1,5 @@
-// Switches incoming video off in the page's own settings ("Incoming video is set to audio only"), before the page reads them: it then asks for none, which saves
-// most of the processor time and of the network. Where the setting is was found by others (2026); a page that keeps it elsewhere sends video, which is not recorded.
+// Switches incoming video off in the page's settings ("Incoming video is set to audio only"), before the page reads them: it then requests none, which saves
+// most of the processor time and of the network. Public projects found the place of the setting (2026); if the page moves it, video is received, but not recorded.
 (() => {
   'use strict';
   if (window !== window.top || location.hostname !== 'meet.google.com') return;

@@ -1,4 +1,4 @@
-//! The way to the door: dialogs, devices, the name, the button to join. Pure.
+//! The steps before the lobby: dialogs, devices, the name, the button to join. Pure.
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,29 @@ use crate::platforms::browser::{
     survey::{Control, Dialog, Survey, begins, holds},
 };
 
-/// The button to join is pressed so often, once it has been there for too long.
+/// How often the button to join is pressed, if it does not disappear.
 const MOST_KNOCKS: u32 = 2;
 
-/// A page that is ready to be joined has to stay so for this time: it may turn its devices on once it has them.
+/// How long the page must be ready before the bot joins: it may turn its devices on once it has them.
 const SETTLES: Duration = Duration::from_secs(1);
 
-/// How far the bot has come.
+/// The progress of the bot.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct JoinFlow {
     name: String,
-    /// Since when the page is being opened.
+    /// When the page was opened.
     since: Instant,
-    /// When the button to join was pressed last, and how often.
+    /// When the button to join was pressed last, and how often in a row.
     knocked: Option<(Instant, u32)>,
-    /// How often it was pressed in all.
+    /// How often it was pressed in total.
     knocks: u32,
-    /// Since when nothing but the button to join is left to be pressed.
+    /// Since when only the button to join is left to press.
     ready_since: Option<Instant>,
-    /// The page asks the browser for microphone and camera.
+    /// The page waits for microphone and camera.
     asks_for_devices: bool,
 }
 
-impl Door {
+impl JoinFlow {
     pub(super) const fn new(name: String, now: Instant) -> Self {
         Self {
             name,
@@ -52,22 +52,22 @@ impl Door {
         self.knocks
     }
 
-    /// The page asks the browser for microphone and camera, or has its answer.
+    /// The page requests microphone and camera, or has the answer.
     pub(super) const fn ask_for_devices(&mut self, asks: bool) {
         self.asks_for_devices = asks;
     }
 
-    /// The bot waits to be let in; it need not have knocked for that.
+    /// The bot is in the lobby; it may be there without having pressed the button.
     pub(super) fn waits(&mut self) {
         self.knocked.get_or_insert((self.since, 0));
     }
 
-    /// The bot has to knock once more.
+    /// The bot must press the button to join again.
     pub(super) const fn again(&mut self, now: Instant) {
         (self.since, self.knocked) = (now, None);
     }
 
-    /// A look at a page that asks whether to join: what is to be done, one thing at a time, so that the next look shows what came of it.
+    /// Handles a look at the page before the lobby. It returns one action at a time, so that the next look shows its effect.
     pub(super) fn look(
         &mut self,
         landmarks: &Landmarks,
@@ -122,7 +122,7 @@ impl Door {
     }
 }
 
-/// Presses a control, or closes what lies over it.
+/// Presses a control, or closes the dialog that covers it.
 fn press_or_clear(landmarks: &Landmarks, survey: &Survey, control: &Control) -> Act {
     if control.free {
         return Act::Click(control.key.clone());
@@ -134,7 +134,7 @@ fn press_or_clear(landmarks: &Landmarks, survey: &Survey, control: &Control) -> 
     closes.map_or(Act::Escape, |button| Act::Click(button.key.clone()))
 }
 
-/// What is done about a dialog: what its rule says, or it is closed.
+/// The action for a dialog: that of its rule, or closing it.
 pub(super) fn answer(landmarks: &Landmarks, survey: &Survey, place: usize, dialog: &Dialog) -> Act {
     let says = |words: &String| dialog.lines.iter().any(|line| holds(line, words));
     let rule = landmarks.dialogs.iter().find(|rule| rule.any.iter().any(says));
