@@ -157,7 +157,7 @@ async fn read(
         while let Some(end) = rest.iter().position(|byte| *byte == 0) {
             held.extend_from_slice(&rest[..end]);
             rest = &rest[end + 1..];
-            hear(&held, answers, events).await;
+            on_message(&held, answers, events).await;
             held.clear();
         }
         held.extend_from_slice(rest);
@@ -168,7 +168,7 @@ async fn read(
 }
 
 /// Handles a message. One that cannot be read is ignored: it is an event of a later version.
-async fn hear(message: &[u8], answers: &Mutex<Option<Waiting>>, events: &mpsc::Sender<Event>) {
+async fn on_message(message: &[u8], answers: &Mutex<Option<Waiting>>, events: &mpsc::Sender<Event>) {
     let Ok(incoming) = serde_json::from_slice::<Incoming>(message) else { return };
     let Some(id) = incoming.id else {
         if let Ok(event) = serde_json::from_slice(message) {
