@@ -1,93 +1,93 @@
-//! Attempts that are cut short, and those that go on after them.
+//! Tests of attempts that are interrupted, and of the attempts that continue them.
 
 use meetbot_types::{
     CommandId, ControlAction, JobStatus,
     bot::{BotCommand, BotReport},
 };
 
-use crate::orchestrator::{Mood, PATIENCE, Stage, ended, now};
+use crate::orchestrator::{Behaviour, Fixture, TIMEOUT, ended, now};
 
 fn recording(report: &BotReport) -> bool {
     matches!(report, BotReport::RecordingStarted)
 }
 
 /// Waits until the first attempt has written its manifest.
-async fn written(stage: &Stage) {
-    let manifest = stage.folder(1).join("manifest.json");
+async fn written(fixture: &Fixture) {
+    let manifest = fixture.folder(1).join("manifest.json");
     let written = async {
         while !manifest.exists() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, written).await.expect("the whole meeting is recorded");
+    tokio::time::timeout(TIMEOUT, written).await.expect("the whole meeting is recorded");
 }
 
 #[tokio::test]
-async fn an_orchestrator_that_is_away_ends_no_meeting_and_hears_everything_later() {
-    let stage = Stage::set().await;
-    stage.be(Mood::Away);
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
-    written(&stage).await;
-    assert!(stage.refused() > 1);
-    stage.be(Mood::Listens);
-    bot.ends().await;
-    let reports = stage.reports();
+async fn an_unavailable_orchestrator_ends_no_meeting_and_gets_all_reports_later() {
+    let fixture = Fixture::start().await;
+    fixture.set_behaviour(Behaviour::Unavailable);
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3"));
+    written(&fixture).await;
+    assert!(fixture.refused() > 1);
+    fixture.set_behaviour(Behaviour::Available);
+    bot.finish().await;
+    let reports = fixture.take_reports();
     assert!(reports.iter().any(recording));
     assert_eq!(ended(&reports).0.status, JobStatus::Completed);
-    assert!(stage.manifest(1).complete);
+    assert!(fixture.manifest(1).complete);
 }
 
 #[tokio::test]
-async fn a_bot_that_is_told_to_stop_waits_for_no_orchestrator() {
-    let stage = Stage::set().await;
-    stage.be(Mood::Away);
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3"));
-    written(&stage).await;
+async fn a_stopping_bot_does_not_wait_for_an_unavailable_orchestrator() {
+    let fixture = Fixture::start().await;
+    fixture.set_behaviour(Behaviour::Unavailable);
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3"));
+    written(&fixture).await;
     bot.stop.cancel();
-    bot.ends().await;
+    bot.finish().await;
 }
 
 #[tokio::test]
-async fn a_superseded_bot_leaves_at_once_and_says_nothing_more() {
-    let stage = Stage::set().await;
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(recording).await;
-    stage.be(Mood::Superseded);
-    bot.ends().await;
+async fn a_superseded_bot_leaves_at_once_and_reports_nothing_more() {
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(recording).await;
+    fixture.set_behaviour(Behaviour::Superseded);
+    bot.finish().await;
     let left = async {
-        while stage.sandbox.inspect(stage.job).present > 0 {
+        while fixture.sandbox.inspect(fixture.job).present > 0 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, left).await.expect("it is no longer in the meeting");
-    assert!(!stage.reports().iter().any(|report| matches!(report, BotReport::Ended { .. })));
+    tokio::time::timeout(TIMEOUT, left).await.expect("it is no longer in the meeting");
+    assert!(!fixture.take_reports().iter().any(|report| matches!(report, BotReport::Ended { .. })));
     assert!(
-        !stage.folder(1).join("manifest.json").exists(),
-        "the manifest is the next attempt's to write"
+        !fixture.folder(1).join("manifest.json").exists(),
+        "the next attempt writes the manifest"
     );
 }
 
 #[tokio::test]
-async fn the_next_attempt_goes_on_in_the_same_recording() {
-    let stage = Stage::set().await;
-    let first = Stage::run(stage.order(1, "two-speakers?seconds=8"));
-    stage.hears(recording).await;
+async fn the_next_attempt_continues_the_same_recording() {
+    let fixture = Fixture::start().await;
+    let first = Fixture::run(fixture.order(1, "two-speakers?seconds=8"));
+    fixture.wait_for(recording).await;
     let sent = async {
-        while stage.sandbox.inspect(stage.job).sent.iter().all(|sent| sent.packets < 100) {
+        while fixture.sandbox.inspect(fixture.job).sent.iter().all(|sent| sent.packets < 100) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, sent).await.expect("there is something to keep");
+    tokio::time::timeout(TIMEOUT, sent).await.expect("there is something to keep");
     first.stop.cancel();
-    first.ends().await;
+    first.finish().await;
     assert!(
-        !stage.reports().iter().any(|report| matches!(report, BotReport::Ended { .. })),
+        !fixture.take_reports().iter().any(|report| matches!(report, BotReport::Ended { .. })),
         "its job is not over"
     );
 
-    Stage::run(stage.order(2, "two-speakers?seconds=8")).ends().await;
-    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
-    let manifest = stage.manifest(2);
+    Fixture::run(fixture.order(2, "two-speakers?seconds=8")).finish().await;
+    assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);
+    let manifest = fixture.manifest(2);
     assert!(!manifest.complete);
     assert_eq!(manifest.attempts.len(), 2, "{manifest:#?}");
     assert!(manifest.attempts[1].gap_ms.is_some());
@@ -118,66 +118,67 @@ fn command(seq: u64, action: ControlAction) -> BotCommand {
 
 #[tokio::test]
 async fn a_pause_outlives_the_bot_that_made_it() {
-    let stage = Stage::set().await;
-    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(recording).await;
-    stage.command(command(1, ControlAction::PauseRecording));
-    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    let fixture = Fixture::start().await;
+    let first = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(recording).await;
+    fixture.command(command(1, ControlAction::PauseRecording));
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
     first.stop.cancel();
-    first.ends().await;
-    stage.reports();
+    first.finish().await;
+    fixture.take_reports();
 
-    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
-    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
-    let before: u64 = stage.sandbox.inspect(stage.job).sent.iter().map(|sent| sent.packets).sum();
+    let second = Fixture::run(fixture.order(2, "two-speakers?seconds=3600"));
+    fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
+    let before: u64 =
+        fixture.sandbox.inspect(fixture.job).sent.iter().map(|sent| sent.packets).sum();
     let heard = async {
-        while stage.sandbox.inspect(stage.job).sent.iter().map(|sent| sent.packets).sum::<u64>()
+        while fixture.sandbox.inspect(fixture.job).sent.iter().map(|sent| sent.packets).sum::<u64>()
             < before + 100
         {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, heard).await.expect("the meeting goes on");
-    stage.command(command(2, ControlAction::ResumeRecording));
-    stage.hears(recording).await;
-    stage.command(command(3, ControlAction::LeaveCall));
-    second.ends().await;
+    tokio::time::timeout(TIMEOUT, heard).await.expect("the meeting goes on");
+    fixture.command(command(2, ControlAction::ResumeRecording));
+    fixture.wait_for(recording).await;
+    fixture.command(command(3, ControlAction::LeaveCall));
+    second.finish().await;
 
-    let reports = stage.reports();
+    let reports = fixture.take_reports();
     let place =
         |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
     let resumed = place(|report| matches!(report, BotReport::RecordingResumed { .. }));
     assert!(resumed < place(recording), "{reports:#?}");
-    let manifest = stage.manifest(2);
+    let manifest = fixture.manifest(2);
     let [pause] = manifest.pauses.as_slice() else { panic!("{manifest:#?}") };
     let BotReport::RecordingResumed { paused_ms } = reports[resumed] else { unreachable!() };
     assert_eq!(paused_ms, pause.end_ms - pause.start_ms);
     assert!(paused_ms >= 1_000, "two people sent a hundred packets meanwhile: {pause:?}");
     for track in &manifest.tracks {
-        // A file's time begins with its first packet, which comes late on a busy machine, the next ones right behind it.
+        // A file's time begins with its first packet, which is late on a busy machine; the next ones follow immediately.
         let within = track.start_ms + track.duration_ms <= pause.start_ms + 500
             || track.start_ms >= pause.end_ms;
         assert!(within, "{track:?} is of the pause {pause:?}");
     }
 }
 
-/// A bot that does something, and dies before anybody has heard of it.
-async fn dies_unheard(stage: &Stage, told: BotCommand, line: &str) {
-    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(recording).await;
-    stage.be(Mood::Away);
-    stage.command(told);
-    let journal = stage.folder(1).join("events.jsonl");
+/// Runs a bot that carries out a command, and crashes before its report is applied.
+async fn crash_before_report(fixture: &Fixture, command: BotCommand, line: &str) {
+    let first = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(recording).await;
+    fixture.set_behaviour(Behaviour::Unavailable);
+    fixture.command(command);
+    let journal = fixture.folder(1).join("events.jsonl");
     let done = async {
         while !std::fs::read_to_string(&journal).unwrap().contains(line) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, done).await.expect("it is done");
+    tokio::time::timeout(TIMEOUT, done).await.expect("it is done");
     first.stop.cancel();
-    first.ends().await;
-    stage.reports();
-    stage.be(Mood::Listens);
+    first.finish().await;
+    fixture.take_reports();
+    fixture.set_behaviour(Behaviour::Available);
 }
 
 fn paused(report: &BotReport) -> bool {
@@ -185,16 +186,17 @@ fn paused(report: &BotReport) -> bool {
 }
 
 #[tokio::test]
-async fn a_pause_that_nobody_heard_of_is_told_by_the_next_bot() {
-    let stage = Stage::set().await;
-    dies_unheard(&stage, command(1, ControlAction::PauseRecording), r#""type":"paused""#).await;
-    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
-    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    stage.command(command(2, ControlAction::ResumeRecording));
-    stage.hears(recording).await;
-    stage.command(command(3, ControlAction::LeaveCall));
-    second.ends().await;
-    let reports = stage.reports();
+async fn an_unreported_pause_is_reported_by_the_next_bot() {
+    let fixture = Fixture::start().await;
+    crash_before_report(&fixture, command(1, ControlAction::PauseRecording), r#""type":"paused""#)
+        .await;
+    let second = Fixture::run(fixture.order(2, "two-speakers?seconds=3600"));
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    fixture.command(command(2, ControlAction::ResumeRecording));
+    fixture.wait_for(recording).await;
+    fixture.command(command(3, ControlAction::LeaveCall));
+    second.finish().await;
+    let reports = fixture.take_reports();
     let place =
         |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
     let done = place(|report| matches!(report, BotReport::CommandDone { .. }));
@@ -203,30 +205,31 @@ async fn a_pause_that_nobody_heard_of_is_told_by_the_next_bot() {
 }
 
 #[tokio::test]
-async fn a_stop_that_nobody_heard_of_is_told_by_the_next_bot() {
-    let stage = Stage::set().await;
-    dies_unheard(&stage, command(1, ControlAction::StopRecording), r#""type":"stopped""#).await;
-    let second = Stage::run(stage.order(2, "two-speakers?seconds=3600"));
-    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    stage.command(command(2, ControlAction::LeaveCall));
-    second.ends().await;
-    let reports = stage.reports();
+async fn an_unreported_stop_is_reported_by_the_next_bot() {
+    let fixture = Fixture::start().await;
+    crash_before_report(&fixture, command(1, ControlAction::StopRecording), r#""type":"stopped""#)
+        .await;
+    let second = Fixture::run(fixture.order(2, "two-speakers?seconds=3600"));
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    fixture.command(command(2, ControlAction::LeaveCall));
+    second.finish().await;
+    let reports = fixture.take_reports();
     let stopped = |report: &BotReport| matches!(report, BotReport::RecordingStopped { .. });
     assert!(reports.iter().any(stopped), "{reports:#?}");
     assert!(!reports.iter().any(recording), "{reports:#?}");
 }
 
 #[tokio::test]
-async fn what_comes_before_the_bot_is_in_is_done_when_it_is() {
-    let stage = Stage::set().await;
+async fn recording_commands_before_the_admission_are_carried_out_after_it() {
+    let fixture = Fixture::start().await;
     let stop = command(1, ControlAction::StopRecording);
     let id = stop.id;
-    stage.command(stop);
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600&admitAfter=1"));
-    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    stage.command(command(2, ControlAction::LeaveCall));
-    bot.ends().await;
-    let reports = stage.reports();
+    fixture.command(stop);
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600&admitAfter=1"));
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    fixture.command(command(2, ControlAction::LeaveCall));
+    bot.finish().await;
+    let reports = fixture.take_reports();
     let admitted = reports.iter().position(|report| matches!(report, BotReport::Admitted));
     let done = reports.iter().position(
         |report| matches!(report, BotReport::CommandDone { command_id, .. } if *command_id == id),
@@ -240,12 +243,12 @@ fn end(report: &BotReport) -> bool {
 }
 
 #[tokio::test]
-async fn a_recording_that_cannot_be_written_is_not_joined_again_but_finalised() {
-    let stage = Stage::set().await;
-    // What the bot hears first in the chat cannot be written.
-    std::fs::create_dir_all(stage.folder(1).join("chat.jsonl")).unwrap();
-    Stage::run(stage.order(1, "two-speakers?seconds=14")).ends().await;
-    let reports = stage.reports();
+async fn a_recording_that_cannot_be_written_is_finalised_without_a_rejoin() {
+    let fixture = Fixture::start().await;
+    // The first chat message cannot be written.
+    std::fs::create_dir_all(fixture.folder(1).join("chat.jsonl")).unwrap();
+    Fixture::run(fixture.order(1, "two-speakers?seconds=14")).finish().await;
+    let reports = fixture.take_reports();
     let failures: Vec<_> = reports
         .iter()
         .filter_map(|report| match report {
@@ -257,54 +260,57 @@ async fn a_recording_that_cannot_be_written_is_not_joined_again_but_finalised() 
     assert!(failure.detail.contains("cannot be written"), "{failure:?}");
     assert!(!reports.iter().any(end), "another attempt tries: {reports:#?}");
 
-    // Neither can the next one finalise it; and it leaves nothing that would fill a disk.
+    // The next one cannot finalise it either; and it leaves no files that would fill a disk.
     let finalize = |epoch| {
         let ending = meetbot_types::Cause::Failed((*failure).clone()).ending(true, false);
-        let mut order = stage.order(epoch, "two-speakers?seconds=14");
+        let mut order = fixture.order(epoch, "two-speakers?seconds=14");
         order.finalize = Some(ending);
-        Stage::run(order).ends()
+        Fixture::run(order).finish()
     };
     finalize(2).await;
-    assert_eq!((stage.reports().iter().any(end), stage.folder(2).exists()), (false, false));
-    std::fs::remove_dir(stage.folder(1).join("chat.jsonl")).unwrap();
+    assert_eq!(
+        (fixture.take_reports().iter().any(end), fixture.folder(2).exists()),
+        (false, false)
+    );
+    std::fs::remove_dir(fixture.folder(1).join("chat.jsonl")).unwrap();
     finalize(3).await;
-    let (ending, has_manifest) = ended(&stage.reports());
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!((ending.status, has_manifest), (JobStatus::Failed, true));
-    assert!(!stage.manifest(3).tracks.is_empty());
+    assert!(!fixture.manifest(3).tracks.is_empty());
 }
 
 #[tokio::test]
 async fn a_recording_that_cannot_be_finalised_for_a_day_is_given_up() {
-    let stage = Stage::set().await;
-    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(recording).await;
+    let fixture = Fixture::start().await;
+    let first = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(recording).await;
     first.stop.cancel();
-    first.ends().await;
-    stage.reports();
-    let journal = stage.folder(1).join("events.jsonl");
+    first.finish().await;
+    fixture.take_reports();
+    let journal = fixture.folder(1).join("events.jsonl");
     std::fs::remove_file(&journal).unwrap();
     std::fs::create_dir(&journal).unwrap();
-    let mut order = stage.order(150, "two-speakers?seconds=3600");
+    let mut order = fixture.order(150, "two-speakers?seconds=3600");
     order.finalize = Some(meetbot_types::Cause::Requested.ending(true, false));
-    Stage::run(order).ends().await;
-    let (ending, has_manifest) = ended(&stage.reports());
+    Fixture::run(order).finish().await;
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!((ending.status, has_manifest), (JobStatus::Failed, false));
 }
 
 #[tokio::test]
-async fn an_attempt_that_only_finalises_makes_the_manifest_of_what_is_there() {
-    let stage = Stage::set().await;
-    let first = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(recording).await;
+async fn an_attempt_that_only_finalises_makes_the_manifest_of_the_existing_files() {
+    let fixture = Fixture::start().await;
+    let first = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(recording).await;
     first.stop.cancel();
-    first.ends().await;
-    stage.reports();
-    let joins = stage.sandbox.inspect(stage.job).joins;
-    let mut order = stage.order(2, "two-speakers?seconds=3600");
+    first.finish().await;
+    fixture.take_reports();
+    let joins = fixture.sandbox.inspect(fixture.job).joins;
+    let mut order = fixture.order(2, "two-speakers?seconds=3600");
     order.finalize = Some(meetbot_types::Cause::Cancelled.ending(true, false));
-    Stage::run(order).ends().await;
-    let (ending, has_manifest) = ended(&stage.reports());
+    Fixture::run(order).finish().await;
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!((ending.status, has_manifest), (JobStatus::Cancelled, true));
-    assert_eq!(stage.sandbox.inspect(stage.job).joins, joins, "it joins nothing");
-    assert!(!stage.manifest(2).complete);
+    assert_eq!(fixture.sandbox.inspect(fixture.job).joins, joins, "it joins nothing");
+    assert!(!fixture.manifest(2).complete);
 }

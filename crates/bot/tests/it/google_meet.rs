@@ -1,4 +1,4 @@
-//! Meetings of the imitation of Google Meet, joined with Debian's Chromium.
+//! Tests of meetings of the imitation of Google Meet, joined with Debian's Chromium.
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
@@ -14,12 +14,12 @@ use meetbot_types::{
 };
 use serde_json::Value;
 
-use crate::orchestrator::{PATIENCE, Stage, ended, now};
+use crate::orchestrator::{Fixture, TIMEOUT, ended, now};
 
-/// What stands in the meeting's address and is to be seen nowhere.
-const HUSH: &str = "hush-hush";
+/// A secret in the meeting's address that must not appear anywhere.
+const SECRET: &str = "hush-hush";
 
-/// Whether there is a browser. Where CI expects one, a test without it fails.
+/// Whether Chromium is installed. If CI expects it, a test without it fails.
 pub(crate) fn has_chromium() -> bool {
     let found = Command::new("chromium").arg("--version").output().is_ok();
     assert!(
@@ -29,7 +29,7 @@ pub(crate) fn has_chromium() -> bool {
     found
 }
 
-pub(crate) fn order(stage: &Stage, imitation: &Imitation) -> BotOrder {
+pub(crate) fn order(fixture: &Fixture, imitation: &Imitation) -> BotOrder {
     let seat = ImitationSeat {
         address: imitation.address(),
         spki_sha256: imitation.spki_sha256().to_owned(),
@@ -38,11 +38,11 @@ pub(crate) fn order(stage: &Stage, imitation: &Imitation) -> BotOrder {
     BotOrder {
         browser: Some(browser),
         imitation: Some(seat),
-        ..stage.order_for(1, &format!("https://meet.google.com/abc-mnop-xyz?pwd={HUSH}"))
+        ..fixture.order_for(1, &format!("https://meet.google.com/abc-mnop-xyz?pwd={SECRET}"))
     }
 }
 
-/// The processes of this test's browsers: each names the imitation that it leads to.
+/// The processes of this test's browsers, recognised by the imitation's address.
 fn browsers(imitation: &Imitation) -> Vec<String> {
     let address = imitation.address().to_string();
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
@@ -61,9 +61,9 @@ pub(crate) fn says(person: &str, ms: u64) -> Act {
     Act::Say { person: person.to_owned(), ms }
 }
 
-/// The files of evidence of the first attempt's joins, by name; each is whole, and holds nothing that is nobody else's business.
-pub(crate) fn evidence(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
-    let folder = stage.folder(1).with_file_name(EVIDENCE_FOLDER);
+/// The files of evidence of the first attempt's joins, by name; each is complete, and contains no secrets.
+pub(crate) fn evidence(fixture: &Fixture) -> BTreeMap<String, Vec<u8>> {
+    let folder = fixture.folder(1).with_file_name(EVIDENCE_FOLDER);
     let files = std::fs::read_dir(folder).into_iter().flatten().map(|entry| {
         let path = entry.unwrap().path();
         (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(path).unwrap())
@@ -75,7 +75,7 @@ pub(crate) fn evidence(stage: &Stage) -> BTreeMap<String, Vec<u8>> {
             continue;
         }
         let text = String::from_utf8(bytes.clone()).unwrap();
-        for secret in [HUSH, "imitation-cookie", "a token", "Ann Host", "meetbot"] {
+        for secret in [SECRET, "imitation-cookie", "a token", "Ann Host", "meetbot"] {
             assert!(!text.contains(secret), "{name} holds {secret}: {text}");
         }
     }
@@ -88,7 +88,7 @@ fn shown(evidence: &BTreeMap<String, Vec<u8>>, name: &str) -> Value {
         .unwrap()
 }
 
-/// How loud a tone is in a file, in dB below full scale.
+/// The level of a tone in a file, in dB relative to full scale.
 fn tone_db(file: &Path, hz: u32) -> f64 {
     let decoded = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -103,7 +103,7 @@ fn tone_db(file: &Path, hz: u32) -> f64 {
         .iter()
         .map(|sample| f64::from(i16::from_le_bytes(*sample)) / 32_768.0)
         .collect();
-    // Goertzel's filter, over pieces of 100 ms; the loudest counts.
+    // Goertzel's filter over windows of 100 ms; the loudest counts.
     let coefficient = 2.0 * (std::f64::consts::TAU * f64::from(hz) / 16_000.0).cos();
     let power = samples.chunks_exact(1_600).map(|piece| {
         let (one, two) = piece
@@ -115,7 +115,7 @@ fn tone_db(file: &Path, hz: u32) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their_own() {
+async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_separate_file() {
     if !has_chromium() {
         return;
     }
@@ -143,39 +143,39 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
             ..Scenario::default()
         };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-        let stage = Stage::set().await;
-        let bot = Stage::run(order(&stage, &imitation));
-        // What is said before the bot has seen that it is in, is not recorded.
-        stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+        let fixture = Fixture::start().await;
+        let bot = Fixture::run(order(&fixture, &imitation));
+        // Audio from before the admission is not recorded.
+        fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
         imitation.act(turns[0].clone());
-        stage.hears(|report| matches!(report, BotReport::Chat { .. })).await;
+        fixture.wait_for(|report| matches!(report, BotReport::Chat { .. })).await;
         let command = |seq, action, message: Option<&str>| {
             let (id, message) = (CommandId::generate(now()), message.map(ToOwned::to_owned));
             BotCommand { id, seq, action, message }
         };
-        stage.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
-        stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
-        stage.command(command(2, ControlAction::RequestRecordingPermission, None));
+        fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
+        fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
+        fixture.command(command(2, ControlAction::RequestRecordingPermission, None));
         let answers = |reports: &[BotReport]| {
             let done = |report: &&BotReport| matches!(report, BotReport::CommandDone { .. });
             reports.iter().filter(done).count() == 2
         };
-        stage.hears_all(answers).await;
-        stage.command(command(3, ControlAction::LeaveCall, None));
-        bot.ends().await;
+        fixture.wait_until(answers).await;
+        fixture.command(command(3, ControlAction::LeaveCall, None));
+        bot.finish().await;
 
         let seen = imitation.observed();
         assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
         assert_eq!((seen.knocks, seen.left, seen.written), (1, true, vec!["good bye".to_owned()]));
         assert_eq!(browsers(&imitation), Vec::<String>::new());
-        assert!(evidence(&stage).is_empty(), "it was in");
+        assert!(evidence(&fixture).is_empty(), "it was in");
         assert_eq!(seen.takes_video, Some(false), "the page is set to audio only");
-        let (ending, _) = ended(&stage.reports());
+        let (ending, _) = ended(&fixture.take_reports());
         assert_eq!(
             (ending.status, ending.leave_reason),
             (JobStatus::Completed, Some(LeaveReason::Requested))
         );
-        let manifest = stage.manifest(1);
+        let manifest = fixture.manifest(1);
         assert_eq!(manifest.tracks.len(), 3, "{manifest:#?}");
         for (name, hz) in people.into_iter().zip([500, 700, 1_100]) {
             let person = manifest.participants.iter().find(|person| person.name == name).unwrap();
@@ -183,7 +183,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
             let track = tracks.find(|track| track.participant_id == person.id).unwrap();
             let sent = seen.sent[name];
             assert!(track.packets * 100 >= sent * 99, "{name}: {sent} were sent: {track:?}");
-            let file = stage.folder(1).join(&track.file);
+            let file = fixture.folder(1).join(&track.file);
             let own = tone_db(&file, hz);
             for other in [500, 700, 1_100].into_iter().filter(|other| *other != hz) {
                 let apart = own - tone_db(&file, other);
@@ -195,7 +195,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_file_of_their
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_not_to_get_in_has_its_code() {
+async fn every_refused_join_has_its_failure_code() {
     if !has_chromium() {
         return;
     }
@@ -211,12 +211,12 @@ async fn every_way_not_to_get_in_has_its_code() {
     ] {
         let scenario = Scenario { dialect, opens, steps, ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-        let stage = Stage::set().await;
-        Stage::run(order(&stage, &imitation)).ends().await;
+        let fixture = Fixture::start().await;
+        Fixture::run(order(&fixture, &imitation)).finish().await;
         assert_eq!(browsers(&imitation), Vec::<String>::new());
-        let failure = ended(&stage.reports()).0.failure.unwrap();
+        let failure = ended(&fixture.take_reports()).0.failure.unwrap();
         assert_eq!(failure.code.as_str(), code, "{opens:?}: {}", failure.detail);
-        let kept = evidence(&stage);
+        let kept = evidence(&fixture);
         let names = (1..=joins)
             .flat_map(|join| [format!("evidence-1-{join}.json"), format!("evidence-1-{join}.png")]);
         assert_eq!(kept.keys().cloned().collect::<Vec<_>>(), names.collect::<Vec<_>>());
@@ -229,7 +229,7 @@ async fn every_way_not_to_get_in_has_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
+async fn a_bot_in_a_browser_reports_why_it_waits_in_the_lobby() {
     if !has_chromium() {
         return;
     }
@@ -240,17 +240,17 @@ async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
     ] {
         let scenario = Scenario { dialect, steps, decoys: Decoys::all(), ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-        let stage = Stage::set().await;
-        let bot = Stage::run(order(&stage, &imitation));
+        let fixture = Fixture::start().await;
+        let bot = Fixture::run(order(&fixture, &imitation));
         let waits = |report: &BotReport| matches!(report, BotReport::Waiting { lobby: why } if *why == lobby);
-        stage.hears(waits).await;
+        fixture.wait_for(waits).await;
         assert!(imitation.observed().faults.is_empty(), "{:#?}", imitation.observed().faults);
         let id = CommandId::generate(now());
-        stage.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
-        bot.ends().await;
+        fixture.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
+        bot.finish().await;
         assert_eq!(browsers(&imitation), Vec::<String>::new());
-        assert_eq!(ended(&stage.reports()).0.status, JobStatus::Cancelled);
-        let kept = evidence(&stage);
+        assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Cancelled);
+        let kept = evidence(&fixture);
         assert_eq!(shown(&kept, "evidence-1-1.json")["ended"], Value::Null);
         assert!(kept.contains_key("evidence-1-1.png"), "{:?}", kept.keys());
         imitation.stop().await;
@@ -258,7 +258,7 @@ async fn a_bot_in_a_browser_says_why_it_waits_at_the_door() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
+async fn a_bot_in_a_browser_reports_its_removal_and_the_end() {
     if !has_chromium() {
         return;
     }
@@ -275,23 +275,23 @@ async fn a_bot_in_a_browser_that_is_removed_or_sees_the_end_says_so() {
         let steps = vec![step(Signal::Knocked, &[Act::Admit])];
         let scenario = Scenario { dialect, chat, steps, ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-        let stage = Stage::set().await;
-        let bot = Stage::run(order(&stage, &imitation));
-        stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+        let fixture = Fixture::start().await;
+        let bot = Fixture::run(order(&fixture, &imitation));
+        fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
         let (id, message) = (CommandId::generate(now()), Some("hello".to_owned()));
         let action = ControlAction::SendChatMessage;
-        stage.command(BotCommand { id, seq: 1, action, message });
-        stage
-            .hears(|report| {
+        fixture.command(BotCommand { id, seq: 1, action, message });
+        fixture
+            .wait_for(|report| {
                 matches!(report, BotReport::CommandDone { state: ControlState::Denied, .. })
             })
             .await;
         imitation.act(says("Ann Host", 500));
         imitation.until(|seen| seen.sent.get("Ann Host") >= Some(&25)).await;
-        stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+        fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
         imitation.act(act);
-        bot.ends().await;
-        let (ending, has_manifest) = ended(&stage.reports());
+        bot.finish().await;
+        let (ending, has_manifest) = ended(&fixture.take_reports());
         assert_eq!(
             (ending.status, ending.leave_reason, has_manifest),
             (status, Some(reason), true)
@@ -305,13 +305,13 @@ fn show(screen: Screen) -> Act {
     Act::Show { screen, wording: 0 }
 }
 
-/// The states that a join went through, by a file of evidence.
+/// The states of a join, from a file of evidence.
 fn states(evidence: &Value) -> Vec<Option<&str>> {
     evidence["states"].as_array().unwrap().iter().map(|seen| seen["state"].as_str()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn trouble_a_dead_page_and_nobody_who_answers_are_no_denials() {
+async fn trouble_a_crashed_page_and_an_unanswered_request_are_not_denials() {
     if !has_chromium() {
         return;
     }
@@ -323,7 +323,7 @@ async fn trouble_a_dead_page_and_nobody_who_answers_are_no_denials() {
             step(Signal::Opened, &[]),
             step(Signal::Knocked, &[show(Screen::Dead)]),
             step(Signal::Opened, &[]),
-            // It asks once more in the same browser.
+            // The bot asks once more in the same browser.
             step(Signal::Knocked, &[show(Screen::Unanswered)]),
             step(Signal::Opened, &[]),
             step(Signal::Knocked, &[Act::Admit]),
@@ -331,14 +331,14 @@ async fn trouble_a_dead_page_and_nobody_who_answers_are_no_denials() {
         ..Scenario::default()
     };
     let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(order(&stage, &imitation));
-    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(order(&fixture, &imitation));
+    fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
     let seen = imitation.until(|seen| seen.joined).await;
     assert_eq!((seen.visits, seen.knocks, seen.faults), (4, 3, vec![]));
     imitation.act(Act::End);
-    bot.ends().await;
-    let kept = evidence(&stage);
+    bot.finish().await;
+    let kept = evidence(&fixture);
     let names = ["evidence-1-1.json", "evidence-1-1.png", "evidence-1-2.json", "evidence-1-2.png"];
     assert_eq!(kept.keys().collect::<Vec<_>>(), names);
     assert_eq!(states(&shown(&kept, "evidence-1-1.json")).last(), Some(&Some("trouble")));
@@ -350,22 +350,22 @@ async fn trouble_a_dead_page_and_nobody_who_answers_are_no_denials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_that_nobody_knows_ends_the_join_after_its_time_and_is_described() {
+async fn an_unknown_page_ends_the_join_after_a_timeout_and_is_described() {
     if !has_chromium() {
         return;
     }
     let (dialect, opens) = (Dialect::Text, Screen::Unknown);
     let scenario = Scenario { dialect, opens, ..Scenario::default() };
     let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(order(&stage, &imitation));
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(order(&fixture, &imitation));
     // A page may take a minute to show something.
-    stage.hears_within(PATIENCE * 3, |report| matches!(report, BotReport::Ended { .. })).await;
-    bot.ends().await;
-    let failure = ended(&stage.reports()).0.failure.unwrap();
+    fixture.wait_for_within(TIMEOUT * 3, |report| matches!(report, BotReport::Ended { .. })).await;
+    bot.finish().await;
+    let failure = ended(&fixture.take_reports()).0.failure.unwrap();
     assert_eq!(failure.code.as_str(), "internal_error");
     assert!(failure.detail.contains("Something here is new"), "{}", failure.detail);
-    let kept = evidence(&stage);
+    let kept = evidence(&fixture);
     let unknown = shown(&kept, "evidence-1-1.json");
     assert_eq!(states(&unknown), [None], "{unknown:#}");
     assert_eq!(unknown["page"]["headings"], serde_json::json!(["Something here is new"]));
@@ -375,7 +375,7 @@ async fn a_page_that_nobody_knows_ends_the_join_after_its_time_and_is_described(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn voices_stay_apart_while_connections_sources_and_names_change() {
+async fn voices_stay_separate_while_connections_sources_and_names_change() {
     if !has_chromium() {
         return;
     }
@@ -396,10 +396,10 @@ async fn voices_stay_apart_while_connections_sources_and_names_change() {
         ..Scenario::default()
     };
     let imitation = meetbot_imitation::serve(scenario).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(order(&stage, &imitation));
-    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
-    // Four at once on three lanes.
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(order(&fixture, &imitation));
+    fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
+    // Four simultaneous speakers on three lanes.
     for person in ["Ann Host", "Ben Weber", "Cleo Jones", "Dan Quiet"] {
         imitation.act(says(person, 3_000));
     }
@@ -409,24 +409,24 @@ async fn voices_stay_apart_while_connections_sources_and_names_change() {
     for person in ["Ann Host", "Ben Weber", "Cleo Jones"] {
         imitation.until(said(person, 150)).await;
     }
-    // The page says that it is reconnecting, and makes another connection.
+    // The page shows that it reconnects, and makes another connection.
     imitation.act(show(Screen::Reconnecting));
     imitation.act(Act::NewPeerConnection);
     imitation.until(|seen| seen.sessions == 2 && seen.connected).await;
     imitation.act(show(Screen::Meeting));
     imitation.until(|seen| seen.joined).await;
-    // Somebody comes who has the source of somebody who has left; their name comes later than their voice.
+    // A new participant gets the source of one who has left; the name comes after the audio.
     imitation.act(Act::Leave("Ben Weber".to_owned()));
-    stage.hears(|report| matches!(report, BotReport::ParticipantLeft { .. })).await;
+    fixture.wait_for(|report| matches!(report, BotReport::ParticipantLeft { .. })).await;
     imitation.act(Act::Join("Eve Late".to_owned()));
     imitation.act(says("Eve Late", 4_000));
     imitation.act(says("Ann Host", 3_000));
     imitation.until(said("Eve Late", 200)).await;
     imitation.until(said("Ann Host", 300)).await;
     let named = |report: &BotReport| format!("{report:?}").contains("Eve Late");
-    stage.hears(named).await;
+    fixture.wait_for(named).await;
     let sent = imitation.observed().sent;
-    // A mix is nobody's.
+    // A mix has no single speaker.
     imitation.act(Act::Mix(true));
     imitation.act(says("Ann Host", 1_000));
     imitation.act(says("Cleo Jones", 1_000));
@@ -434,18 +434,18 @@ async fn voices_stay_apart_while_connections_sources_and_names_change() {
     let id = CommandId::generate(now());
     let message = Some(format!("{}{}", "x".repeat(500), "y".repeat(20)));
     let action = ControlAction::SendChatMessage;
-    stage.command(BotCommand { id, seq: 1, action, message });
-    stage.hears(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    fixture.command(BotCommand { id, seq: 1, action, message });
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
     let id = CommandId::generate(now());
     let action = ControlAction::LeaveCall;
-    stage.command(BotCommand { id, seq: 2, action, message: None });
-    bot.ends().await;
+    fixture.command(BotCommand { id, seq: 2, action, message: None });
+    bot.finish().await;
 
     let seen = imitation.observed();
     assert_eq!(seen.faults, []);
     assert_eq!(seen.written, ["x".repeat(500), "y".repeat(20)]);
     assert!(seen.unsent["Dan Quiet"] > 0);
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     let packets = |name: &str| {
         let id = &manifest.participants.iter().find(|one| one.name == name).unwrap().id;
         let tracks = manifest.tracks.iter().filter(|track| track.participant_id == *id);
@@ -453,14 +453,14 @@ async fn voices_stay_apart_while_connections_sources_and_names_change() {
     };
     for name in ["Ann Host", "Ben Weber", "Cleo Jones", "Eve Late"] {
         let (packets, sent) = (packets(name), sent[name]);
-        // What is on its way while a connection is replaced is lost.
+        // Packets in transit while a connection is replaced are lost.
         assert!(packets * 100 >= sent * 97 && packets <= sent, "{name}: {packets} of {sent}");
     }
     assert!(packets("Several speakers") >= 45, "{manifest:#?}");
     for (name, hz) in [("Ben Weber", 700), ("Eve Late", 1_700)] {
         let id = &manifest.participants.iter().find(|one| one.name == name).unwrap().id;
         for track in manifest.tracks.iter().filter(|track| track.participant_id == *id) {
-            let file = stage.folder(1).join(&track.file);
+            let file = fixture.folder(1).join(&track.file);
             for other in [500, 700, 1_100, 1_700].into_iter().filter(|other| *other != hz) {
                 let apart = tone_db(&file, hz) - tone_db(&file, other);
                 assert!(apart >= 40.0, "{name}: {other} Hz is {apart} dB below");

@@ -1,4 +1,4 @@
-//! A browser that is killed in a meeting.
+//! Tests with a browser that is killed in a meeting.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use meetbot_types::{JobStatus, bot::BotReport};
 
 use crate::{
     google_meet::{evidence, has_chromium, order, says, step},
-    orchestrator::{Stage, ended},
+    orchestrator::{Fixture, ended},
 };
 
-/// The processes of this test's browsers and of all that belongs to them: of a group, by its number.
+/// The processes of this test's browsers, with their groups.
 fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
     let address = imitation.address().to_string();
     let read = |path: &Path, name: &str| {
@@ -18,7 +18,7 @@ fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
     };
     let group = |path: &Path| -> Option<i32> {
         let stat = read(path, "stat").ok()?;
-        // Behind the name: state, parent, group.
+        // After the name: state, parent, group.
         stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
     };
     let paths: Vec<_> =
@@ -37,7 +37,7 @@ fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
+async fn a_killed_browser_is_replaced_and_the_gap_is_in_the_manifest() {
     if !has_chromium() {
         return;
     }
@@ -45,13 +45,13 @@ async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
     let steps = vec![admits.clone(), admits.clone(), admits];
     let imitation =
         meetbot_imitation::serve(Scenario { steps, ..Scenario::default() }).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(order(&stage, &imitation));
-    // The process of its page, then all of it.
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(order(&fixture, &imitation));
+    // First the process of its page, then all of its processes.
     for (killed, visits) in [("--type=renderer", 1), ("--remote-debugging-pipe", 2), ("", 3)] {
         imitation.until(|seen| seen.visits as usize == visits && seen.joined).await;
         let admitted = |report: &&BotReport| matches!(report, BotReport::Admitted);
-        stage.hears_all(|all| all.iter().filter(admitted).count() == visits).await;
+        fixture.wait_until(|all| all.iter().filter(admitted).count() == visits).await;
         let before = imitation.observed().sent.get("Ann Host").copied().unwrap_or_default();
         imitation.act(says("Ann Host", 1_500));
         let after = move |seen: &Observed| seen.sent.get("Ann Host") >= Some(&(before + 75));
@@ -64,21 +64,21 @@ async fn a_browser_that_is_killed_is_replaced_and_the_manifest_says_when() {
         assert!(!victims.is_empty(), "{processes:#?}");
         for (pid, _) in victims {
             let pid = rustix::process::Pid::from_raw(*pid).unwrap();
-            // Some end with the first of them.
+            // Some end together with the first one.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
     imitation.act(Act::End);
-    bot.ends().await;
+    bot.finish().await;
     assert_eq!(groups(&imitation), vec![]);
-    let (ending, _) = ended(&stage.reports());
+    let (ending, _) = ended(&fixture.take_reports());
     assert_eq!(ending.status, JobStatus::Completed);
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     assert!(!manifest.complete, "{manifest:#?}");
     let ann = manifest.participants.iter().find(|one| one.name == "Ann Host").unwrap();
     let tracks = manifest.tracks.iter().filter(|track| track.participant_id == ann.id);
     let gaps = tracks.flat_map(|track| &track.gaps).filter(|gap| gap.reason == "network_loss");
     assert_eq!(gaps.count(), 2, "{manifest:#?}");
-    assert!(evidence(&stage).is_empty(), "it was in each time");
+    assert!(evidence(&fixture).is_empty(), "it was in each time");
     imitation.stop().await;
 }

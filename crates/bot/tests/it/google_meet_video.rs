@@ -1,4 +1,4 @@
-//! Cameras and shared screens of the imitation of Google Meet, recorded with Debian's Chromium.
+//! Tests of cameras and shared screens of the imitation of Google Meet, recorded with Debian's Chromium.
 
 use std::{path::Path, process::Command};
 
@@ -11,21 +11,21 @@ use meetbot_types::{
 
 use crate::{
     google_meet::{has_chromium, order, says, step},
-    orchestrator::{Stage, now},
+    orchestrator::{Fixture, now},
 };
 
 const ANN: &str = "Ann Host";
 const BEN: &str = "Ben Weber";
-/// A voice and its picture belong together, to the ear and the eye (ITU-R BT.1359-1: 45 ms before, 125 ms after are noticed).
+/// The largest offset between audio and video (ITU-R BT.1359-1: people notice 45 ms before, 125 ms after).
 const MOST_APART_MS: f64 = 80.0;
 
-/// A meeting in which Ann's camera is on and Ben shares a screen, both say something, and the bot leaves after that.
-async fn recorded(scenario: Scenario) -> (Stage, Imitation, Manifest) {
+/// Records a meeting in which Ann's camera is on, Ben shares a screen, and both speak; then the bot leaves.
+async fn recorded(scenario: Scenario) -> (Fixture, Imitation, Manifest) {
     let steps = vec![step(Signal::Knocked, &[Act::Admit])];
     let imitation = meetbot_imitation::serve(Scenario { steps, ..scenario }).await.unwrap();
-    let stage = Stage::set().await;
-    let bot = Stage::run(BotOrder { record_video: Some(true), ..order(&stage, &imitation) });
-    stage.hears(|report| matches!(report, BotReport::Admitted)).await;
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(BotOrder { record_video: Some(true), ..order(&fixture, &imitation) });
+    fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
     imitation.act(Act::Camera { person: ANN.to_owned(), on: true });
     imitation.act(Act::Present { person: BEN.to_owned(), on: true });
     let shown = |of: &str, pictures: u64| {
@@ -44,13 +44,13 @@ async fn recorded(scenario: Scenario) -> (Stage, Imitation, Manifest) {
     imitation.until(shown(ANN, cameras + 10)).await;
     imitation.until(shown(BEN, screens + 10)).await;
     let (id, action) = (CommandId::generate(now()), ControlAction::LeaveCall);
-    stage.command(BotCommand { id, seq: 1, action, message: None });
-    bot.ends().await;
-    let manifest = stage.manifest(1);
+    fixture.command(BotCommand { id, seq: 1, action, message: None });
+    bot.finish().await;
+    let manifest = fixture.manifest(1);
     let seen = imitation.observed();
     assert!(seen.faults.is_empty(), "{:#?}", seen.faults);
     assert_eq!(seen.takes_video, Some(true));
-    (stage, imitation, manifest)
+    (fixture, imitation, manifest)
 }
 
 fn track<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track {
@@ -59,7 +59,7 @@ fn track<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track 
     manifest.tracks.iter().find(is_it).unwrap_or_else(|| panic!("{name}: {manifest:#?}"))
 }
 
-/// From when to when a file shows white, in ms of the recording.
+/// The start and end of white pictures in a file, in ms of the recording.
 fn white(folder: &Path, track: &Track) -> (f64, f64) {
     let shown = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])
@@ -69,7 +69,7 @@ fn white(folder: &Path, track: &Track) -> (f64, f64) {
         .args(["-f", "null", "-"])
         .output()
         .unwrap();
-    // Of a file that was thrown away, which two pictures within a millisecond displease, nothing is said.
+    // ffmpeg's null muxer complains about two pictures within a millisecond; that message is ignored.
     let said = String::from_utf8_lossy(&shown.stderr);
     let wrong = said.lines().find(|line| !line.contains("increasing dts to muxer"));
     assert!(shown.status.success() && wrong.is_none(), "{said}");
@@ -90,7 +90,7 @@ fn white(folder: &Path, track: &Track) -> (f64, f64) {
     (begins.unwrap_or_else(|| panic!("never white: {text}")), ends.unwrap())
 }
 
-/// From when to when a voice is in a file, in ms of the recording.
+/// The start and end of a voice in a file, in ms of the recording.
 fn loud(folder: &Path, track: &Track) -> (f64, f64) {
     const PER_MS: usize = 48;
     let decoded = Command::new("ffmpeg")
@@ -109,7 +109,7 @@ fn loud(folder: &Path, track: &Track) -> (f64, f64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cameras_and_screens_are_recorded_as_they_come_and_in_time_with_the_voice() {
+async fn cameras_and_screens_are_recorded_unchanged_and_in_sync_with_the_voice() {
     if !has_chromium() {
         return;
     }
@@ -119,7 +119,7 @@ async fn cameras_and_screens_are_recorded_as_they_come_and_in_time_with_the_voic
         (Dialect::Labels, Sound::NetEq, Video::Vp9, "vp9", "webm"),
     ] {
         let scenario = Scenario { dialect, sound, video, ..Scenario::default() };
-        let (stage, imitation, manifest) = recorded(scenario).await;
+        let (fixture, imitation, manifest) = recorded(scenario).await;
         let seen = imitation.observed();
         assert!(manifest.unavailable.is_empty(), "{manifest:#?}");
         assert_eq!(manifest.tracks.len(), 4, "{manifest:#?}");
@@ -129,9 +129,9 @@ async fn cameras_and_screens_are_recorded_as_they_come_and_in_time_with_the_voic
             let picture = track(&manifest, name, &MediaKind::Video);
             let is = (picture.source.as_str(), picture.codec.as_str(), picture.container.as_str());
             assert_eq!(is, (source, codec, container));
-            // Those that were sent before the roster said whose they are waited for it; those of the end were not waited for.
+            // Pictures from before the roster named their owner are included; the last ones may be missing.
             assert!(picture.packets + 12 >= sent, "{name}: {sent} were sent: {picture:?}");
-            let folder = stage.folder(1);
+            let folder = fixture.folder(1);
             let (voice, shown) =
                 (loud(&folder, track(&manifest, name, &MediaKind::Audio)), white(&folder, picture));
             let apart = [shown.0 - voice.0, shown.1 - voice.1];
@@ -143,12 +143,12 @@ async fn cameras_and_screens_are_recorded_as_they_come_and_in_time_with_the_voic
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pictures_that_no_file_holds_stand_in_the_manifest_as_unavailable() {
+async fn pictures_that_cannot_be_recorded_are_unavailable_in_the_manifest() {
     if !has_chromium() {
         return;
     }
     for (video, codec) in [(Video::Av1, "av1"), (Video::Vp9Layers, "vp9")] {
-        let (_stage, imitation, manifest) =
+        let (_fixture, imitation, manifest) =
             recorded(Scenario { video, ..Scenario::default() }).await;
         assert!(
             manifest.tracks.iter().all(|track| track.kind == MediaKind::Audio),

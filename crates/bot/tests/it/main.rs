@@ -1,15 +1,15 @@
-//! A whole bot against a real sandbox and an orchestrator that the test plays, the ways included in which one goes away.
+//! Tests of a whole bot with a real sandbox and a fake orchestrator, including their outages.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 mod attempts;
-mod deaf;
 mod google_meet;
 mod google_meet_killed;
 mod google_meet_video;
 mod janus;
 mod meetings;
 mod orchestrator;
+mod unresponsive;
 mod versions;
 mod withheld;
 mod zoom;

@@ -1,4 +1,4 @@
-//! Meetings from the door to the manifest.
+//! Tests of whole meetings, from the join to the manifest.
 
 use meetbot_testkit::polling::poll_until;
 use meetbot_types::{
@@ -8,13 +8,13 @@ use meetbot_types::{
 use tokio_util::sync::CancellationToken;
 use xtask::ffmpeg::length_ms;
 
-use crate::orchestrator::{PATIENCE, Stage, ended, now};
+use crate::orchestrator::{Fixture, TIMEOUT, ended, now};
 
 #[tokio::test]
-async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
-    let stage = Stage::set().await;
-    Stage::run(stage.order(1, "two-speakers?seconds=4")).ends().await;
-    let reports = stage.reports();
+async fn a_meeting_is_recorded_by_speaker_and_reported_in_order() {
+    let fixture = Fixture::start().await;
+    Fixture::run(fixture.order(1, "two-speakers?seconds=4")).finish().await;
+    let reports = fixture.take_reports();
     let place =
         |wanted: fn(&BotReport) -> bool| reports.iter().position(wanted).expect("it was reported");
     let places = [
@@ -29,10 +29,10 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     let (ending, has_manifest) = ended(&reports);
     assert_eq!((ending.status, has_manifest), (JobStatus::Completed, true));
 
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     assert!(manifest.complete, "{manifest:#?}");
-    assert_eq!((manifest.job_id, manifest.external_id.as_deref()), (stage.job, Some("lesson-7")));
-    let sent = stage.sandbox.inspect(stage.job).sent;
+    assert_eq!((manifest.job_id, manifest.external_id.as_deref()), (fixture.job, Some("lesson-7")));
+    let sent = fixture.sandbox.inspect(fixture.job).sent;
     assert_eq!((sent.len(), manifest.tracks.len()), (2, 2), "{manifest:#?}");
     for sent in sent {
         let track = manifest
@@ -49,18 +49,18 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
     let spoke: u64 = manifest.participants.iter().map(|person| person.speaking_ms).sum();
     assert!((500..=4_000).contains(&spoke), "they took turns: {manifest:#?}");
     assert!(manifest.mixed.is_pending(), "{:?}", manifest.mixed);
-    let order = MixOrder { folder: stage.folder(1), unwanted: None };
+    let order = MixOrder { folder: fixture.folder(1), unwanted: None };
     let mixed = meetbot_bot::mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
-    assert_eq!(mixed, stage.manifest(1));
+    assert_eq!(mixed, fixture.manifest(1));
     assert_eq!(mixed.mixed.file.as_deref(), Some("audio.mixed.webm"), "{:?}", mixed.mixed);
     assert_eq!(mixed.files.last().unwrap().name, "audio.mixed.webm");
     assert_eq!(mixed.files.len(), manifest.files.len() + 1);
-    let mixed_ms = length_ms(&stage.folder(1).join("audio.mixed.webm"));
+    let mixed_ms = length_ms(&fixture.folder(1).join("audio.mixed.webm"));
     let last_ms =
         manifest.tracks.iter().map(|track| track.start_ms + track.duration_ms).max().unwrap();
     assert!(mixed_ms.abs_diff(last_ms) <= 100, "{mixed_ms} {last_ms}");
     let captions =
-        std::fs::read_to_string(stage.folder(1).join(manifest.captions.unwrap())).unwrap();
+        std::fs::read_to_string(fixture.folder(1).join(manifest.captions.unwrap())).unwrap();
     let captions: Vec<Caption> =
         captions.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(captions.len() >= 2, "{captions:?}");
@@ -74,13 +74,13 @@ async fn a_meeting_is_recorded_by_speaker_and_told_in_order() {
             "{caption:?}"
         );
     }
-    let chat = std::fs::read_to_string(stage.folder(1).join(manifest.chat.unwrap())).unwrap();
+    let chat = std::fs::read_to_string(fixture.folder(1).join(manifest.chat.unwrap())).unwrap();
     let heard = reports.iter().filter(|report| matches!(report, BotReport::Chat { .. })).count();
     assert!(heard > 0 && chat.lines().count() == heard, "{chat}");
 }
 
 #[tokio::test]
-async fn each_scenario_at_the_door_ends_as_it_says() {
+async fn each_scenario_of_a_lobby_ends_as_documented() {
     for (scenario, code) in [
         ("host-denies?denyAfter=1", "host_denied_admission"),
         ("no-such-meeting", "meeting_not_found"),
@@ -90,33 +90,33 @@ async fn each_scenario_at_the_door_ends_as_it_says() {
         ("registration-required", "registration_required"),
         ("meeting-full", "meeting_full"),
     ] {
-        let stage = Stage::set().await;
-        Stage::run(stage.order(1, scenario)).ends().await;
-        let (ending, has_manifest) = ended(&stage.reports());
+        let fixture = Fixture::start().await;
+        Fixture::run(fixture.order(1, scenario)).finish().await;
+        let (ending, has_manifest) = ended(&fixture.take_reports());
         assert_eq!((ending.status, has_manifest), (JobStatus::Failed, false), "{scenario}");
         assert_eq!(ending.failure.unwrap().code.as_str(), code, "{scenario}");
     }
 }
 
 #[tokio::test]
-async fn a_kicked_bot_hands_over_what_it_has() {
-    let stage = Stage::set().await;
-    Stage::run(stage.order(1, "kicked?seconds=3")).ends().await;
-    let (ending, has_manifest) = ended(&stage.reports());
+async fn a_kicked_bot_keeps_its_recording() {
+    let fixture = Fixture::start().await;
+    Fixture::run(fixture.order(1, "kicked?seconds=3")).finish().await;
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!(
         (ending.status, ending.leave_reason, has_manifest),
         (JobStatus::Failed, Some(LeaveReason::Removed), true)
     );
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     assert_eq!(manifest.failure_code.unwrap().as_str(), "removed_from_meeting");
     assert!(manifest.tracks.iter().all(|track| track.packets > 25), "{:#?}", manifest.tracks);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
-    let stage = Stage::set().await;
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+async fn a_bot_leaves_on_command_and_reports_it() {
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     let id = CommandId::generate(now());
     let command = |seq, action, message: Option<&str>| BotCommand {
         id,
@@ -124,10 +124,10 @@ async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
         action,
         message: message.map(ToOwned::to_owned),
     };
-    stage.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
-    stage.command(command(2, ControlAction::LeaveCall, None));
-    bot.ends().await;
-    let reports = stage.reports();
+    fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
+    fixture.command(command(2, ControlAction::LeaveCall, None));
+    bot.finish().await;
+    let reports = fixture.take_reports();
     let done =
         reports.iter().filter(|report| matches!(report, BotReport::CommandDone { .. })).count();
     assert_eq!(done, 2, "{reports:#?}");
@@ -136,28 +136,28 @@ async fn a_bot_leaves_when_it_is_told_to_and_says_so() {
         (ending.status, ending.leave_reason),
         (JobStatus::Completed, Some(LeaveReason::Requested))
     );
-    // The sandbox may read what the bot wrote after the bot has ended.
+    // The sandbox may read the bot's message after the bot has ended.
     let seen = tokio::task::block_in_place(|| {
-        poll_until(PATIENCE, || {
-            let seen = stage.sandbox.inspect(stage.job);
+        poll_until(TIMEOUT, || {
+            let seen = fixture.sandbox.inspect(fixture.job);
             if seen.present == 0 { Ok(seen) } else { Err("the sandbox has not seen it leave") }
         })
     });
     assert_eq!(seen.chat, ["good bye"]);
-    assert!(stage.manifest(1).complete);
+    assert!(fixture.manifest(1).complete);
 }
 
 #[tokio::test]
-async fn a_bot_left_alone_leaves_by_the_rule() {
-    let stage = Stage::set().await;
-    let mut order = stage.order(1, "everyone-leaves?seconds=3");
+async fn a_bot_that_is_alone_leaves_by_the_rule() {
+    let fixture = Fixture::start().await;
+    let mut order = fixture.order(1, "everyone-leaves?seconds=3");
     order.auto_leave.after_solo_seconds = Some(1);
-    Stage::run(order).ends().await;
-    let (ending, has_manifest) = ended(&stage.reports());
+    Fixture::run(order).finish().await;
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!(
         (ending.status, ending.leave_reason, has_manifest),
         (JobStatus::Completed, Some(LeaveReason::Solo), true)
     );
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     assert!(manifest.participants.iter().all(|person| person.left_at.is_some()), "{manifest:#?}");
 }

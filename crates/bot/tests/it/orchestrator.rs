@@ -1,4 +1,4 @@
-//! The orchestrator as the bot sees it: takes reports, hands out commands, goes away, finds the bot superseded.
+//! A fake orchestrator for bots under test: it accepts reports, sends commands, and can be unavailable or refuse a superseded bot.
 
 use std::{
     net::SocketAddr,
@@ -33,24 +33,24 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use xtask::ffmpeg::decodes;
 
-/// Long enough for a busy machine; reached only when something is wrong.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// A timeout for busy machines, reached only when a test fails.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What the orchestrator answers to a report.
+/// How the orchestrator answers to reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
-    Listens,
-    Away,
+pub(crate) enum Behaviour {
+    Available,
+    Unavailable,
     Superseded,
-    /// A proxy in between answers with a page of this status.
+    /// A proxy in between answers with an HTML page of this status.
     Proxy(u16),
-    /// It is of the first version, and refuses requests with reports that came later.
+    /// It has the first version, and refuses requests with newer reports.
     Older,
 }
 
 #[derive(Clone)]
-struct Desk {
-    mood: watch::Sender<Mood>,
+struct FakeOrchestrator {
+    behaviour: watch::Sender<Behaviour>,
     reports: watch::Sender<Vec<NumberedReport>>,
     commands: watch::Sender<Vec<BotCommand>>,
     own_bots: watch::Sender<OwnBots>,
@@ -58,26 +58,26 @@ struct Desk {
     refused: Arc<Mutex<usize>>,
 }
 
-/// A job with its folder, its meeting, and the orchestrator that watches over it.
-pub(crate) struct Stage {
+/// A job with its folder, the sandbox, and the fake orchestrator.
+pub(crate) struct Fixture {
     pub(crate) sandbox: Sandbox,
     pub(crate) job: JobId,
     folder: TempDir,
     address: SocketAddr,
-    desk: Desk,
+    server: FakeOrchestrator,
 }
 
-/// What the sandbox of these tests wants to be shown.
+/// The token that the sandbox of these tests requires.
 fn sandbox_token() -> Secret {
     Secret::new("of the sandbox")
 }
 
-impl Stage {
-    pub(crate) async fn set() -> Self {
+impl Fixture {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let desk = Desk {
-            mood: watch::Sender::new(Mood::Listens),
+        let server = FakeOrchestrator {
+            behaviour: watch::Sender::new(Behaviour::Available),
             reports: watch::Sender::new(Vec::new()),
             commands: watch::Sender::new(Vec::new()),
             own_bots: watch::Sender::new(OwnBots::default()),
@@ -87,14 +87,14 @@ impl Stage {
         let routes = Router::new()
             .route("/api/v1/ingest", post(ingest))
             .route("/api/v1/ingest/commands", get(commands))
-            .with_state(desk.clone());
+            .with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
             sandbox: Sandbox::start(([127, 0, 0, 1], 0).into(), sandbox_token()).await.unwrap(),
             job: JobId::generate(now()),
             folder: TempDir::new().unwrap(),
             address,
-            desk,
+            server,
         }
     }
 
@@ -108,7 +108,7 @@ impl Stage {
         BotOrder { sandbox: Some(sandbox), ..self.order_for(epoch, &meeting_url) }
     }
 
-    /// An order for a meeting that the sandbox does not play.
+    /// An order for a meeting outside of the sandbox.
     pub(crate) fn order_for(&self, epoch: u32, meeting_url: &str) -> BotOrder {
         BotOrder {
             job_id: self.job,
@@ -160,68 +160,72 @@ impl Stage {
         Running { bot: tokio::spawn(meetbot_bot::run(order, connect, stop.clone())), stop }
     }
 
-    pub(crate) fn be(&self, mood: Mood) {
-        self.desk.mood.send_replace(mood);
+    pub(crate) fn set_behaviour(&self, behaviour: Behaviour) {
+        self.server.behaviour.send_replace(behaviour);
     }
 
-    /// How many reports were refused while the orchestrator was not in the mood.
+    /// How many requests with reports were refused.
     pub(crate) fn refused(&self) -> usize {
-        *self.desk.refused.lock().unwrap()
+        *self.server.refused.lock().unwrap()
     }
 
     pub(crate) fn command(&self, command: BotCommand) {
-        self.desk.commands.send_modify(|commands| commands.push(command));
+        self.server.commands.send_modify(|commands| commands.push(command));
     }
 
-    /// These are the server's bots in the room.
+    /// Sets the ids of the server's bots in the room.
     pub(crate) fn own_bots(&self, ids: Vec<String>) {
-        self.desk.own_bots.send_replace(OwnBots { ids });
+        self.server.own_bots.send_replace(OwnBots { ids });
     }
 
-    /// This is the stream of the job's meeting.
+    /// Sets the Zoom stream of the job's meeting.
     pub(crate) fn zoom_stream(&self, stream: ZoomStream) {
-        self.desk.zoom_stream.send_replace(Some(stream));
+        self.server.zoom_stream.send_replace(Some(stream));
     }
 
-    /// Waits for a report that `wanted` knows.
-    pub(crate) async fn hears(&self, wanted: impl Fn(&BotReport) -> bool) {
-        self.hears_all(|reports| reports.iter().any(&wanted)).await;
+    /// Waits for a report for which `wanted` is true.
+    pub(crate) async fn wait_for(&self, wanted: impl Fn(&BotReport) -> bool) {
+        self.wait_until(|reports| reports.iter().any(&wanted)).await;
     }
 
-    /// The same for what takes longer.
-    pub(crate) async fn hears_within(
+    /// The same with another timeout.
+    pub(crate) async fn wait_for_within(
         &self,
-        patience: Duration,
+        timeout: Duration,
         wanted: impl Fn(&BotReport) -> bool,
     ) {
-        self.heard(patience, |reports| reports.iter().any(&wanted)).await;
+        self.wait_reports(timeout, |reports| reports.iter().any(&wanted)).await;
     }
 
-    /// Waits until `wanted` knows the reports so far.
-    pub(crate) async fn hears_all(&self, wanted: impl Fn(&[BotReport]) -> bool) {
-        self.heard(PATIENCE, wanted).await;
+    /// Waits until `wanted` is true for the list of reports.
+    pub(crate) async fn wait_until(&self, wanted: impl Fn(&[BotReport]) -> bool) {
+        self.wait_reports(TIMEOUT, wanted).await;
     }
 
-    async fn heard(&self, patience: Duration, wanted: impl Fn(&[BotReport]) -> bool) {
-        let mut reports = self.desk.reports.subscribe();
-        let heard = reports.wait_for(|numbered| {
+    async fn wait_reports(&self, timeout: Duration, wanted: impl Fn(&[BotReport]) -> bool) {
+        let mut reports = self.server.reports.subscribe();
+        let outcome = reports.wait_for(|numbered| {
             let reports: Vec<_> = numbered.iter().map(|one| one.report.clone()).collect();
             wanted(&reports)
         });
-        let heard = tokio::time::timeout(patience, heard).await;
-        assert!(heard.is_ok(), "it was not reported: {:#?}", self.reports());
+        let outcome = tokio::time::timeout(timeout, outcome).await;
+        assert!(outcome.is_ok(), "it was not reported: {:#?}", self.take_reports());
     }
 
-    /// What was reported since the last time, which is kept.
-    pub(crate) fn so_far(&self) -> Vec<BotReport> {
-        self.desk.reports.borrow().iter().map(|one| one.report.clone()).collect()
+    /// The reports since the last [`Self::take_reports`], which are kept.
+    pub(crate) fn peek_reports(&self) -> Vec<BotReport> {
+        self.server.reports.borrow().iter().map(|one| one.report.clone()).collect()
     }
 
-    /// What was reported since the last time, in order.
-    pub(crate) fn reports(&self) -> Vec<BotReport> {
-        let numbered = self.desk.reports.send_replace(Vec::new());
+    /// Takes the reports since the last call, in order.
+    pub(crate) fn take_reports(&self) -> Vec<BotReport> {
+        let numbered = self.server.reports.send_replace(Vec::new());
         for (index, report) in numbered.iter().enumerate() {
-            assert_eq!(report.seq, index as u64 + 1, "a hole or a double: {numbered:#?}");
+            assert_eq!(
+                report.seq,
+                index as u64 + 1,
+                "a missing or duplicate report: {numbered:#?}"
+            );
         }
         numbered.into_iter().map(|numbered| numbered.report).collect()
     }
@@ -230,7 +234,7 @@ impl Stage {
         self.folder.path().join(format!("{}/e{epoch}", self.job))
     }
 
-    /// The manifest of an attempt, every file of it looked at.
+    /// The manifest of an attempt; checks every file of it.
     pub(crate) fn manifest(&self, epoch: u32) -> Manifest {
         let folder = self.folder(epoch);
         let manifest: Manifest =
@@ -249,26 +253,26 @@ impl Stage {
     }
 }
 
-/// A bot at work.
+/// A running bot.
 pub(crate) struct Running {
     bot: JoinHandle<()>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Running {
-    /// Ends it as a crash does: nothing more of it is written.
+    /// Aborts its task, like a crash: it writes nothing more.
     pub(crate) async fn crash(self) {
         self.bot.abort();
         let _ = self.bot.await;
     }
 
     /// Waits for its end.
-    pub(crate) async fn ends(self) {
-        tokio::time::timeout(PATIENCE, self.bot).await.expect("the bot ends").unwrap();
+    pub(crate) async fn finish(self) {
+        tokio::time::timeout(TIMEOUT, self.bot).await.expect("the bot ends").unwrap();
     }
 }
 
-/// The end that was reported, and whether there is a manifest.
+/// The reported ending, and whether there is a manifest.
 pub(crate) fn ended(reports: &[BotReport]) -> (Ending, bool) {
     let ends: Vec<_> = reports
         .iter()
@@ -283,10 +287,10 @@ pub(crate) fn ended(reports: &[BotReport]) -> (Ending, bool) {
     ends.into_iter().next().unwrap()
 }
 
-/// What the first version could read.
+/// The reports of the first version.
 const FIRST_VERSION: &str = include_str!("../../../types/src/bot/wire.json");
 
-/// The orchestrator's own refusal.
+/// A refusal of the orchestrator itself.
 fn refusal(error: ErrorCode) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap();
     let (message, request_id) = ("no".to_owned(), Some("req_1".to_owned()));
@@ -297,30 +301,35 @@ fn of_the_first_version(report: &NumberedReport) -> bool {
     FIRST_VERSION.contains(&format!("\"type\": \"{}\"", report.report.kind()))
 }
 
-async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) -> Response {
+async fn ingest(
+    State(server): State<FakeOrchestrator>,
+    Json(request): Json<IngestRequest>,
+) -> Response {
     let refuse = |answer: Response| {
-        *desk.refused.lock().unwrap() += 1;
+        *server.refused.lock().unwrap() += 1;
         answer
     };
-    let mood = *desk.mood.borrow();
-    match mood {
-        Mood::Away => return refuse(StatusCode::SERVICE_UNAVAILABLE.into_response()),
-        Mood::Superseded => return refuse(refusal(ErrorCode::Conflict)),
-        Mood::Proxy(status) => {
+    let behaviour = *server.behaviour.borrow();
+    match behaviour {
+        Behaviour::Unavailable => return refuse(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+        Behaviour::Superseded => return refuse(refusal(ErrorCode::Conflict)),
+        Behaviour::Proxy(status) => {
             let page = Html("<html><h1>A proxy</h1></html>");
             return refuse((StatusCode::from_u16(status).unwrap(), page).into_response());
         }
-        Mood::Older if !request.reports.iter().all(of_the_first_version) => {
+        Behaviour::Older if !request.reports.iter().all(of_the_first_version) => {
             return refuse(refusal(ErrorCode::InvalidInput));
         }
-        Mood::Listens | Mood::Older => {}
+        Behaviour::Available | Behaviour::Older => {}
     }
     let mut acknowledged = 0;
-    desk.reports.send_modify(|reports| {
+    server.reports.send_modify(|reports| {
         for report in request.reports {
             acknowledged = report.seq;
             if let BotReport::CommandDone { command_id, .. } = &report.report {
-                desk.commands.send_modify(|commands| commands.retain(|one| one.id != *command_id));
+                server
+                    .commands
+                    .send_modify(|commands| commands.retain(|one| one.id != *command_id));
             }
             if reports.last().is_none_or(|last| last.seq < report.seq) {
                 reports.push(report);
@@ -330,7 +339,7 @@ async fn ingest(State(desk): State<Desk>, Json(request): Json<IngestRequest>) ->
     Json(IngestAnswer { status: JobStatus::Recording, acknowledged }).into_response()
 }
 
-async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Commands> {
+async fn commands(State(server): State<FakeOrchestrator>, uri: axum::http::Uri) -> Json<Commands> {
     let query = uri.query().unwrap_or_default();
     let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)).unwrap();
     let (after, known) = (value("after=").parse().unwrap(), value("knownBots="));
@@ -339,8 +348,8 @@ async fn commands(State(desk): State<Desk>, uri: axum::http::Uri) -> Json<Comman
     };
     let known_stream = query.split('&').find_map(|pair| pair.strip_prefix("knownStream="));
     let known_stream: Option<u64> = known_stream.map(|known| known.parse().unwrap());
-    let (mut given, mut bots) = (desk.commands.subscribe(), desk.own_bots.subscribe());
-    let mut streams = desk.zoom_stream.subscribe();
+    let (mut given, mut bots) = (server.commands.subscribe(), server.own_bots.subscribe());
+    let mut streams = server.zoom_stream.subscribe();
     let is_newer = |stream: &Option<ZoomStream>| {
         stream.as_ref().zip(known_stream).is_some_and(|(stream, known)| stream.version > known)
     };

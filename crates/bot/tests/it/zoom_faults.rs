@@ -1,4 +1,4 @@
-//! A bot against a Zoom that is at its worst: connections that break at every step, other media than those that were asked for, pauses and repetitions.
+//! Tests with faults of Zoom: connections that fail at every step, other media than requested, pauses and repetitions.
 
 use meetbot_bot::mix;
 use meetbot_testkit::zoom::{CUT, SIGNALLING, Step, Zoom};
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use xtask::ffmpeg::tones_db;
 
 use crate::{
-    orchestrator::{Running, Stage, ended, now},
+    orchestrator::{Fixture, Running, ended, now},
     zoom::{
         CHAT, SHARE, SOUND, TRANSCRIPT, keyframe, media, order, packets, run, speak, started,
         stops, tone, zoom,
@@ -20,18 +20,18 @@ use crate::{
 
 const CAMERAS: u64 = 2;
 
-/// The end of a meeting that was recorded whole.
-async fn recorded(zoom: &Zoom, stage: &Stage, bot: Running) -> Manifest {
+/// Ends a meeting, and returns its complete manifest.
+async fn recorded(zoom: &Zoom, fixture: &Fixture, bot: Running) -> Manifest {
     zoom.has_said_all(&[SOUND]).await;
     zoom.play(stops(6)).await;
-    bot.ends().await;
-    let reports = stage.reports();
+    bot.finish().await;
+    let reports = fixture.take_reports();
     assert_eq!(ended(&reports).0.status, JobStatus::Completed, "{reports:#?}");
     assert_eq!(zoom.faults(), Vec::<String>::new());
-    stage.manifest(1)
+    fixture.manifest(1)
 }
 
-/// 20 ms of a tone as samples, `number` packets after its beginning.
+/// 20 ms of a tone as PCM samples, `number` packets after its beginning.
 #[expect(clippy::cast_possible_truncation, reason = "it is between -8000 and 8000")]
 fn samples(hz: f64, number: u32) -> Vec<u8> {
     let sample = |at: u32| {
@@ -42,24 +42,24 @@ fn samples(hz: f64, number: u32) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn where_zoom_gives_no_opus_its_samples_are_kept_and_encoded_after_the_job() {
-    let (zoom, stage) = zoom().await;
+async fn without_opus_zooms_samples_are_recorded_and_encoded_after_the_job() {
+    let (zoom, fixture) = zoom().await;
     zoom.refuse(SOUND, &[20]);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 5_000;
     let people = [(101, "Ada", 400.0), (102, "Bea", 900.0)];
     for number in 0..100_u32 {
         let at_ms = from_ms + i64::from(number) * 20;
         for (id, name, hz) in people {
-            // Bea says nothing for half a second.
+            // Bea is silent for half a second.
             if id == 101 || !(40..65).contains(&number) {
                 let packet = media(14, id, name, &samples(hz, number), at_ms);
                 zoom.play([Step::Say(SOUND, packet)]).await;
             }
         }
     }
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     assert_eq!((packets(&manifest, "101"), packets(&manifest, "102")), (100, 75));
     for (place, (id, name, _)) in people.into_iter().enumerate() {
         let is_its = |id: i64| {
@@ -69,7 +69,7 @@ async fn where_zoom_gives_no_opus_its_samples_are_kept_and_encoded_after_the_job
         assert_eq!(track.file, format!("audio.{name}.mka"));
         assert_eq!((track.codec.as_str(), track.container.as_str()), ("pcm_s16le", "matroska"));
         assert!(track.duration_ms.abs_diff(2_000) <= 3, "{track:?}");
-        let heard = tones_db(&stage.folder(1).join(&track.file), &[400.0, 900.0]);
+        let heard = tones_db(&fixture.folder(1).join(&track.file), &[400.0, 900.0]);
         assert!(heard[place] - heard[1 - place] > 40.0, "{name}: {heard:?}");
     }
     let silent: Vec<_> = manifest.tracks.iter().flat_map(|track| &track.gaps).collect();
@@ -77,28 +77,28 @@ async fn where_zoom_gives_no_opus_its_samples_are_kept_and_encoded_after_the_job
         matches!(&silent[..], [gap] if (490..=510).contains(&(gap.end_ms - gap.start_ms))),
         "{silent:?}"
     );
-    let order = MixOrder { folder: stage.folder(1), unwanted: None };
+    let order = MixOrder { folder: fixture.folder(1), unwanted: None };
     let mixed = mix(&order, &CancellationToken::new()).await.unwrap().unwrap();
-    assert_eq!(mixed, stage.manifest(1), "every file is listed");
+    assert_eq!(mixed, fixture.manifest(1), "every file is listed");
     for (place, (_, name, _)) in people.into_iter().enumerate() {
         let listed = |file: &str| mixed.files.iter().any(|it| it.name == file);
         let (webm, mka) = (format!("audio.{name}.webm"), format!("audio.{name}.mka"));
         assert!(listed(&webm) && listed(&mka), "{:?}", mixed.files);
         let track = mixed.tracks.iter().find(|track| track.file == webm).unwrap();
         assert_eq!((track.codec.as_str(), track.container.as_str()), ("opus", "webm"));
-        let heard = tones_db(&stage.folder(1).join(&webm), &[400.0, 900.0]);
+        let heard = tones_db(&fixture.folder(1).join(&webm), &[400.0, 900.0]);
         assert!(heard[place] - heard[1 - place] > 40.0, "{name}: {heard:?}");
     }
     assert_eq!(mixed.mixed.file.as_deref(), Some("audio.mixed.webm"));
 }
 
 #[tokio::test]
-async fn the_camera_of_who_speaks_is_in_a_file_of_theirs() {
-    let (zoom, stage) = zoom().await;
+async fn the_camera_of_the_active_speaker_is_in_that_persons_file() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let (picture, voice) = (keyframe(folder.path()), tone(folder.path(), 400));
-    stage.zoom_stream(started(&zoom, 1));
-    let mut order = order(&stage);
+    fixture.zoom_stream(started(&zoom, 1));
+    let mut order = order(&fixture);
     order.zoom.as_mut().unwrap().video = true;
     let bot = run(&zoom, order);
     let from_ms = now().as_millis() - 5_000;
@@ -108,7 +108,7 @@ async fn the_camera_of_who_speaks_is_in_a_file_of_theirs() {
     }
     zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
     zoom.has_said_all(&[CAMERAS]).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     let pictures = |id: &str| -> u64 {
         let of = |track: &&meetbot_types::manifest::Track| {
             track.participant_id == id && track.source == "camera" && track.kind == MediaKind::Video
@@ -119,13 +119,13 @@ async fn the_camera_of_who_speaks_is_in_a_file_of_theirs() {
 }
 
 #[tokio::test]
-async fn a_job_that_wants_no_cameras_has_the_shared_screen_and_no_camera() {
-    let (zoom, stage) = zoom().await;
+async fn a_job_without_cameras_records_only_the_shared_screen() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let (picture, voice) = (keyframe(folder.path()), tone(folder.path(), 400));
-    stage.zoom_stream(started(&zoom, 1));
-    let mut order = BotOrder { record_video: Some(false), ..order(&stage) };
-    // As a server of an older version orders it.
+    fixture.zoom_stream(started(&zoom, 1));
+    let mut order = BotOrder { record_video: Some(false), ..order(&fixture) };
+    // The order of a server with an older version.
     order.zoom.as_mut().unwrap().video = true;
     let bot = run(&zoom, order);
     let from_ms = now().as_millis() - 5_000;
@@ -136,74 +136,74 @@ async fn a_job_that_wants_no_cameras_has_the_shared_screen_and_no_camera() {
     .await;
     zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
     zoom.has_said_all(&[CAMERAS, SHARE]).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     let mut sources: Vec<_> = manifest.tracks.iter().map(|track| track.source.as_str()).collect();
     sources.sort_unstable();
     assert_eq!(sources, ["microphone", "screen"], "{manifest:#?}");
 }
 
 #[tokio::test]
-async fn cameras_that_zoom_does_not_give_leave_the_sound_as_it_is() {
-    let (zoom, stage) = zoom().await;
+async fn cameras_that_zoom_refuses_do_not_affect_the_audio() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
     zoom.refuse(CAMERAS, &[10]);
-    stage.zoom_stream(started(&zoom, 1));
-    let mut order = order(&stage);
+    fixture.zoom_stream(started(&zoom, 1));
+    let mut order = order(&fixture);
     order.zoom.as_mut().unwrap().video = true;
     let bot = run(&zoom, order);
     zoom.play(speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000)).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     assert_eq!(packets(&manifest, "101"), voice.len() as u64);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_at_any_step_loses_and_doubles_nothing() {
-    let (zoom, stage) = zoom().await;
+async fn a_connection_that_fails_at_any_step_loses_and_duplicates_nothing() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    // Before each handshake is answered, once. A stream that another connection has is asked for again.
+    // Once before each handshake is answered. A stream that another connection has is requested again.
     for line in [SIGNALLING, SOUND, SHARE, TRANSCRIPT, CHAT] {
         zoom.refuse(line, &[CUT]);
     }
     zoom.refuse(SIGNALLING, &[8]);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     let mut steps = speak(&[(101, "Ada", &voice)], now().as_millis() - 5_000).into_iter();
     for line in [SIGNALLING, SOUND, SHARE, TRANSCRIPT, CHAT] {
         zoom.play(steps.by_ref().take(12)).await;
         zoom.play([Step::Cut(line)]).await;
         zoom.connects(line, 2).await;
     }
-    // Zoom itself says that the sound is interrupted, and then that all of it is.
+    // Zoom reports that the audio is interrupted, and then the whole stream.
     let event = json!({"msg_type": 6, "event": {"event_type": 7, "media_type": SOUND}});
     zoom.play([Step::Say(SIGNALLING, event)]).await;
     zoom.connects(SOUND, 3).await;
     zoom.play(steps.by_ref().take(12)).await;
     let interrupted = ZoomStreamState::Interrupted;
-    stage.zoom_stream(ZoomStream { state: interrupted, ..started(&zoom, 2) });
+    fixture.zoom_stream(ZoomStream { state: interrupted, ..started(&zoom, 2) });
     zoom.connects(SIGNALLING, 3).await;
     zoom.connects(SOUND, 4).await;
     zoom.play(steps).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     assert_eq!(packets(&manifest, "101"), voice.len() as u64, "{manifest:#?}");
     let track = &manifest.tracks[0];
     assert!(track.gaps.is_empty() && track.duration_ms.abs_diff(2_000) <= 40, "{track:?}");
 }
 
 #[tokio::test]
-async fn a_pause_of_the_stream_is_a_gap_and_what_follows_stands_at_its_time() {
-    let (zoom, stage) = zoom().await;
+async fn a_pause_of_the_stream_is_a_gap_and_later_media_keep_their_time() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 8_000;
     let becomes = |state: u64| Step::Say(SIGNALLING, json!({"msg_type": 8, "state": state}));
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
     zoom.play([becomes(5), becomes(6)]).await;
     zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 4_000)).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     let track = &manifest.tracks[0];
     assert_eq!(track.packets, voice.len() as u64);
     let [gap] = track.gaps.as_slice() else { panic!("{track:?}") };
@@ -211,17 +211,17 @@ async fn a_pause_of_the_stream_is_a_gap_and_what_follows_stands_at_its_time() {
 }
 
 #[tokio::test]
-async fn a_silence_of_65_seconds_is_a_gap_in_the_file_and_ends_nothing() {
-    let (zoom, stage) = zoom().await;
+async fn a_silence_of_65_seconds_is_a_gap_and_does_not_end_the_recording() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
-    // All of it lies in the past, and is sent again: the silence is that of the timestamps.
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
+    // Everything is replayed from the past: only the timestamps contain the silence.
     let from_ms = now().as_millis() - 69_000;
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
     zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 66_000)).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     let track = &manifest.tracks[0];
     assert_eq!((manifest.tracks.len(), track.packets), (1, voice.len() as u64));
     let [gap] = track.gaps.as_slice() else { panic!("{track:?}") };
@@ -229,21 +229,21 @@ async fn a_silence_of_65_seconds_is_a_gap_in_the_file_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn connections_that_zoom_cuts_after_missed_keep_alives_are_made_again_and_lose_nothing() {
-    let (zoom, stage) = zoom().await;
+async fn connections_that_zoom_closes_after_missed_keep_alives_are_reopened_without_loss() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 69_000;
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
     zoom.has_said_all(&[SOUND]).await;
-    // What Zoom does after 65 s without an answer: both connections are cut, and signalling may come back within a minute.
+    // After 65 s without an answer Zoom closes both connections; signalling may be reopened within a minute.
     zoom.play([Step::Cut(SOUND), Step::Cut(SIGNALLING)]).await;
     zoom.connects(SIGNALLING, 2).await;
     zoom.connects(SOUND, 2).await;
     zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 66_000)).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     assert_eq!(packets(&manifest, "101"), voice.len() as u64, "{manifest:#?}");
     let gaps: u64 = manifest
         .tracks
@@ -255,14 +255,14 @@ async fn connections_that_zoom_cuts_after_missed_keep_alives_are_made_again_and_
 }
 
 #[tokio::test]
-async fn one_mix_instead_of_voices_is_everybodys_and_nobodys_name_is_guessed() {
-    let (zoom, stage) = zoom().await;
+async fn a_mixed_stream_has_no_speaker_names() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     zoom.play(speak(&[(-1, "", &voice)], now().as_millis() - 5_000)).await;
-    let manifest = recorded(&zoom, &stage, bot).await;
+    let manifest = recorded(&zoom, &fixture, bot).await;
     let person = manifest.participants.iter().find(|person| person.id == "mix").unwrap();
     assert_eq!(
         (person.name.as_str(), packets(&manifest, "mix")),
@@ -271,33 +271,33 @@ async fn one_mix_instead_of_voices_is_everybodys_and_nobodys_name_is_guessed() {
 }
 
 #[tokio::test]
-async fn sound_that_is_refused_as_samples_too_ends_the_job_with_zooms_reason() {
-    let (zoom, stage) = zoom().await;
+async fn if_zoom_refuses_opus_and_samples_the_job_ends_with_its_reason() {
+    let (zoom, fixture) = zoom().await;
     zoom.refuse(SOUND, &[18, 20]);
-    stage.zoom_stream(started(&zoom, 1));
-    run(&zoom, order(&stage)).ends().await;
-    let failure = ended(&stage.reports()).0.failure.unwrap();
+    fixture.zoom_stream(started(&zoom, 1));
+    run(&zoom, order(&fixture)).finish().await;
+    let failure = ended(&fixture.take_reports()).0.failure.unwrap();
     assert!(failure.detail.contains("neither as Opus nor as L16"), "{failure:?}");
 }
 
 #[tokio::test]
-async fn a_bot_that_is_stopped_leaves_its_stream_to_the_next_one() {
-    let (zoom, stage) = zoom().await;
+async fn a_stopped_bot_leaves_its_stream_to_the_next_one() {
+    let (zoom, fixture) = zoom().await;
     let folder = tempfile::tempdir().unwrap();
     let voice = tone(folder.path(), 400);
-    stage.zoom_stream(started(&zoom, 1));
-    let bot = run(&zoom, order(&stage));
+    fixture.zoom_stream(started(&zoom, 1));
+    let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 5_000;
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
     zoom.has_said_all(&[SOUND]).await;
     bot.stop.cancel();
-    bot.ends().await;
-    let bot = run(&zoom, BotOrder { epoch: 2, joined_ms_ago: Some(1_000), ..order(&stage) });
+    bot.finish().await;
+    let bot = run(&zoom, BotOrder { epoch: 2, joined_ms_ago: Some(1_000), ..order(&fixture) });
     zoom.connects(SIGNALLING, 2).await;
     zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 1_000)).await;
     zoom.has_said_all(&[SOUND]).await;
     zoom.play(stops(6)).await;
-    bot.ends().await;
-    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
-    assert_eq!(packets(&stage.manifest(2), "101"), voice.len() as u64);
+    bot.finish().await;
+    assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);
+    assert_eq!(packets(&fixture.manifest(2), "101"), voice.len() as u64);
 }

@@ -168,7 +168,11 @@ async fn read(
 }
 
 /// Handles a message. One that cannot be read is ignored: it is an event of a later version.
-async fn on_message(message: &[u8], answers: &Mutex<Option<Waiting>>, events: &mpsc::Sender<Event>) {
+async fn on_message(
+    message: &[u8],
+    answers: &Mutex<Option<Waiting>>,
+    events: &mpsc::Sender<Event>,
+) {
     let Ok(incoming) = serde_json::from_slice::<Incoming>(message) else { return };
     let Some(id) = incoming.id else {
         if let Ok(event) = serde_json::from_slice(message) {

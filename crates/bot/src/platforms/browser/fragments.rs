@@ -220,7 +220,7 @@ async fn every_fragment_is_recognised_in_chromium_and_leads_to_the_action_of_its
         }
     }
     page.open(MEETING).await.unwrap();
-    a_picture_shows_words_of_landmarks_alone(&page).await;
+    a_screenshot_shows_only_words_of_landmarks(&page).await;
     drop(cdp);
     page.close_browser().await;
     browser.closes().await;

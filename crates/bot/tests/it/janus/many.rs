@@ -1,4 +1,4 @@
-//! Many bots in one process and one meeting.
+//! A test with many bots in one process and one meeting.
 
 use meetbot_types::{
     CommandId, ControlAction,
@@ -11,37 +11,37 @@ use super::{
     missing::missing,
     person::{Person, Sends},
 };
-use crate::orchestrator::{Stage, now};
+use crate::orchestrator::{Fixture, now};
 
 const BOTS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_bots_in_one_process_have_everything_that_was_sent_in_their_files() {
+async fn ten_bots_in_one_process_record_everything_that_was_sent() {
     let Some(janus) = Janus::start() else { return };
     let sends = |hz| Sends { voice: Some(tone(hz)), camera: Some(scene()), ..Sends::default() };
     let ann = Person::join(&janus, ROOM, "Ann", sends(440)).await;
     let bob = Person::join(&janus, ROOM, "Bob", sends(880)).await;
     let mut bots = Vec::new();
     for _ in 0..BOTS {
-        let stage = Stage::set().await;
-        let bot = Stage::run(stage.order_for(1, &janus.link(ROOM, "")));
-        bots.push((stage, bot));
+        let fixture = Fixture::start().await;
+        let bot = Fixture::run(fixture.order_for(1, &janus.link(ROOM, "")));
+        bots.push((fixture, bot));
     }
-    for (stage, _) in &bots {
-        stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    for (fixture, _) in &bots {
+        fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     }
     ann.sent(ann.packets() + 500).await;
-    for (stage, _) in &bots {
-        stage.command(BotCommand {
+    for (fixture, _) in &bots {
+        fixture.command(BotCommand {
             id: CommandId::generate(now()),
             seq: 1,
             action: ControlAction::LeaveCall,
             message: None,
         });
     }
-    for (stage, bot) in bots {
-        bot.ends().await;
-        let manifest = stage.manifest(1);
+    for (fixture, bot) in bots {
+        bot.finish().await;
+        let manifest = fixture.manifest(1);
         let tracks = &manifest.tracks;
         assert!(tracks.iter().all(|track| track.duration_ms >= 6_000), "{manifest:#?}");
         assert_eq!((missing(&manifest, 2), tracks.len()), (0, 4), "{manifest:#?}");

@@ -1,11 +1,11 @@
-//! What people send in tests, made by ffmpeg: tones, and marks that can be found again in a recording.
+//! Test media, made by ffmpeg: tones, and marks that can be found in a recording.
 
 use std::{io::Cursor, process::Command, sync::Arc};
 
 /// Packets or pictures, in order.
 pub(crate) type Frames = Arc<Vec<Arc<[u8]>>>;
 
-/// A sine of `hz`, in Opus packets of 20 ms, to be played round and round: a whole number of its waves fits in.
+/// A sine of `hz`, in Opus packets of 20 ms, to be played in a loop: it contains a whole number of waves.
 pub(crate) fn tone(hz: u32) -> Frames {
     let source = format!("sine=frequency={hz}:sample_rate=48000:duration=10");
     opus(&ffmpeg(&[
@@ -22,21 +22,21 @@ pub(crate) fn beeps() -> Frames {
     ]))
 }
 
-/// What a camera sees, 25 pictures a second.
+/// A video of 25 pictures a second.
 #[derive(Clone)]
 pub(crate) struct Pictures {
     pub(crate) frames: Frames,
-    /// There is one keyframe, at the beginning: who is asked for one begins anew. Otherwise there is one each second.
+    /// Whether there is only one keyframe, at the beginning, so that a keyframe request restarts the video. Otherwise there is one each second.
     pub(crate) restarts: bool,
 }
 
-/// A dark picture that lights up for 80 ms at each whole second.
+/// Dark pictures with a white flash of 80 ms at each whole second.
 const FLASHES: &str =
     "color=black:s=320x180:r=25:d=10,drawbox=c=white:t=fill:enable='lt(mod(t,1),0.08)'";
-/// Something that moves, small enough for a keyframe of a few packets.
+/// A moving test picture, small enough for a keyframe of a few packets.
 const MOVING: &str = "testsrc2=s=160x90:r=25:d=10";
 
-/// What a camera shows in a meeting: 640 × 360, half a megabit a second.
+/// A typical camera: 640 × 360, half a megabit a second.
 pub(crate) fn scene() -> Pictures {
     const SCENE: &str = "testsrc2=s=640x360:r=25:d=10";
     Pictures { frames: ivf(&vp8(SCENE, "25", "512k")), restarts: false }
@@ -121,7 +121,7 @@ fn vp8(source: &str, keyframe_every: &str, bitrate: &str) -> Vec<u8> {
     ])
 }
 
-/// The pictures of an IVF file: after a header of 32 bytes each has its length and its time before it.
+/// The pictures of an IVF file: after a header of 32 bytes, each follows its length and its time.
 fn ivf(file: &[u8]) -> Frames {
     let mut rest = &file[32..];
     let mut frames = Vec::new();
@@ -140,13 +140,13 @@ fn opus(file: &[u8]) -> Frames {
     while let Some(packet) = reader.read_packet().unwrap() {
         packets.push(Arc::from(packet.data));
     }
-    // The first two hold the headers; after the ten seconds comes what the encoder was behind, which would be a slip each time round.
+    // The first two contain the headers; the packets after ten seconds hold the encoder's delay, and would be a jump in each loop.
     let mut sound = packets.split_off(2);
     sound.truncate(500);
     Arc::new(sound)
 }
 
-/// What ffmpeg writes to its standard output.
+/// The standard output of ffmpeg.
 fn ffmpeg(arguments: &[&str]) -> Vec<u8> {
     let made = Command::new("ffmpeg").args(["-v", "error", "-nostdin"]).args(arguments).output();
     let made = made.expect("this test needs ffmpeg: apt-get install ffmpeg");

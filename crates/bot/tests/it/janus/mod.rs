@@ -1,7 +1,7 @@
-//! A whole bot against a real Janus server, with people made of our own `rtc`.
+//! Tests of a whole bot with a real Janus server; the people use our `rtc`.
 
 mod addresses;
-mod doors;
+mod joining;
 mod many;
 mod media;
 mod meetings;

@@ -1,4 +1,4 @@
-//! People in a Janus room: each sends with our own `rtc`, as a browser would.
+//! People in a Janus room: each sends with our `rtc`, as a browser would.
 
 use std::{collections::VecDeque, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,11 +18,11 @@ use xtask::janus::{Janus, ROOM, SECRET};
 
 use super::media::{Frames, Pictures};
 
-/// Reached only when something is wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The least that is sent at once.
+/// Reached only when a test fails.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The duration of one step of sending.
 const PACKET: Duration = Duration::from_millis(20);
-/// What was held up leaves in portions of so many steps, so that no socket of the test overflows.
+/// Delayed packets are sent in portions of this many steps, so that no socket of the test overflows.
 const PORTION: usize = 40;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -57,7 +57,7 @@ impl Line {
         self.ask(message).await
     }
 
-    /// Asks, and waits for the answer; what comes meanwhile is not heeded.
+    /// Sends a request, and waits for the answer; other messages are ignored.
     async fn ask(&mut self, mut message: Value) -> Value {
         self.next += 1;
         let transaction = format!("t{}", self.next);
@@ -74,7 +74,7 @@ impl Line {
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, answered).await.expect("Janus answers in time")
+        tokio::time::timeout(TIMEOUT, answered).await.expect("Janus answers in time")
     }
 
     async fn hear(&mut self) -> Option<Value> {
@@ -92,36 +92,36 @@ impl Line {
     }
 }
 
-/// What someone sends.
+/// The media of a person.
 #[derive(Clone, Default)]
 pub(crate) struct Sends {
     pub(crate) voice: Option<Frames>,
     pub(crate) camera: Option<Pictures>,
     pub(crate) screen: Option<Pictures>,
-    /// Where Janus records it: the path without its end.
+    /// The path, without its extension, to which Janus records it.
     pub(crate) record: Option<PathBuf>,
 }
 
-enum Do {
+enum PersonCommand {
     Mute(bool),
-    /// For so many steps.
-    HoldUp(u64),
-    StandStill(u64),
+    /// For this many steps.
+    Delay(u64),
+    Stall(u64),
     Turn(u16),
     Leave,
     Vanish,
 }
 
-/// Someone who is in the room and sends.
+/// A person who sends in the room.
 pub(crate) struct Person {
-    /// Packets of their voice that were sent so far.
+    /// How many packets of the voice were sent so far.
     packets: watch::Receiver<u64>,
-    orders: mpsc::UnboundedSender<Do>,
+    orders: mpsc::UnboundedSender<PersonCommand>,
     task: JoinHandle<()>,
 }
 
 impl Person {
-    /// Joins and sends; once this answers, the media path is up.
+    /// Joins and sends; it returns once the media path is up.
     pub(crate) async fn join(janus: &Janus, room: u64, name: &str, sends: Sends) -> Self {
         let mut line = Line::open(&janus.address()).await;
         let handle = line.attach("videoroom").await;
@@ -148,7 +148,7 @@ impl Person {
         let answer = answer["jsep"]["sdp"].as_str().unwrap_or_else(|| panic!("{answer}"));
         peer.accept_answer(answer).unwrap();
         while !peer.is_connected() {
-            tokio::time::timeout(PATIENCE, peer.next()).await.expect("the path comes up").unwrap();
+            tokio::time::timeout(TIMEOUT, peer.next()).await.expect("the path comes up").unwrap();
         }
         let (orders, heard) = mpsc::unbounded_channel();
         let (count, packets) = watch::channel(0);
@@ -163,56 +163,56 @@ impl Person {
             count,
             muted: false,
             due: VecDeque::new(),
-            held_until: 0,
-            stands_until: 0,
+            delayed_until: 0,
+            stalled_until: 0,
             stood: 0,
             rotation: 0,
         };
         Self { packets, orders, task: tokio::spawn(sending.run(heard)) }
     }
 
-    /// How many packets of their voice were sent so far.
+    /// How many packets of the voice were sent so far.
     pub(crate) fn packets(&self) -> u64 {
         *self.packets.borrow()
     }
 
-    /// Waits until so many packets of their voice were sent.
+    /// Waits until this many packets of the voice were sent.
     pub(crate) async fn sent(&self, packets: u64) {
         let mut counted = self.packets.clone();
         let enough = counted.wait_for(|count| *count >= packets);
-        tokio::time::timeout(PATIENCE, enough).await.expect("they send").unwrap();
+        tokio::time::timeout(TIMEOUT, enough).await.expect("they send").unwrap();
     }
 
-    /// Sends no sound, or some again.
+    /// Stops or resumes audio.
     pub(crate) fn mute(&self, mute: bool) {
-        self.orders.send(Do::Mute(mute)).unwrap();
+        self.orders.send(PersonCommand::Mute(mute)).unwrap();
     }
 
-    /// Goes on, but what they send waits for so long, and then goes out at once.
-    pub(crate) fn hold_up(&self, time: Duration) {
-        self.orders.send(Do::HoldUp(steps(time))).unwrap();
+    /// Delays all packets for this time, then sends them in a burst.
+    pub(crate) fn delay_packets(&self, time: Duration) {
+        self.orders.send(PersonCommand::Delay(steps(time))).unwrap();
     }
 
-    /// Their microphone stands still, and its clock with it; the cameras go on.
-    pub(crate) fn stand_still(&self, time: Duration) {
-        self.orders.send(Do::StandStill(steps(time))).unwrap();
+    /// Stalls the microphone and its clock; the cameras continue.
+    pub(crate) fn stall_microphone(&self, time: Duration) {
+        self.orders.send(PersonCommand::Stall(steps(time))).unwrap();
     }
 
-    /// Their cameras are turned, and their pictures are to be turned back clockwise by so many degrees.
+    /// Sets the rotation of the cameras' pictures: by how many degrees clockwise they must be rotated for display.
     pub(crate) fn turn(&self, rotation: u16) {
-        self.orders.send(Do::Turn(rotation)).unwrap();
+        self.orders.send(PersonCommand::Turn(rotation)).unwrap();
     }
 
-    /// Leaves as one does.
+    /// Leaves the room.
     pub(crate) async fn leave(self) {
-        self.orders.send(Do::Leave).unwrap();
+        self.orders.send(PersonCommand::Leave).unwrap();
         self.task.await.unwrap();
     }
 
-    /// Is gone without a word.
+    /// Disconnects without leaving.
     pub(crate) async fn vanish(self) {
-        // The meeting may have ended for them already.
-        let _ = self.orders.send(Do::Vanish);
+        // The meeting may have ended already.
+        let _ = self.orders.send(PersonCommand::Vanish);
         self.task.await.unwrap();
     }
 }
@@ -230,17 +230,17 @@ struct Sending {
     films: Vec<Film>,
     count: watch::Sender<u64>,
     muted: bool,
-    /// Steps that are held up, and up to which.
+    /// Delayed steps, and up to which step they are delayed.
     due: VecDeque<u64>,
-    held_until: u64,
-    /// Up to which step the microphone stands still, and for how many it did.
-    stands_until: u64,
+    delayed_until: u64,
+    /// Up to which step the microphone stalls, and for how many it has.
+    stalled_until: u64,
     stood: u64,
     /// In degrees.
     rotation: u16,
 }
 
-/// A film that is shown.
+/// A video that is sent.
 struct Film {
     track: TrackId,
     pictures: Pictures,
@@ -254,7 +254,7 @@ impl Film {
 }
 
 impl Sending {
-    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<Do>) {
+    async fn run(mut self, mut orders: mpsc::UnboundedReceiver<PersonCommand>) {
         let mut ticks = tokio::time::interval(PACKET);
         let mut keepalive = tokio::time::interval(Duration::from_secs(20));
         let mut number = 0;
@@ -262,16 +262,16 @@ impl Sending {
             tokio::select! {
                 biased;
                 order = orders.recv() => match order {
-                    Some(Do::Mute(mute)) => self.muted = mute,
-                    Some(Do::HoldUp(steps)) => self.held_until = number + steps,
-                    Some(Do::StandStill(steps)) => self.stands_until = number + steps,
-                    Some(Do::Turn(rotation)) => self.rotation = rotation,
-                    Some(Do::Leave) => {
+                    Some(PersonCommand::Mute(mute)) => self.muted = mute,
+                    Some(PersonCommand::Delay(steps)) => self.delayed_until = number + steps,
+                    Some(PersonCommand::Stall(steps)) => self.stalled_until = number + steps,
+                    Some(PersonCommand::Turn(rotation)) => self.rotation = rotation,
+                    Some(PersonCommand::Leave) => {
                         self.line.request(self.handle, json!({"request": "leave"}), None).await;
                         self.peer.close();
                         return;
                     }
-                    Some(Do::Vanish) | None => return,
+                    Some(PersonCommand::Vanish) | None => return,
                 },
                 event = self.peer.next() => if let Event::KeyframeWanted { track } = event.unwrap() {
                     let film = self.films.iter_mut().find(|film| film.track == track).unwrap();
@@ -282,7 +282,7 @@ impl Sending {
                 _ = ticks.tick() => {
                     self.due.push_back(number);
                     number += 1;
-                    let portion = if number > self.held_until { PORTION } else { 0 };
+                    let portion = if number > self.delayed_until { PORTION } else { 0 };
                     for _ in 0..portion.min(self.due.len()) {
                         let due = self.due.pop_front().unwrap();
                         self.send(due);
@@ -294,7 +294,7 @@ impl Sending {
         }
     }
 
-    /// What is due at the `number`th step of 20 ms.
+    /// Sends the media of the `number`th step of 20 ms.
     fn send(&mut self, number: u64) {
         if !self.peer.is_connected() {
             return;
@@ -309,7 +309,7 @@ impl Sending {
             film.next += 1;
             self.peer.send_picture(film.track, &picture).unwrap();
         }
-        if number < self.stands_until {
+        if number < self.stalled_until {
             self.stood += 1;
             return;
         }
@@ -323,14 +323,14 @@ impl Sending {
     }
 }
 
-/// Someone in the chat.
+/// A person in the chat.
 pub(crate) struct Writer {
     said: mpsc::UnboundedSender<String>,
     heard: watch::Receiver<Vec<Value>>,
 }
 
 impl Writer {
-    /// Joins; once this answers, they can write.
+    /// Joins; it returns once the person can write.
     pub(crate) async fn join(janus: &Janus, name: &str) -> Self {
         let mut line = Line::open(&janus.address()).await;
         let handle = line.attach("textroom").await;
@@ -345,7 +345,7 @@ impl Writer {
         let join = json!({"textroom": "join", "transaction": "j", "room": ROOM, "username": format!("u-{name}"), "display": name});
         tokio::spawn(chat(line, peer, join, to_say, note));
         let inside = heard.wait_for(|words| words.iter().any(|word| word["textroom"] == "success"));
-        tokio::time::timeout(PATIENCE, inside).await.expect("the chat opens").unwrap();
+        tokio::time::timeout(TIMEOUT, inside).await.expect("the chat opens").unwrap();
         Self { said, heard }
     }
 
@@ -355,11 +355,11 @@ impl Writer {
         self.said.send(message.to_string()).unwrap();
     }
 
-    /// Waits until someone wrote `text`; answers what they call themselves in the chat.
+    /// Waits for the message `text`; returns its sender's display name.
     pub(crate) async fn reads(&mut self, text: &str) -> String {
         let wanted = |word: &Value| word["textroom"] == "message" && word["text"] == text;
         let read = self.heard.wait_for(|words| words.iter().any(wanted));
-        let words = tokio::time::timeout(PATIENCE, read).await.expect("it is written").unwrap();
+        let words = tokio::time::timeout(TIMEOUT, read).await.expect("it is written").unwrap();
         words.iter().find(|word| wanted(word)).unwrap()["from"].as_str().unwrap().to_owned()
     }
 }
@@ -392,17 +392,17 @@ async fn chat(
     }
 }
 
-/// The room's owner takes someone out.
+/// The room's owner kicks a person.
 pub(crate) async fn kick(janus: &Janus, room: u64, id: &Value) {
     owner(janus, json!({"request": "kick", "room": room, "id": id, "secret": SECRET})).await;
 }
 
-/// The room's owner ends it for all.
+/// The room's owner closes it.
 pub(crate) async fn close(janus: &Janus, room: u64) {
     owner(janus, json!({"request": "destroy", "room": room, "secret": SECRET})).await;
 }
 
-/// Who is in the room, by the room's own word.
+/// The participants in the room, as Janus lists them.
 pub(crate) async fn present(janus: &Janus, room: u64) -> Vec<Value> {
     let listed = owner(janus, json!({"request": "listparticipants", "room": room})).await;
     listed["plugindata"]["data"]["participants"].as_array().unwrap().clone()

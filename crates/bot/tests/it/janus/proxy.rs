@@ -1,4 +1,4 @@
-//! What stands between a bot and its meeting: a proxy that can cut the line, and lose packets.
+//! A proxy between a bot and its meeting that can close connections and drop packets.
 
 use std::{
     net::SocketAddr,
@@ -25,21 +25,21 @@ use tokio_tungstenite::{
 };
 use xtask::janus::Janus;
 
-/// How long a datagram to the bot is under way. Janus keeps nothing to send again before it has measured that its packets and their
-/// reports take a millisecond at least: a way that loses packets has a length.
+/// The network delay of datagrams to the bot. Janus keeps packets for retransmission only after it has measured a round-trip time of at least a
+/// millisecond.
 const LATENCY: Duration = Duration::from_millis(10);
 
 /// A running proxy.
 pub(crate) struct Proxy {
     address: SocketAddr,
-    /// Counts up with every cut.
+    /// Incremented with every cut.
     cuts: watch::Sender<u32>,
-    /// Datagrams that went lost, on their way to the bot or from it.
+    /// How many datagrams were dropped, in both directions.
     pub(crate) lost: Arc<AtomicU64>,
 }
 
 impl Proxy {
-    /// Loses `percent` of the datagrams, both ways.
+    /// Drops `percent` of the datagrams, in both directions.
     pub(crate) async fn start(janus: &Janus, percent: u64) -> Self {
         let listener = TcpListener::bind((janus.near(), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -59,7 +59,7 @@ impl Proxy {
         format!("janus+ws://{}/?room={room}", self.address)
     }
 
-    /// Every connection breaks; new ones are taken.
+    /// Closes every connection; new ones are accepted.
     pub(crate) fn cut(&self) {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
@@ -104,7 +104,7 @@ async fn pass(bot: TcpStream, way: Way, mut cut: watch::Receiver<u32>) {
     }
 }
 
-/// What a bot says, without where it is: Janus would find a way to it past the relays.
+/// A message of the bot without its candidates: with them, Janus would send to it directly.
 fn hidden(word: Message) -> Message {
     let Ok(text) = word.to_text() else { return word };
     let Ok(mut said) = serde_json::from_str::<Value>(text) else { return word };
@@ -157,7 +157,7 @@ async fn relay_datagrams(relay: UdpSocket, there: SocketAddr, way: Way) {
     }
 }
 
-/// Hands datagrams to the bot when they arrive.
+/// Delivers datagrams to the bot at their times of arrival.
 async fn deliver(
     relay: Arc<UdpSocket>,
     mut arrivals: mpsc::UnboundedReceiver<(Instant, SocketAddr, Vec<u8>)>,

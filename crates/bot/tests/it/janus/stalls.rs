@@ -1,4 +1,4 @@
-//! Packets that are held up and clocks that stand still: every voice is where it was said, and every face beside it.
+//! Tests with delayed packets and stalled clocks: audio and video keep their places and stay in sync.
 
 use std::{path::Path, process::Command, time::Duration};
 
@@ -19,18 +19,18 @@ use super::{
     proxy::Proxy,
     video::{apart, marks},
 };
-use crate::orchestrator::Stage;
+use crate::orchestrator::Fixture;
 
 /// How far a beep may be from its place, in ms.
 const NEAR: u64 = 40;
-/// For how long whose packets are held up, in ms.
-const HELD_UP: [(&str, u64); 5] =
+/// How long each person's packets are delayed, in ms.
+const DELAYED: [(&str, u64); 5] =
     [("Ann", 0), ("Bob", 500), ("Cy", 1_600), ("Dee", 2_600), ("Eli", 10_000)];
-/// How many packets of 20 ms people send before anything happens. A beep counts where none of the seven packets around it is lost, which at 5 % is
-/// true for 70 of 100: of nine beeps, one at least is heard whole but for one run in 50,000.
+/// How many packets of 20 ms people send before the first fault. A beep counts if none of the seven packets around it is lost, which at 5 % loss is
+/// true for 70 of 100: at least one of nine beeps is complete, except in one run in 50,000.
 const BEFORE: u64 = 450;
-/// Whose microphone stands still, and for how long, in ms.
-const STANDS_STILL: (&str, u64) = ("Fay", 1_600);
+/// Whose microphone stalls, and for how long, in ms.
+const STALLED: (&str, u64) = ("Fay", 1_600);
 
 fn of<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track {
     let person = manifest.participants.iter().find(|person| person.name == name).unwrap();
@@ -38,10 +38,10 @@ fn of<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track {
     theirs.find(|track| track.kind == *kind).unwrap()
 }
 
-/// How long before a gap a beep begins that the gap may hide: it lasts 100 ms.
+/// How long before a gap a beep that the gap may hide begins: a beep lasts 100 ms.
 const BEEP_MS: u64 = 120;
 
-/// The times of marks that nothing is missing beside.
+/// The times of marks without a gap near them.
 fn whole(track: &Track, marks: Vec<u64>) -> Vec<u64> {
     let touched = |mark: &u64| {
         let begins = mark.saturating_sub(BEEP_MS)..*mark + 20;
@@ -50,7 +50,7 @@ fn whole(track: &Track, marks: Vec<u64>) -> Vec<u64> {
     marks.into_iter().filter(|mark| !touched(mark)).collect()
 }
 
-/// Fails where beeps of a track are not at whole seconds after the first.
+/// Fails if beeps of a track are not at whole seconds after the first.
 fn keeps_time(track: &Track, beeps: &[u64]) {
     for beep in beeps {
         let since = beep - beeps[0];
@@ -58,11 +58,11 @@ fn keeps_time(track: &Track, beeps: &[u64]) {
     }
 }
 
-/// Fails unless all is where it was said. `loses` packets.
+/// Fails unless all marks are at their times. `loses` is whether packets are lost.
 fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
     let end_of = |track: &Track| track.start_ms + track.duration_ms;
     let end_ms = end_of(of(manifest, "Ann", &MediaKind::Audio));
-    for (name, _) in HELD_UP {
+    for (name, _) in DELAYED {
         let voice = of(manifest, name, &MediaKind::Audio);
         let all = marks(folder, voice);
         keeps_time(voice, &whole(voice, all.clone()));
@@ -76,12 +76,12 @@ fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
         let face = of(manifest, name, &MediaKind::Video);
         let flashes = whole(face, marks(folder, face));
         assert!(flashes.len() >= 5, "{name}: {flashes:?}");
-        // One whose first picture came after a loss is seen late.
+        // A flash whose first picture was lost is detected late.
         let off = flashes.iter().filter(|flash| apart(**flash, &all) > NEAR).count();
         assert!(off <= if loses { flashes.len() / 3 } else { 0 }, "{name}: {flashes:?} {all:?}");
     }
 
-    let (name, stood_ms) = STANDS_STILL;
+    let (name, stood_ms) = STALLED;
     let voice = of(manifest, name, &MediaKind::Audio);
     let all = marks(folder, voice);
     let beeps = whole(voice, all);
@@ -96,7 +96,7 @@ fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
         let [gap] = voice.gaps.as_slice() else { panic!("{voice:#?}") };
         assert_eq!(gap.reason, "muted");
         assert!((gap.end_ms - gap.start_ms).abs_diff(stood_ms) <= NEAR, "{gap:?}");
-        // The face goes on: after the stall, its flashes are where the beeps would be.
+        // The camera continues: after the stall, its flashes are where the beeps would be.
         let face = of(manifest, name, &MediaKind::Video);
         let last = beeps[beeps.len() - 1];
         for flash in marks(folder, face) {
@@ -109,7 +109,7 @@ fn judge(folder: &Path, manifest: &Manifest, loses: bool) {
     }
 }
 
-/// When beeps are in what `janus-pp-rec` makes of Janus' own recording, where it is installed.
+/// The times of beeps in the output of `janus-pp-rec` for Janus' recording, if it is installed.
 fn beeps_by_janus(recorded: &Path) -> Option<Vec<u64>> {
     let (from, to) = (recorded.with_extension("mjr"), recorded.with_extension("opus"));
     let made = Command::new("janus-pp-rec").args([&from, &to]).output().ok()?;
@@ -118,7 +118,7 @@ fn beeps_by_janus(recorded: &Path) -> Option<Vec<u64>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn voices_and_faces_stay_at_their_time_through_stalls_of_the_network_and_of_clocks() {
+async fn audio_and_video_keep_their_times_through_stalls_of_the_network_and_of_clocks() {
     let Some(janus) = Janus::start() else { return };
     let proxy = Proxy::start(&janus, 5).await;
     let folder = TempDir::new().unwrap();
@@ -126,29 +126,29 @@ async fn voices_and_faces_stay_at_their_time_through_stalls_of_the_network_and_o
     let (voice, camera) = (Some(beeps()), Some(flashes()));
     let sends = Sends { voice, camera, ..Sends::default() };
     let mut people = Vec::new();
-    for (name, _) in HELD_UP.iter().chain([&STANDS_STILL]) {
+    for (name, _) in DELAYED.iter().chain([&STALLED]) {
         let record = (*name == "Dee").then(|| record.clone());
         people.push(Person::join(&janus, ROOM, name, Sends { record, ..sends.clone() }).await);
     }
-    let (near, far) = (Stage::set().await, Stage::set().await);
+    let (near, far) = (Fixture::start().await, Fixture::start().await);
     let mut bots = Vec::new();
-    for (stage, link) in [(&near, janus.link(ROOM, "")), (&far, proxy.link(ROOM))] {
-        let mut order = stage.order_for(1, &link);
+    for (fixture, link) in [(&near, janus.link(ROOM, "")), (&far, proxy.link(ROOM))] {
+        let mut order = fixture.order_for(1, &link);
         order.auto_leave.after_solo_seconds = Some(1);
-        bots.push(Stage::run(order));
-        stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+        bots.push(Fixture::run(order));
+        fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     }
     people[0].sent(people[0].packets() + BEFORE).await;
-    for (person, (_, ms)) in people.iter().zip(HELD_UP) {
-        person.hold_up(Duration::from_millis(ms));
+    for (person, (_, ms)) in people.iter().zip(DELAYED) {
+        person.delay_packets(Duration::from_millis(ms));
     }
-    people[HELD_UP.len()].stand_still(Duration::from_millis(STANDS_STILL.1));
+    people[DELAYED.len()].stall_microphone(Duration::from_millis(STALLED.1));
     people[0].sent(people[0].packets() + 700).await;
     for person in people {
         person.leave().await;
     }
     for bot in bots {
-        bot.ends().await;
+        bot.finish().await;
     }
     judge(&near.folder(1), &near.manifest(1), false);
     judge(&far.folder(1), &far.manifest(1), true);

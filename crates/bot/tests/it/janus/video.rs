@@ -1,4 +1,4 @@
-//! Pictures: whose, in step with the voice, from the first second on, and whole whatever goes lost.
+//! Tests of video: its owner, its sync with the voice, its start, and packet loss.
 
 use std::{path::Path, sync::atomic::Ordering};
 
@@ -17,7 +17,7 @@ use super::{
     person::{Person, Sends},
     proxy::Proxy,
 };
-use crate::orchestrator::Stage;
+use crate::orchestrator::Fixture;
 
 fn of<'a>(manifest: &'a Manifest, kind: &MediaKind, source: &str) -> &'a Track {
     let mut found =
@@ -27,38 +27,38 @@ fn of<'a>(manifest: &'a Manifest, kind: &MediaKind, source: &str) -> &'a Track {
     track
 }
 
-/// When each mark is, in the recording's time.
+/// The times of the marks, in ms of the recording.
 pub(super) fn marks(folder: &Path, track: &Track) -> Vec<u64> {
     let path = folder.join(&track.file);
     let found = if track.kind == MediaKind::Audio { beeps_ms(&path) } else { flashes_ms(&path) };
     found.into_iter().map(|ms| ms + track.start_ms).collect()
 }
 
-/// How far a mark is from the nearest of others, in ms.
+/// The distance of a mark from the nearest of others, in ms.
 pub(super) fn apart(mark: u64, others: &[u64]) -> u64 {
     others.iter().map(|other| mark.abs_diff(*other)).min().unwrap()
 }
 
-/// Joins a room where someone sends, who leaves after so many packets of their voice. Answers the manifest.
-async fn recorded(stage: &Stage, link: &str, person: Person, packets: u64) -> Manifest {
-    let mut order = stage.order_for(1, link);
+/// Records a room in which a person sends this many packets of voice, then leaves. Returns the manifest.
+async fn recorded(fixture: &Fixture, link: &str, person: Person, packets: u64) -> Manifest {
+    let mut order = fixture.order_for(1, link);
     order.auto_leave.after_solo_seconds = Some(1);
-    let bot = Stage::run(order);
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let bot = Fixture::run(order);
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     person.sent(person.packets() + packets).await;
     person.leave().await;
-    bot.ends().await;
-    stage.manifest(1)
+    bot.finish().await;
+    fixture.manifest(1)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn face_and_screen_are_files_apart_and_in_step_with_the_voice() {
+async fn camera_and_screen_are_separate_files_in_sync_with_the_voice() {
     let Some(janus) = Janus::start() else { return };
     let (voice, camera) = (Some(beeps()), Some(flashes()));
     let sends = Sends { voice, camera, screen: Some(flashes()), ..Sends::default() };
     let ann = Person::join(&janus, ROOM, "Ann", sends).await;
-    let stage = Stage::set().await;
-    let manifest = recorded(&stage, &janus.link(ROOM, ""), ann, 400).await;
+    let fixture = Fixture::start().await;
+    let manifest = recorded(&fixture, &janus.link(ROOM, ""), ann, 400).await;
 
     let voice = of(&manifest, &MediaKind::Audio, "microphone");
     let face = of(&manifest, &MediaKind::Video, "camera");
@@ -67,14 +67,14 @@ async fn face_and_screen_are_files_apart_and_in_step_with_the_voice() {
     assert_eq!((face.codec.as_str(), face.container.as_str()), ("vp8", "webm"));
     let files = manifest.files.iter().filter(|file| file.media_type == "video/webm");
     assert_eq!(files.count(), 2, "{manifest:#?}");
-    let beeps = marks(&stage.folder(1), voice);
+    let beeps = marks(&fixture.folder(1), voice);
     for track in [face, screen] {
-        let flashes = marks(&stage.folder(1), track);
+        let flashes = marks(&fixture.folder(1), track);
         assert!(flashes.len() >= 6 && beeps.len() >= 6, "{flashes:?} {beeps:?}");
         for flash in flashes {
             assert!(apart(flash, &beeps) <= 80, "{flash} is out of step: {beeps:?}");
         }
-        let path = stage.folder(1).join(&track.file);
+        let path = fixture.folder(1).join(&track.file);
         assert_eq!(length_ms(&path), track.duration_ms, "{track:#?}");
         assert!(track.gaps.is_empty() && track.packets >= 150, "{track:#?}");
         assert!(track.start_ms <= 1_300, "a keyframe comes each second: {track:#?}");
@@ -82,17 +82,17 @@ async fn face_and_screen_are_files_apart_and_in_step_with_the_voice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn h264_is_recorded_as_it_comes() {
+async fn h264_is_recorded_unchanged() {
     let Some(janus) = Janus::start() else { return };
     let sends = Sends { voice: Some(beeps()), camera: Some(flashes_h264()), ..Sends::default() };
     let ann = Person::join(&janus, H264_ROOM, "Ann", sends).await;
-    let stage = Stage::set().await;
+    let fixture = Fixture::start().await;
     let link = janus.link(H264_ROOM, "");
-    let manifest = recorded(&stage, &link, ann, 250).await;
+    let manifest = recorded(&fixture, &link, ann, 250).await;
     let face = of(&manifest, &MediaKind::Video, "camera");
     assert_eq!((face.codec.as_str(), face.container.as_str()), ("h264", "matroska"));
-    let beeps = marks(&stage.folder(1), of(&manifest, &MediaKind::Audio, "microphone"));
-    let flashes = marks(&stage.folder(1), face);
+    let beeps = marks(&fixture.folder(1), of(&manifest, &MediaKind::Audio, "microphone"));
+    let flashes = marks(&fixture.folder(1), face);
     assert!(flashes.len() >= 3, "{flashes:?}");
     for flash in flashes {
         assert!(apart(flash, &beeps) <= 80, "{flash} is out of step: {beeps:?}");
@@ -100,22 +100,22 @@ async fn h264_is_recorded_as_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_phone_that_is_turned_during_the_call_is_shown_upright_before_and_after() {
+async fn a_phone_that_rotates_during_the_call_is_displayed_upright_before_and_after() {
     let Some(janus) = Janus::start() else { return };
     let sends = Sends { voice: Some(beeps()), camera: Some(halves()), ..Sends::default() };
     let ann = Person::join(&janus, ROOM, "Ann", sends).await;
-    let stage = Stage::set().await;
-    let mut order = stage.order_for(1, &janus.link(ROOM, ""));
+    let fixture = Fixture::start().await;
+    let mut order = fixture.order_for(1, &janus.link(ROOM, ""));
     order.auto_leave.after_solo_seconds = Some(1);
-    let bot = Stage::run(order);
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let bot = Fixture::run(order);
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     ann.sent(ann.packets() + 150).await;
     ann.turn(90);
     ann.sent(ann.packets() + 150).await;
     ann.leave().await;
-    bot.ends().await;
+    bot.finish().await;
 
-    let manifest = stage.manifest(1);
+    let manifest = fixture.manifest(1);
     let faces: Vec<&Track> =
         manifest.tracks.iter().filter(|track| track.kind == MediaKind::Video).collect();
     let [before, after] = faces[..] else { panic!("two files: {manifest:#?}") };
@@ -125,14 +125,14 @@ async fn a_phone_that_is_turned_during_the_call_is_shown_upright_before_and_afte
     assert!(after.start_ms.abs_diff(end) <= 100, "nothing is missing between: {faces:#?}");
     for (track, reds) in [(before, [0, 2]), (after, [0, 1])] {
         assert!(track.gaps.is_empty() && track.packets >= 25, "{track:#?}");
-        let shown = quarters(&stage.folder(1).join(&track.file));
+        let shown = quarters(&fixture.folder(1).join(&track.file));
         for (place, [red, _, blue]) in shown.into_iter().enumerate() {
             assert_eq!(red > blue, reds.contains(&place), "{}: {shown:?}", track.file);
         }
     }
 }
 
-/// Fails where a voice's beeps, one each second, are not where they belong. One whose first packets are lost is heard late, and does not count.
+/// Fails if a voice's beeps, one each second, are not at their times. A beep whose first packets are lost is detected late, and does not count.
 #[track_caller]
 fn keeps_time(voice: &Track, beeps: &[u64]) {
     let touched = |beep: &&u64| {
@@ -148,45 +148,45 @@ fn keeps_time(voice: &Track, beeps: &[u64]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_five_of_a_hundred_packets_lost_everything_plays_and_time_stands() {
+async fn with_five_percent_packet_loss_everything_plays_at_its_time() {
     let Some(janus) = Janus::start() else { return };
     let proxy = Proxy::start(&janus, 5).await;
-    let stage = Stage::set().await;
+    let fixture = Fixture::start().await;
     let mut people = Vec::new();
     for name in ["Ann", "Bob", "Cy"] {
-        // The film has one keyframe in 10 s, apart from those that are asked for.
+        // The film has one keyframe in 10 s, besides requested ones.
         let sends = Sends { voice: Some(beeps()), camera: Some(moving()), ..Sends::default() };
         people.push(Person::join(&janus, ROOM, name, sends).await);
     }
-    let mut order = stage.order_for(1, &proxy.link(ROOM));
+    let mut order = fixture.order_for(1, &proxy.link(ROOM));
     order.auto_leave.after_solo_seconds = Some(1);
-    let bot = Stage::run(order);
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+    let bot = Fixture::run(order);
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     people[0].sent(people[0].packets() + 750).await;
     for person in people {
         person.leave().await;
     }
-    bot.ends().await;
-    // Each file is decoded by the stage, without a word of ffmpeg's.
-    let manifest = stage.manifest(1);
+    bot.finish().await;
+    // `manifest` decodes each file, and fails on any message of ffmpeg.
+    let manifest = fixture.manifest(1);
     let lost = proxy.lost.load(Ordering::Relaxed);
     assert!(lost > 100, "too few went lost: {lost}");
 
     let of = |kind| manifest.tracks.iter().filter(move |track| track.kind == kind);
     for voice in of(MediaKind::Audio) {
         assert!(voice.lost_packets > 10 && !voice.gaps.is_empty(), "{voice:#?}");
-        let beeps = marks(&stage.folder(1), voice);
+        let beeps = marks(&fixture.folder(1), voice);
         assert!(beeps.len() >= 13, "{beeps:?}");
         keeps_time(voice, &beeps);
     }
     assert_eq!(of(MediaKind::Video).count(), 3, "{manifest:#?}");
     for face in of(MediaKind::Video) {
         assert!(face.start_ms <= 1_000, "from the first second on: {face:#?}");
-        // Janus sends nothing again in the first seconds; later, what goes lost several times stays away until the next keyframe, which is chance. A camera of
-        // which nothing is sent again stands still for most of the time.
+        // Janus retransmits nothing in the first seconds; later, a packet that is lost several times is missing until the next keyframe, which is random. A camera
+        // without retransmissions stalls most of the time.
         let missing: u64 = face.gaps.iter().map(|gap| gap.end_ms - gap.start_ms).sum();
         assert!(missing <= face.duration_ms / 2, "{face:#?}");
-        // Neither end of a file is far from the voice's.
+        // Both ends of a file are near those of the voice.
         let voice = of(MediaKind::Audio).find(|voice| voice.participant_id == face.participant_id);
         let voice = voice.unwrap();
         let ends = |track: &Track| track.start_ms + track.duration_ms;

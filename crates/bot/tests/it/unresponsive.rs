@@ -1,4 +1,4 @@
-//! A meeting whose server takes nothing of what it is sent: media are recorded all the same, and every command has an outcome.
+//! Tests with a meeting's server that does not read: media are still recorded, and every command has a result.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -15,23 +15,23 @@ use tokio::{
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-use crate::orchestrator::{PATIENCE, Running, Stage, ended, now};
+use crate::orchestrator::{Fixture, Running, TIMEOUT, ended, now};
 
 /// More than the buffers of a connection on loopback (at most 4 MiB by default) and what a bot keeps (4 MiB).
 const CHATS: u64 = 128;
 const CHAT_BYTES: usize = 128 << 10;
 const PACKET: Duration = Duration::from_millis(20);
 
-/// The meeting, from outside.
-struct Deaf {
+/// A meeting whose server does not read.
+struct UnresponsiveMeeting {
     address: String,
-    /// Packets of Ann's voice that were sent.
+    /// How many packets of Ann's voice were sent.
     sent: watch::Receiver<u64>,
-    /// It hangs up.
+    /// Closes the connection.
     hangs_up: Arc<Notify>,
 }
 
-impl Deaf {
+impl UnresponsiveMeeting {
     fn open() -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
@@ -50,22 +50,22 @@ impl Deaf {
         Self { address, sent: sending, hangs_up }
     }
 
-    fn order(&self, stage: &Stage) -> BotOrder {
-        let order = stage.order(1, "two-speakers");
+    fn order(&self, fixture: &Fixture) -> BotOrder {
+        let order = fixture.order(1, "two-speakers");
         let address = self.address.clone();
         let seat = SandboxSeat { address, scenario: "two-speakers".to_owned(), token: None };
         BotOrder { sandbox: Some(seat), ..order }
     }
 
-    /// Waits until so many more packets were sent.
+    /// Waits until this many more packets were sent.
     async fn speaks(&mut self, packets: u64) {
         let until = *self.sent.borrow() + packets;
         let spoken = self.sent.wait_for(|sent| *sent >= until);
-        tokio::time::timeout(PATIENCE, spoken).await.expect("Ann speaks").unwrap();
+        tokio::time::timeout(TIMEOUT, spoken).await.expect("Ann speaks").unwrap();
     }
 }
 
-/// Lets the bot in, and then only sends it Ann's voice.
+/// Admits the bot, and then only sends Ann's voice.
 async fn meet(listener: TcpListener, sent: watch::Sender<u64>) {
     let (stream, _) = listener.accept().await.unwrap();
     let mut bot = accept_async(stream).await.unwrap();
@@ -113,13 +113,13 @@ fn command(seq: u64, action: ControlAction, message: Option<String>) -> BotComma
     BotCommand { id: CommandId::generate(now()), seq, action, message }
 }
 
-/// A bot that records, and that was told to write more than the meeting takes.
-async fn writes_too_much(stage: &Stage, meeting: &mut Deaf) -> Running {
-    let bot = Stage::run(meeting.order(stage));
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+/// A recording bot with commands for more chat messages than the connection can buffer.
+async fn writes_too_much(fixture: &Fixture, meeting: &mut UnresponsiveMeeting) -> Running {
+    let bot = Fixture::run(meeting.order(fixture));
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     for seq in 1..=CHATS {
         let text = "x".repeat(CHAT_BYTES);
-        stage.command(command(seq, ControlAction::SendChatMessage, Some(text)));
+        fixture.command(command(seq, ControlAction::SendChatMessage, Some(text)));
     }
     bot
 }
@@ -129,45 +129,45 @@ fn denied(report: &BotReport) -> bool {
 }
 
 #[tokio::test]
-async fn a_meeting_that_takes_nothing_of_what_is_written_is_recorded_all_the_same() {
-    let (stage, mut meeting) = (Stage::set().await, Deaf::open());
-    let bot = writes_too_much(&stage, &mut meeting).await;
-    stage.hears(denied).await;
+async fn a_meeting_that_does_not_read_is_still_recorded() {
+    let (fixture, mut meeting) = (Fixture::start().await, UnresponsiveMeeting::open());
+    let bot = writes_too_much(&fixture, &mut meeting).await;
+    fixture.wait_for(denied).await;
     meeting.speaks(100).await;
     let sent = *meeting.sent.borrow();
-    stage.command(command(CHATS + 1, ControlAction::LeaveCall, None));
-    bot.ends().await;
-    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
-    let manifest = stage.manifest(1);
+    fixture.command(command(CHATS + 1, ControlAction::LeaveCall, None));
+    bot.finish().await;
+    assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);
+    let manifest = fixture.manifest(1);
     let [ann] = manifest.tracks.as_slice() else { panic!("{manifest:#?}") };
     assert!(ann.packets * 10 >= sent * 9, "{sent} were sent: {ann:?}");
 }
 
 #[tokio::test]
-async fn what_a_lost_meeting_was_still_to_do_is_denied() {
-    let (stage, mut meeting) = (Stage::set().await, Deaf::open());
-    let bot = writes_too_much(&stage, &mut meeting).await;
-    stage.hears(denied).await;
+async fn pending_commands_of_a_lost_meeting_are_denied() {
+    let (fixture, mut meeting) = (Fixture::start().await, UnresponsiveMeeting::open());
+    let bot = writes_too_much(&fixture, &mut meeting).await;
+    fixture.wait_for(denied).await;
     meeting.hangs_up.notify_one();
     let done = |report: &&BotReport| matches!(report, BotReport::CommandDone { .. });
     let all = usize::try_from(CHATS).unwrap();
-    stage.hears_all(|reports| reports.iter().filter(done).count() == all).await;
-    stage.command(command(CHATS + 1, ControlAction::LeaveCall, None));
-    bot.ends().await;
-    assert_eq!(ended(&stage.reports()).0.status, JobStatus::Completed);
+    fixture.wait_until(|reports| reports.iter().filter(done).count() == all).await;
+    fixture.command(command(CHATS + 1, ControlAction::LeaveCall, None));
+    bot.finish().await;
+    assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);
 }
 
 #[tokio::test]
-async fn what_is_written_right_before_the_bot_leaves_is_done() {
-    let stage = Stage::set().await;
-    let bot = Stage::run(stage.order(1, "two-speakers?seconds=3600"));
-    stage.hears(|report| matches!(report, BotReport::RecordingStarted)).await;
+async fn a_message_written_right_before_the_bot_leaves_is_sent() {
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
+    fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     let chat = command(1, ControlAction::SendChatMessage, Some("goodbye".to_owned()));
     let id = chat.id;
-    stage.command(chat);
-    stage.command(command(2, ControlAction::LeaveCall, None));
-    bot.ends().await;
-    let reports = stage.reports();
+    fixture.command(chat);
+    fixture.command(command(2, ControlAction::LeaveCall, None));
+    bot.finish().await;
+    let reports = fixture.take_reports();
     let done = |report: &BotReport| matches!(report, BotReport::CommandDone { command_id, state } if *command_id == id && *state == ControlState::Done);
     assert!(reports.iter().any(done), "{reports:#?}");
 }

@@ -1,4 +1,4 @@
-//! Rooms that do not let the bot in, and those that let it go.
+//! Tests of refused joins, kicks and empty rooms.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use super::{
     media::tone,
     person::{Person, Sends, close, kick, present},
 };
-use crate::orchestrator::{PATIENCE, Stage, ended};
+use crate::orchestrator::{Fixture, TIMEOUT, ended};
 
 fn sends(hz: u32) -> Sends {
     Sends { voice: Some(tone(hz)), ..Sends::default() }
@@ -28,25 +28,25 @@ fn recording(report: &BotReport) -> bool {
 }
 
 #[tokio::test]
-async fn each_closed_door_has_its_code() {
+async fn each_refused_join_has_its_failure_code() {
     let Some(janus) = Janus::start() else { return };
     let elsewhere = |path: &str| format!("janus+ws://{}{path}", janus.address());
     for (link, code, word) in [
         (janus.link(9999, ""), FailureCode::MeetingNotFound, "no such room"),
         (elsewhere("/?room=stand-up"), FailureCode::MeetingNotFound, "room id"),
-        (janus.link(PIN_ROOM, ""), FailureCode::AuthFailure, "wants a pin"),
+        (janus.link(PIN_ROOM, ""), FailureCode::AuthFailure, "requires a pin"),
         (janus.link(PIN_ROOM, "&pin=wrong"), FailureCode::AuthFailure, "does not accept the pin"),
     ] {
-        let stage = Stage::set().await;
-        Stage::run(stage.order_for(1, &link)).ends().await;
-        let (ending, has_manifest) = ended(&stage.reports());
+        let fixture = Fixture::start().await;
+        Fixture::run(fixture.order_for(1, &link)).finish().await;
+        let (ending, has_manifest) = ended(&fixture.take_reports());
         let failure = ending.failure.unwrap();
         assert_eq!((&failure.code, has_manifest), (&code, false), "{link}: {failure:?}");
         assert!(failure.detail.contains(word), "{link}: {failure:?}");
     }
 }
 
-/// A proxy whose server is away: it answers each knock with this status, and says so.
+/// A proxy whose server is unavailable: it answers each request with this status, and signals it.
 async fn answers_with(status: &'static str) -> (String, mpsc::UnboundedReceiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let link = format!("janus+ws://{}/?room=7", listener.local_addr().unwrap());
@@ -66,35 +66,35 @@ async fn answers_with(status: &'static str) -> (String, mpsc::UnboundedReceiver<
 }
 
 #[tokio::test]
-async fn an_address_without_a_server_of_meetings_is_none_for_a_bot_that_comes_first() {
+async fn an_address_without_a_janus_server_fails_the_first_join() {
     let (link, _knocked) = answers_with("404 Not Found").await;
-    let stage = Stage::set().await;
-    Stage::run(stage.order_for(1, &link)).ends().await;
-    let failure = ended(&stage.reports()).0.failure.unwrap();
+    let fixture = Fixture::start().await;
+    Fixture::run(fixture.order_for(1, &link)).finish().await;
+    let failure = ended(&fixture.take_reports()).0.failure.unwrap();
     assert_eq!(failure.code, FailureCode::MeetingNotFound);
     assert!(failure.detail.contains("404"), "{failure:?}");
 }
 
 #[tokio::test]
-async fn a_proxy_whose_server_is_away_ends_no_meeting_that_a_bot_was_in() {
+async fn a_proxy_whose_server_is_unavailable_does_not_end_a_joined_meeting() {
     for (epoch, status) in [
         (2, "404 Not Found"),
         (2, "403 Forbidden"),
-        // Never a word about the meeting.
+        // The bot must not report an end of the meeting.
         (1, "408 Request Timeout"),
         (1, "425 Too Early"),
         (1, "429 Too Many Requests"),
     ] {
         let (link, mut knocked) = answers_with(status).await;
-        let stage = Stage::set().await;
-        let bot = Stage::run(stage.order_for(epoch, &link));
+        let fixture = Fixture::start().await;
+        let bot = Fixture::run(fixture.order_for(epoch, &link));
         for _ in 0..2 {
-            let knock = tokio::time::timeout(PATIENCE, knocked.recv()).await;
+            let knock = tokio::time::timeout(TIMEOUT, knocked.recv()).await;
             knock.unwrap_or_else(|_| panic!("after {status} the bot tries again"));
         }
         bot.stop.cancel();
-        bot.ends().await;
-        let reports = stage.reports();
+        bot.finish().await;
+        let reports = fixture.take_reports();
         assert!(reports.contains(&BotReport::Reconnecting), "{status}: {reports:#?}");
         assert!(
             !reports.iter().any(|report| matches!(report, BotReport::Ended { .. })),
@@ -104,40 +104,40 @@ async fn a_proxy_whose_server_is_away_ends_no_meeting_that_a_bot_was_in() {
 }
 
 #[tokio::test]
-async fn a_room_that_is_full_of_senders_still_lets_the_bot_listen() {
+async fn a_room_with_the_maximum_of_publishers_still_admits_the_bot() {
     let Some(janus) = Janus::start() else { return };
     let ann = Person::join(&janus, SMALL_ROOM, "Ann", sends(440)).await;
-    let stage = Stage::set().await;
-    let bot = Stage::run(stage.order_for(1, &janus.link(SMALL_ROOM, "")));
-    stage.hears(recording).await;
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(fixture.order_for(1, &janus.link(SMALL_ROOM, "")));
+    fixture.wait_for(recording).await;
     close(&janus, SMALL_ROOM).await;
-    bot.ends().await;
+    bot.finish().await;
     ann.vanish().await;
-    let (ending, _) = ended(&stage.reports());
+    let (ending, _) = ended(&fixture.take_reports());
     let expected = (JobStatus::Completed, Some(LeaveReason::MeetingEnded));
     assert_eq!((ending.status, ending.leave_reason), expected);
-    assert!(stage.manifest(1).complete);
+    assert!(fixture.manifest(1).complete);
 }
 
 #[tokio::test]
-async fn the_pin_lets_in_and_a_kick_takes_out() {
+async fn the_pin_admits_the_bot_and_a_kick_removes_it() {
     let Some(janus) = Janus::start() else { return };
     let ann = Person::join(&janus, PIN_ROOM, "Ann", sends(440)).await;
-    let stage = Stage::set().await;
-    let bot = Stage::run(stage.order_for(1, &janus.link(PIN_ROOM, &format!("&pin={PIN}"))));
-    stage.hears(recording).await;
+    let fixture = Fixture::start().await;
+    let bot = Fixture::run(fixture.order_for(1, &janus.link(PIN_ROOM, &format!("&pin={PIN}"))));
+    fixture.wait_for(recording).await;
     let people = present(&janus, PIN_ROOM).await;
     let own = people.iter().find(|person| person["display"] == "meetbot").unwrap();
     kick(&janus, PIN_ROOM, &own["id"]).await;
-    bot.ends().await;
-    let (ending, has_manifest) = ended(&stage.reports());
+    bot.finish().await;
+    let (ending, has_manifest) = ended(&fixture.take_reports());
     assert_eq!(ending.failure.unwrap().code, FailureCode::RemovedFromMeeting);
     assert_eq!((ending.leave_reason, has_manifest), (Some(LeaveReason::Removed), true));
     assert_eq!(present(&janus, PIN_ROOM).await.len(), 1, "only Ann is there");
     ann.leave().await;
 }
 
-/// What is logged, kept.
+/// A writer that collects the log.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -161,18 +161,18 @@ async fn a_pin_is_in_no_log_and_in_no_report() {
         .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    // The bot's tasks run on this thread.
+    // The subscriber is set for this thread, on which the bot's tasks run.
     let _guard = tracing::subscriber::set_default(subscriber);
     for pin in [PIN, "n0t-the-pin"] {
-        let stage = Stage::set().await;
-        let mut order = stage.order_for(1, &janus.link(PIN_ROOM, &format!("&pin={pin}")));
+        let fixture = Fixture::start().await;
+        let mut order = fixture.order_for(1, &janus.link(PIN_ROOM, &format!("&pin={pin}")));
         order.auto_leave.after_solo_seconds = Some(1);
-        Stage::run(order).ends().await;
-        let reports = format!("{:?}", stage.reports());
+        Fixture::run(order).finish().await;
+        let reports = format!("{:?}", fixture.take_reports());
         assert!(reports.contains("Ended") && !reports.contains(pin), "{reports}");
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.len() > 1_000, "the log is heard: {log}");
+    assert!(log.len() > 1_000, "the log is captured: {log}");
     for secret in [PIN, "n0t-the-pin"] {
         let line = log.lines().find(|line| line.contains(secret));
         assert!(line.is_none(), "{line:?}");
@@ -180,13 +180,13 @@ async fn a_pin_is_in_no_log_and_in_no_report() {
 }
 
 #[tokio::test]
-async fn an_empty_room_is_waited_in_and_left_by_the_rule() {
+async fn the_bot_waits_in_an_empty_room_and_leaves_by_the_rule() {
     let Some(janus) = Janus::start() else { return };
-    let stage = Stage::set().await;
-    let mut order = stage.order_for(1, &janus.link(ROOM, ""));
+    let fixture = Fixture::start().await;
+    let mut order = fixture.order_for(1, &janus.link(ROOM, ""));
     order.auto_leave.after_solo_seconds = Some(1);
-    Stage::run(order).ends().await;
-    let reports = stage.reports();
+    Fixture::run(order).finish().await;
+    let reports = fixture.take_reports();
     assert!(reports.iter().any(|report| matches!(report, BotReport::Admitted)), "{reports:#?}");
     assert_eq!(ended(&reports).0.leave_reason, Some(LeaveReason::Solo));
     assert!(present(&janus, ROOM).await.is_empty(), "the bot is out");
