@@ -170,7 +170,7 @@ async fn finish(
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
             // The next attempt tries again: a full disk may have room later.
             if order.epoch < LAST_TRY {
-                return reporter.last_words().await;
+                return reporter.flush_with_timeout().await;
             }
             let ending = cannot_write(&error).ending(true, false);
             BotReport::Ended {

@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unresponsive_address_delays_the_connection_only_shortly() {
-        let (dead, _held) = that_swallows().await;
+        let (dead, _held) = unresponsive_listener().await;
         let living = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = living.local_addr().unwrap();
         let open = first_to_answer(vec![dead, dead, address]);

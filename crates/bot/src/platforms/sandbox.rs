@@ -286,7 +286,7 @@ impl Meeting for SandboxMeeting {
                 }
                 continue;
             }
-            self.messages.give_way().await;
+            self.messages.yield_if_due().await;
             if let Err(lost) = self.step().await {
                 return MeetingEvent::Lost(lost);
             }

@@ -6,7 +6,7 @@ use meetbot_types::bot::MediaKind;
 
 use super::{
     Recording,
-    gap::Happened,
+    gap::GapCauses,
     journal::{Content, Line},
     sound,
     source_writer::{Key, Media, SourceWriter},
@@ -315,7 +315,7 @@ impl Recording {
     fn note_gap(&mut self, file: String, written: &Written, absent: bool) -> io::Result<()> {
         let lost = written.lost;
         let (start_ms, end_ms) = written.filled.unwrap_or((written.at_ms, written.at_ms));
-        let happened = Happened {
+        let happened = GapCauses {
             pause_ended_ms: self.last_pause_end_ms,
             way_lost_ms: self.lost_at_ms,
             absent,

@@ -56,7 +56,7 @@ impl People {
     /// Nobody is present yet; `participants` are those of earlier attempts.
     pub(crate) fn after(participants: &[ManifestParticipant]) -> Self {
         let mut people = Self::default();
-        for person in story {
+        for person in participants {
             let who = Participant {
                 id: person.id.clone(),
                 name: person.name.clone(),

@@ -99,7 +99,7 @@ impl Recording {
     /// The bot rejoined, and the meeting replays: recorded lines are not written twice. The platform removes replayed frames of this attempt: it knows their exact
     /// timestamps, the recording only their places.
     pub(crate) fn replays_again(&mut self) -> io::Result<()> {
-        self.hand_over()?;
+        self.flush_files()?;
         let replay = self.replay.take().unwrap_or_default();
         self.replay = Some(replay.with_lines_of(&self.folder)?);
         Ok(())

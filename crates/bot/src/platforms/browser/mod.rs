@@ -265,7 +265,7 @@ impl Driver {
             } else {
                 session.wake().min(session.next_look())
             };
-            messages.give_way().await;
+            messages.yield_if_due().await;
             tokio::select! {
                 biased;
                 order = inbox.recv() => match order {

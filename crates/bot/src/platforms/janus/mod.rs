@@ -414,7 +414,7 @@ impl Meeting for JanusMeeting {
                 }
                 continue;
             }
-            call.messages.give_way().await;
+            call.messages.yield_if_due().await;
             if let Err(lost) = call.step(&mut self.events).await {
                 return MeetingEvent::Lost(lost);
             }

@@ -360,7 +360,7 @@ impl Meeting for RtmsMeeting {
                 }
                 continue;
             }
-            self.messages.give_way().await;
+            self.messages.yield_if_due().await;
             self.step().await;
         }
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::platforms::browser::{
     landmarks::Landmarks,
-    page::Act,
+    page::Action,
     survey::{Control, Dialog, Survey, begins, holds},
 };
 
@@ -73,7 +73,7 @@ impl JoinFlow {
         landmarks: &Landmarks,
         survey: &Survey,
         now: Instant,
-    ) -> Result<Option<Act>, String> {
+    ) -> Result<Option<Action>, String> {
         let (controls, bounds) = (&landmarks.controls, &landmarks.bounds);
         let button = survey.control(false, &controls.join);
         if let Some((at, times)) = self.knocked {
@@ -100,7 +100,7 @@ impl JoinFlow {
             self.ready_since = None;
             if field.free {
                 let (field, text) = (field.key.clone(), self.name.clone());
-                return Ok(Some(Act::Fill { field, text }));
+                return Ok(Some(Action::Fill { field, text }));
             }
             return Ok(Some(press_or_clear(landmarks, survey, field)));
         }
@@ -112,30 +112,35 @@ impl JoinFlow {
         if now < *self.ready_since.get_or_insert(now) + SETTLES {
             return Ok(None);
         }
-        let act = press_or_clear(landmarks, survey, button);
-        if act == Act::Click(button.key.clone()) {
+        let action = press_or_clear(landmarks, survey, button);
+        if action == Action::Click(button.key.clone()) {
             let times = self.knocked.map_or(0, |(_, times)| times);
             self.knocked = Some((now, times + 1));
             self.knocks += 1;
         }
-        Ok(Some(act))
+        Ok(Some(action))
     }
 }
 
 /// Presses a control, or closes the dialog that covers it.
-fn press_or_clear(landmarks: &Landmarks, survey: &Survey, control: &Control) -> Act {
+fn press_or_clear(landmarks: &Landmarks, survey: &Survey, control: &Control) -> Action {
     if control.free {
-        return Act::Click(control.key.clone());
+        return Action::Click(control.key.clone());
     }
     let names = &landmarks.controls.dismiss;
     let closes = survey.controls.iter().find(|it| {
         !it.is_field && it.shown && it.free && names.iter().any(|name| begins(&it.name, name))
     });
-    closes.map_or(Act::Escape, |button| Act::Click(button.key.clone()))
+    closes.map_or(Action::Escape, |button| Action::Click(button.key.clone()))
 }
 
 /// The action for a dialog: that of its rule, or closing it.
-pub(super) fn answer(landmarks: &Landmarks, survey: &Survey, place: usize, dialog: &Dialog) -> Act {
+pub(super) fn answer(
+    landmarks: &Landmarks,
+    survey: &Survey,
+    place: usize,
+    dialog: &Dialog,
+) -> Action {
     let says = |words: &String| dialog.lines.iter().any(|line| holds(line, words));
     let rule = landmarks.dialogs.iter().find(|rule| rule.any.iter().any(says));
     let of_dialog =
@@ -147,5 +152,5 @@ pub(super) fn answer(landmarks: &Landmarks, survey: &Survey, place: usize, dialo
         Some(rule) => named(&rule.press).or_else(|| of_dialog().find(|it| it.accepts)),
         None => named(&landmarks.controls.dismiss).filter(|button| !button.accepts),
     };
-    button.map_or(Act::Escape, |button| Act::Click(button.key.clone()))
+    button.map_or(Action::Escape, |button| Action::Click(button.key.clone()))
 }

@@ -113,7 +113,7 @@ impl Roster {
             self.own_is_in = match person.presence {
                 Presence::In => true,
                 Presence::Out | Presence::Removed => false,
-                Presence::Unsaid => self.own_is_in,
+                Presence::Unspecified => self.own_is_in,
             };
             return Ok(if person.presence == Presence::Removed {
                 RosterChange::RemovedSelf
@@ -131,7 +131,7 @@ impl Roster {
         });
         let before = (entry.name.clone(), entry.is_host, entry.here);
         entry.here = match person.presence {
-            Presence::In | Presence::Unsaid => true,
+            Presence::In | Presence::Unspecified => true,
             Presence::Out | Presence::Removed => false,
         };
         entry.is_host = person.is_host;

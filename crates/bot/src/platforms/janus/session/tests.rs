@@ -261,7 +261,7 @@ fn the_end_of_a_room_counts_before_the_loss_of_its_media_path() {
     on_message(&mut session, json!({"janus": "hangup", "sender": 2, "reason": "Close PC"}), now);
     let actions = on_message(&mut session, event(1, "", &json!({"videoroom": "destroyed"})), now);
     assert!(matches!(actions.as_slice(), [Action::Emit(MeetingEvent::Ended)]), "{actions:?}");
-    assert!(session.poll(now + LAST_WORDS).unwrap_err().contains("Close PC"));
+    assert!(session.poll(now + CLOSE_REASON_TIMEOUT).unwrap_err().contains("Close PC"));
 }
 
 #[test]
