@@ -87,7 +87,7 @@ const captionsButton = () => {
   const parts = button("Turn on captions", {
     sign: "closed_caption_off",
     press: (event) => {
-      // The real one takes no captions from a script.
+      // The real page ignores clicks of a script here.
       if (!event.isTrusted) return;
       on = !on;
       const label = say(`Turn ${on ? "off" : "on"} captions`);
@@ -113,7 +113,7 @@ const hiding = (toolbar) => {
 const seen = (banner) => {
   const box = banner.getBoundingClientRect();
   const style = getComputedStyle(banner);
-  if (!banner.isConnected) return "it was taken away";
+  if (!banner.isConnected) return "it was removed";
   if (style.display === "none" || style.visibility !== "visible" || Number(style.opacity) < 0.5) return "it is hidden";
   if (box.width < 40 || box.height < 10) return "it is too small";
   if (box.right > innerWidth || box.bottom > innerHeight || box.left < 0 || box.top < 0) return "it is outside of the window";
@@ -144,7 +144,7 @@ export const update = (view) => {
     call.tiles.replaceChildren(...view.tiles.map(tile));
   }
   call.lines?.replaceChildren(...view.lines.map(line));
-  // A message that comes while the chat is closed is shown for all to see, whatever it says.
+  // A message that arrives while the chat is closed is shown in the page.
   const last = view.lines.at(-1);
   if (view.lines.length > call.shownLines && !call.lines) {
     call.toast?.remove();
@@ -157,7 +157,7 @@ export const update = (view) => {
   );
 };
 
-// What hosts are asked: only one of the two lets the others go on.
+// The question for hosts: only one of the two answers continues the meeting for others.
 const askToLeave = (event) => {
   if (!event.isTrusted) return;
   if (!call.view.decoys.leaveAsks) {
@@ -193,7 +193,7 @@ export const callScreen = (view) => {
   screen.append(call.tiles, toolbar);
   if (view.screen === "reconnecting") screen.append(element("div", { class: "bubble", role: "alert" }, say(view.text)));
   if (view.decoys.toolbarHides) hiding(toolbar);
-  // Once the buttons are in the page.
+  // After the buttons are in the page.
   if (view.decoys.devicesOnAgain) queueMicrotask(turnOnAgain);
   if (view.banner) bannerOf(screen);
   update(view);

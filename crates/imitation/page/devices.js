@@ -1,4 +1,4 @@
-// Microphone and camera: the browser's, and the buttons that turn them off and on.
+// Microphone and camera, and the buttons that turn them off and on.
 
 import { button, element, labelled, report, say } from "./dom.js";
 
@@ -48,7 +48,7 @@ export const deviceButtons = () => [
   ...deviceButton("camera", ["videocam", "videocam_off"]),
 ];
 
-// What Meet shows where there is no device. It lies over the button to join.
+// Meet's notice if there is no device. It covers the button to join.
 const notFound = (screen, what) => {
   const scrim = element("div", { class: "scrim" });
   const bubble = element("div", { class: "bubble", role: "dialog", "aria-label": say(`${what} not found`) });

@@ -1,4 +1,4 @@
-// How the page builds its elements: no HTML from strings, names in the dialect of the meeting, reports of every click.
+// Builds the page's elements: without HTML from strings, with names in the meeting's dialect, and with reports of every click.
 
 export const visit = Number(document.documentElement.dataset.visit);
 
@@ -6,7 +6,7 @@ const languages = new URLSearchParams(location.search).getAll("hl");
 const english = languages.length > 0 && languages[0] === "en";
 if (!english) document.documentElement.lang = "en-XA";
 
-// Without hl=en the page speaks another language, in which nothing reads as it does in English.
+// Without hl=en the page has another language, in which no text equals the English one.
 const accents = { a: "á", e: "é", i: "í", o: "ö", u: "ü", A: "Á", E: "É", I: "Í", O: "Ö", U: "Ü" };
 export const say = (text) => (english ? text : text.replace(/[aeiouAEIOU]/g, (vowel) => accents[vowel]));
 
@@ -18,7 +18,7 @@ export const speak = (view) => {
 };
 export const labelled = () => dialect === "labels";
 
-// Reports reach the server in order.
+// Reports are sent in order.
 let queue = [];
 let sending = false;
 export const post = (path, body) =>
@@ -33,7 +33,7 @@ export const report = async (...reports) => {
     try {
       await post("/imitation/reports", { reports: batch });
     } catch {
-      // The page is going away.
+      // The page is being left.
       break;
     }
   }
@@ -95,7 +95,7 @@ export const watch = () => {
       const box = target.getBoundingClientRect();
       const inside =
         event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
-      // A press of a key is a click without a place.
+      // A key press is a click without a position.
       const key = event.isTrusted && event.detail === 0;
       report({
         click: {

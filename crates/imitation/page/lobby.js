@@ -8,7 +8,7 @@ const homeButton = () => button("Return to home screen", { press: () => location
 const livePicture = () => {
   const video = element("video", { class: "preview" });
   video.autoplay = video.muted = true;
-  // The stream may not be there yet; it is shown once it is.
+  // The stream is shown once it is available.
   onStream((stream) => (video.srcObject = stream));
   return video;
 };
@@ -89,7 +89,7 @@ const waiting = (view, more) => {
   return screen;
 };
 
-// A page with a heading, on which "Return to home screen" says nothing of what has happened.
+// A page with a heading; its "Return to home screen" is on several screens, and does not identify one.
 const notice = (view, ...more) =>
   element("div", {}, element("h1", {}, say(view.text)), ...more, ...homeButton(), ...button("Submit feedback"));
 

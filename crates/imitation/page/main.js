@@ -1,4 +1,4 @@
-// The page: asks the server what there is to see, shows it, and reports.
+// The page: fetches the view from the server, shows it, and sends reports.
 
 import { button, element, report, say, speak, visit, watch } from "./dom.js";
 import { callScreen, update } from "./call.js";
@@ -59,7 +59,7 @@ const show = (view) => {
   if (!inCall(view.screen) && !["waiting_room", "host_absent"].includes(view.screen)) closeSession();
 };
 
-// A global that no page of Google's has.
+// A global that no Google page has.
 const foreign = /^(__|cdc_|\$cdc)|meetbot|puppeteer|playwright/i;
 
 const browser = () => ({
@@ -82,7 +82,7 @@ const follow = async () => {
       const answer = await fetch("/imitation/view", { method: "POST", body: JSON.stringify({ visit, version }) });
       view = await answer.json();
     } catch {
-      // The server is gone, or this page goes away.
+      // The server has stopped, or the page is being left.
       return;
     }
     if (view.over) return;

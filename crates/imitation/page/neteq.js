@@ -1,4 +1,4 @@
-// The worker that takes the encoded audio and writes nothing back, as the one does in which Meet decodes by itself.
+// The worker that reads the encoded audio and writes nothing back, as Meet's worker does, which decodes by itself.
 
 let frames = 0;
 

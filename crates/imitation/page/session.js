@@ -1,4 +1,4 @@
-// The session of media: three lanes of audio, the channel in which the roster comes, and how the page plays what it hears.
+// The media session: three lanes of audio, the data channel with the roster, and the playback.
 
 import { post, report } from "./dom.js";
 import { devices } from "./devices.js";
@@ -12,7 +12,7 @@ let captions;
 let syncs;
 let worker;
 
-// A strict policy lets no text become a script's address: this page has a policy of its own, as the real one has.
+// A strict content security policy forbids script URLs from strings, so this page defines a policy, as the real one does.
 const policy = trustedTypes.createPolicy("imitation", { createScriptURL: (url) => url });
 
 const workerOf = () => {
@@ -32,7 +32,7 @@ const playNative = (track) => {
   audio.play().catch(() => {});
 };
 
-// The setting "audio only" of the page, as it stands in its store.
+// The page's stored setting "audio only".
 const takesVideo = () => {
   try {
     return JSON.parse(localStorage.getItem("meet-preferences"))?.[8]?.[5] !== 1;
@@ -49,7 +49,7 @@ const playVideo = (track) => {
   document.body.append(video);
 };
 
-// One half of the pages listens by events, the other by properties.
+// One dialect uses event listeners, the other properties.
 const on = (peer, kind, dialect, handle) => {
   if (dialect === "labels") peer.addEventListener(kind, handle);
   else peer[`on${kind}`] = handle;
@@ -68,7 +68,7 @@ const listen = (peer, neteq, dialect) => {
       playNative(track);
       return;
     }
-    // Not in the event itself, but before anything else.
+    // Not in the event itself, but directly after it.
     queueMicrotask(() => {
       const { readable } = receiver.createEncodedStreams();
       workerOf().postMessage({ readable }, [readable]);
@@ -86,7 +86,7 @@ const sendOwn = (peer, neteq) => {
 };
 
 const sync = (dialect) => {
-  // One half of the real pages asks by fetch, the other by XMLHttpRequest.
+  // Some real pages use fetch, others XMLHttpRequest.
   if (dialect === "labels") {
     fetch(SYNC, { method: "POST", headers: { "content-type": "application/x-protobuf" }, body: "CAE=" }).catch(() => {});
     return;
@@ -107,7 +107,7 @@ export const openSession = async (view) => {
   closeSession();
   const neteq = view.sound === "net_eq" && "createEncodedStreams" in RTCRtpReceiver.prototype;
   report({ sound: neteq ? "neteq" : "native" });
-  // The older name is in use, too.
+  // The older name is also used.
   const Connection = (view.dialect === "text" && window.webkitRTCPeerConnection) || RTCPeerConnection;
   const peer = new Connection({
     bundlePolicy: "max-bundle",

@@ -1,4 +1,4 @@
-//! The certificate of the imitation: made anew for each, trusted by a browser that is started with the hash of its key.
+//! The certificate of an imitation: generated for each, and trusted by a browser that is started with the hash of its key.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 
-/// The hosts that the imitation plays.
+/// The hosts that the imitation serves.
 pub(crate) const HOSTS: [&str; 2] = ["meet.google.com", "accounts.google.com"];
 
 /// TLS for the imitation's hosts, and base64 of the SHA-256 of its public key, as Chromium's

@@ -1,4 +1,4 @@
-//! How messages of data channels are packed: each way was seen on the real one by somebody.
+//! The compression of data channel messages: each variant was observed in the real Google Meet.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use flate2::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How the imitation packs the messages of `collections`.
+/// The compression of messages of `collections`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compression {
@@ -21,16 +21,16 @@ pub enum Compression {
     PrefixedGzip,
     /// RFC 1951, without a header.
     Deflate,
-    /// As it is.
+    /// Uncompressed.
     Plain,
 }
 
 impl Compression {
-    /// Every way.
+    /// All variants.
     pub const ALL: [Self; 5] =
         [Self::Zlib, Self::Gzip, Self::PrefixedGzip, Self::Deflate, Self::Plain];
 
-    /// The packed message.
+    /// The compressed message.
     pub(crate) fn pack(self, message: &[u8]) -> Vec<u8> {
         self.written(message).expect("writing into memory does not fail")
     }

@@ -1,4 +1,4 @@
-//! Which voices go on which of the three lanes. Pure: a call of [`Lanes::tick`] is 20 ms.
+//! Assigns voices to the three lanes. Pure: a call of [`Lanes::tick`] is 20 ms.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use crate::tones;
 /// The lanes of a call, each an audio track with one SSRC.
 pub(crate) const LANES: usize = 3;
 
-/// The CSRC that flags the loudest speaker. It is no person's.
+/// The CSRC that marks the loudest speaker. No person has it.
 pub(crate) const LOUDEST: u32 = 42;
 
-/// Somebody who is speaking.
+/// A speaking person.
 #[derive(Debug, Clone)]
 pub(crate) struct Voice {
     pub(crate) person: String,
     pub(crate) csrc: u32,
     pub(crate) tone_hz: u32,
-    /// From 0, the loudest, down to -127.
+    /// The level, in dBov: from 0, the loudest, down to -127.
     pub(crate) level_dbov: i8,
-    /// Packets still to come.
+    /// How many packets are left to send.
     pub(crate) left: u64,
 }
 
@@ -28,7 +28,7 @@ struct Speaking {
     lane: Option<usize>,
     /// Packets since the voice began to speak.
     number: u64,
-    /// It was not on its lane 20 ms ago.
+    /// It was on another lane or on none 20 ms ago.
     fresh: bool,
 }
 
@@ -41,34 +41,34 @@ pub(crate) struct Packet {
     pub(crate) level_dbov: i8,
     /// The first of a talkspurt.
     pub(crate) marker: bool,
-    /// The packet's place on the clock of all lanes, in samples of 48 kHz.
+    /// The packet's time on the clock of all lanes, in samples at 48 kHz.
     pub(crate) rtp_time: u32,
     pub(crate) opus: Arc<[u8]>,
-    /// The packet of the same voice on the same lane before this one.
+    /// The previous packet of the same voice on the same lane.
     pub(crate) before: Option<Arc<[u8]>>,
 }
 
-/// What happened in 20 ms.
+/// The result of 20 ms.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tick {
     pub(crate) packets: Vec<Packet>,
-    /// People who spoke and are on no lane.
+    /// Speakers without a lane.
     pub(crate) unsent: Vec<String>,
-    /// People who have said all.
+    /// People who have finished to speak.
     pub(crate) finished: Vec<String>,
 }
 
-/// The three lanes and all who speak.
+/// The three lanes and all speakers.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     speaking: Vec<Speaking>,
     ticks: u32,
-    /// Packets name all who speak.
+    /// Packets name all speakers.
     pub(crate) mixed: bool,
 }
 
 impl Lanes {
-    /// Lets somebody speak; someone who speaks already says this instead.
+    /// Starts a voice; it replaces the person's present one.
     pub(crate) fn say(&mut self, voice: Voice) {
         match self.speaking.iter_mut().find(|one| one.voice.person == voice.person) {
             Some(speaking) => speaking.voice = voice,
@@ -78,24 +78,24 @@ impl Lanes {
         }
     }
 
-    /// Silences somebody at once, as when they leave.
+    /// Stops a person's voice at once, as when the person leaves.
     pub(crate) fn silence(&mut self, person: &str) {
         self.speaking.retain(|one| one.voice.person != person);
     }
 
-    /// Whether somebody is speaking, on a lane or not.
+    /// Whether a person is speaking, on a lane or not.
     pub(crate) fn speaks(&self, person: &str) -> bool {
         self.speaking.iter().any(|one| one.voice.person == person)
     }
 
-    /// Gives a voice another CSRC.
+    /// Changes the CSRC of a voice.
     pub(crate) fn change_csrc(&mut self, person: &str, csrc: u32) {
         if let Some(one) = self.speaking.iter_mut().find(|one| one.voice.person == person) {
             one.voice.csrc = csrc;
         }
     }
 
-    /// Moves somebody to the next lane; who speaks there takes the lane that becomes free.
+    /// Moves a person to the next lane; the speaker on that lane takes the free one.
     pub(crate) fn change_lane(&mut self, person: &str) {
         let here = self.speaking.iter().find(|one| one.voice.person == person);
         let Some(from) = here.and_then(|one| one.lane) else { return };
@@ -113,10 +113,10 @@ impl Lanes {
         self.assign();
         self.ticks = self.ticks.wrapping_add(1);
         let rtp_time = self.ticks.wrapping_mul(960);
-        // Of two who are equally loud, the one who began first.
+        // Of two equally loud speakers, the one who began first.
         let loudest = (0..self.speaking.len())
             .max_by_key(|index| (self.speaking[*index].voice.level_dbov, usize::MAX - index));
-        // A packet has room for 15, and one of them is the flag.
+        // A packet has at most 15 CSRCs, and one of them is the mark.
         let all: Vec<u32> = self.speaking.iter().map(|one| one.voice.csrc).take(14).collect();
         let mut tick = Tick::default();
         for (index, one) in self.speaking.iter_mut().enumerate() {
@@ -124,7 +124,7 @@ impl Lanes {
             if let Some(lane) = one.lane {
                 let mut csrcs = if self.mixed { all.clone() } else { vec![voice.csrc] };
                 if loudest == Some(index) {
-                    // The flag's place in the list means nothing.
+                    // The position of the mark in the list has no meaning.
                     csrcs.insert(usize::from(one.number.is_multiple_of(2)), LOUDEST);
                 }
                 tick.packets.push(Packet {
@@ -151,7 +151,7 @@ impl Lanes {
         tick
     }
 
-    /// Gives the three loudest a lane each. Who has one keeps it as long as they are among them.
+    /// Assigns a lane to each of the three loudest. A speaker among them keeps the lane.
     fn assign(&mut self) {
         let mut order: Vec<usize> = (0..self.speaking.len()).collect();
         order.sort_by_key(|index| std::cmp::Reverse(self.speaking[*index].voice.level_dbov));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_names_all_who_speak_and_a_csrc_changes_in_mid_sentence() {
+    fn a_mix_names_all_speakers_and_a_csrc_changes_in_mid_sentence() {
         let mut lanes = Lanes::default();
         lanes.say(voice("ann", 1, -20, 10));
         lanes.say(voice("ben", 2, -30, 10));
@@ -212,11 +212,11 @@ mod tests {
         let tick = lanes.tick();
         let named: Vec<_> = tick.packets.iter().map(|one| one.csrcs.as_slice()).collect();
         assert_eq!(named, [&[42, 1, 9][..], &[1, 9][..]]);
-        assert!(!tick.packets[1].marker, "nothing begins with another CSRC");
+        assert!(!tick.packets[1].marker, "a new CSRC does not begin a talkspurt");
     }
 
     #[test]
-    fn somebody_louder_takes_the_lane_of_the_quietest() {
+    fn a_louder_speaker_takes_the_lane_of_the_quietest() {
         let mut lanes = Lanes::default();
         for (person, level) in [("ann", -30), ("ben", -20), ("cleo", -25)] {
             lanes.say(voice(person, 7, level, 10));
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_changes_lanes_and_finishes_after_what_they_had_to_say() {
+    fn a_speaker_changes_lanes_and_sends_all_packets() {
         let mut lanes = Lanes::default();
         lanes.say(voice("ann", 1, -30, 3));
         assert_eq!(on_lanes(&lanes.tick()), [(0, "ann")]);

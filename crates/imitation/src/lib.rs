@@ -1,10 +1,10 @@
-//! An imitation of Google Meet, for tests of the bot that joins it with a browser. It proves our code, not Google's page:
-//! texts, elements and messages are those that others have published.
+//! An imitation of Google Meet, for tests of the bot that joins it with a browser. It tests our code, not Google's page:
+//! texts, elements and messages follow published observations.
 //!
-//! [`serve`] listens on loopback with a certificate of its own for `meet.google.com`. A browser reaches it by the real link
-//! once it is started with the switches that [`Imitation::resolver_rules`] and [`Imitation::spki_sha256`] give. What the
-//! meeting is, is a [`Scenario`]; what happens in it are [`Act`]s, of its steps or of [`Imitation::act`]; what was seen of the
-//! bot is [`Observed`].
+//! [`serve`] listens on loopback with a generated certificate for `meet.google.com`. A browser reaches it by the real link
+//! if it is started with the switches of [`Imitation::resolver_rules`] and [`Imitation::spki_sha256`]. A [`Scenario`] defines
+//! the meeting; [`Act`]s, of its steps or of [`Imitation::act`], change it; [`Observed`] holds the observations of the
+//! bot.
 
 mod certificate;
 mod compression;
@@ -39,13 +39,13 @@ pub use self::{
     tones::TONES_HZ,
 };
 
-/// Why an imitation could not begin.
+/// Why an imitation cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No port could be had.
+    /// No port can be bound.
     #[error("the imitation cannot listen: {0}")]
     Listen(#[from] io::Error),
-    /// No certificate could be made.
+    /// No certificate can be made.
     #[error("the imitation has no certificate: {0}")]
     Certificate(#[from] rcgen::Error),
     /// The certificate cannot be used.
@@ -53,7 +53,7 @@ pub enum Error {
     Tls(#[from] rustls::Error),
 }
 
-/// The meeting, shared by the server's connections and its sessions of media.
+/// The meeting, shared by the server's connections and its media sessions.
 #[derive(Debug, Clone)]
 struct Shared {
     meeting: Arc<Mutex<Meeting>>,
@@ -66,7 +66,7 @@ impl Shared {
         self.meeting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the meeting and wakes all that wait for a change.
+    /// Changes the meeting, and wakes all tasks that wait for a change.
     fn change<T>(&self, change: impl FnOnce(&mut Meeting) -> T) -> T {
         let result = change(&mut self.lock());
         self.changes.send_modify(|count| *count += 1);
@@ -74,7 +74,7 @@ impl Shared {
     }
 }
 
-/// A running imitation. It ends when it is dropped.
+/// A running imitation. Dropping it stops it.
 pub struct Imitation {
     address: SocketAddr,
     spki_sha256: String,
@@ -89,7 +89,7 @@ impl fmt::Debug for Imitation {
     }
 }
 
-/// Begins a meeting on a free port of loopback.
+/// Starts a meeting on a free port of loopback.
 pub async fn serve(scenario: Scenario) -> Result<Imitation, Error> {
     let (tls, spki_sha256) = certificate::make()?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -106,7 +106,7 @@ pub async fn serve(scenario: Scenario) -> Result<Imitation, Error> {
 }
 
 impl Imitation {
-    /// Where it listens.
+    /// The address at which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
@@ -116,24 +116,24 @@ impl Imitation {
         &self.spki_sha256
     }
 
-    /// What Chromium's `--host-resolver-rules` has to be: Meet's hosts lead here, and all others nowhere.
+    /// The value for Chromium's `--host-resolver-rules`: Meet's hosts resolve to this server, all others do not resolve.
     pub fn resolver_rules(&self) -> String {
         let port = self.address.port();
         let maps = certificate::HOSTS.map(|host| format!("MAP {host}:443 127.0.0.1:{port}"));
         format!("{}, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", maps.join(", "))
     }
 
-    /// Lets something happen in the meeting.
+    /// Applies an act to the meeting.
     pub fn act(&self, act: Act) {
         self.shared.change(|meeting| meeting.act(act));
     }
 
-    /// What was seen of the bot so far.
+    /// The observations of the bot so far.
     pub fn observed(&self) -> Observed {
         self.shared.lock().observed.clone()
     }
 
-    /// Waits until `holds`, without a limit of time, and answers what was seen of the bot then.
+    /// Waits until `holds` is true, without a timeout, and returns the observations.
     pub async fn until(&self, holds: impl Fn(&Observed) -> bool) -> Observed {
         let mut changes = self.shared.changes.subscribe();
         loop {
@@ -147,7 +147,7 @@ impl Imitation {
         }
     }
 
-    /// Ends the meeting for good, and waits until nothing of it runs.
+    /// Ends the meeting, and waits until all of its tasks have ended.
     pub async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();

@@ -1,5 +1,5 @@
-//! Sessions of media: three lanes of audio with the speaker's CSRC in each packet, and data channels. It stands on str0m's RTP
-//! mode and not on the `rtc` crate, whose sessions speak in frames, as the bots' need them: a frame has no CSRC, and is never sent with one.
+//! Media sessions: three lanes of audio with the speaker's CSRC in each packet, and data channels. It uses str0m's RTP
+//! mode and not the `rtc` crate, which works in frames: frames are sent without CSRCs.
 
 use std::{
     net::SocketAddr,
@@ -31,7 +31,7 @@ use crate::{
     scenario::Video,
 };
 
-/// What a packet of audio plays.
+/// The duration of an audio packet.
 const PACKET: Duration = Duration::from_millis(20);
 
 /// No datagram of WebRTC is larger than an Ethernet frame.
@@ -40,7 +40,7 @@ const DATAGRAM_BYTES: usize = 1_600;
 /// The data channel with roster, device outputs and chat.
 const COLLECTIONS: &str = "collections";
 
-/// Why a session did not begin.
+/// Why a session cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("the offer cannot be taken: {0}")]
@@ -63,7 +63,7 @@ fn crypto() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(str0m::crypto::from_feature_flags())))
 }
 
-/// Lets the meeting's time go by, 20 ms at a time. A tick that is late is made up for, so that voices keep their length.
+/// Runs the meeting's clock, 20 ms at a time. Late ticks are caught up, so that voices keep their length.
 pub(crate) async fn keep_time(shared: Shared, stop: CancellationToken) {
     let mut ticks = interval(PACKET);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -75,7 +75,7 @@ pub(crate) async fn keep_time(shared: Shared, stop: CancellationToken) {
     }
 }
 
-/// One session of media.
+/// A media session.
 struct Session {
     rtc: Rtc,
     socket: UdpSocket,
@@ -83,23 +83,23 @@ struct Session {
     shared: Shared,
     lanes: Vec<Mid>,
     sequence: [u64; LANES],
-    /// What each lane's clock shows more than the one of all lanes.
+    /// The offset of each lane's clock to the common one.
     ahead: [Option<u32>; LANES],
-    /// Where the page takes video: the tracks of the camera and of the screen, their payload type, and the packets sent on each.
+    /// If the page receives video: the tracks of the camera and of the screen, their payload type, and the packets sent on each.
     pictures: Vec<(Mid, Pt, u64)>,
     opus: Pt,
     red: Option<Pt>,
     collections: Option<ChannelId>,
-    /// The channels that the page has opened, by their labels.
+    /// The channels that the page has opened, by label.
     channels: Vec<(ChannelId, String)>,
-    /// Which session of the meeting it is.
+    /// The number of the session in the meeting.
     number: u32,
     wake: Instant,
 }
 
-/// Takes an offer of the page. The session runs as `run` says until the meeting closes it.
+/// Answers an offer of the page. [`Running::run`] drives the session until the meeting closes it.
 pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running), Refused> {
-    // Names of mDNS lead nowhere here; the page's checks show its address.
+    // mDNS names are not resolved; the page's connectivity checks show its address.
     let offer: String =
         offer.split_inclusive('\n').filter(|line| !line.contains(".local ")).collect();
     let offer = SdpOffer::from_sdp_string(&offer).map_err(RtcError::from)?;
@@ -165,7 +165,7 @@ pub(crate) async fn open(offer: &str, shared: Shared) -> Result<(String, Running
     Ok((answer, Running { session, orders, waiting: Vec::new() }))
 }
 
-/// A session that was answered.
+/// An answered session.
 pub(crate) struct Running {
     session: Session,
     orders: mpsc::UnboundedReceiver<ToPeer>,
@@ -174,7 +174,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Moves the session until the meeting closes it.
+    /// Drives the session until the meeting closes it.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let number = self.session.number;
         if let Err(error) = self.carry(&stop).await {
@@ -238,7 +238,7 @@ impl Session {
         if self.rtc.accepts(&input) { self.rtc.handle_input(input) } else { Ok(()) }
     }
 
-    /// Hands a packet to the lane's stream, in RED where that is asked for and was agreed on.
+    /// Sends a packet on the lane's stream, in RED if the scenario wants it and it was negotiated.
     fn send(&mut self, packet: &Packet) {
         let mid = self.lanes[packet.lane];
         let mut direct = self.rtc.direct_api();
@@ -249,7 +249,7 @@ impl Session {
             Some(red) => (red, in_red(*self.opus, packet)),
             None => (self.opus, packet.opus.to_vec()),
         };
-        // Each begins anywhere; that of the first lane turns over 2 s after its first packet.
+        // Each begins at an arbitrary value; that of the first lane wraps 2 s after its first packet.
         let begins = [u32::MAX - 96_000, 7_919, 1 << 31][packet.lane];
         let ahead = *self.ahead[packet.lane].get_or_insert(begins.wrapping_sub(packet.rtp_time));
         let levels = ExtensionValues {
@@ -265,7 +265,7 @@ impl Session {
         stream.write_rtp(write);
     }
 
-    /// Sends a picture, each of its packets smaller than a datagram.
+    /// Sends a picture in packets that are smaller than a datagram.
     fn show(&mut self, picture: &Picture) {
         let Some((mid, pt, sequence)) = self.pictures.get_mut(usize::from(picture.is_screen))
         else {
@@ -316,7 +316,7 @@ impl Session {
             Event::Connected => {
                 let mut changes = self.rtc.sdp_api();
                 changes.add_channel(COLLECTIONS.to_owned());
-                // The page's offer had a channel, so that another needs no offer.
+                // The page's offer had a channel, so another one needs no offer.
                 let _ = changes.apply();
             }
             Event::ChannelOpen(id, label) if label == COLLECTIONS => {
@@ -346,7 +346,7 @@ impl Session {
     }
 }
 
-/// The id of the stream of a track, as the page will know it.
+/// The id of a track's stream in the page.
 fn stream_of(answer: &str, mid: Mid) -> Option<String> {
     let section = answer.split("\r\nm=").find(|section| {
         section.lines().any(|line| line.strip_prefix("a=mid:").is_some_and(|name| *mid == *name))
@@ -355,11 +355,11 @@ fn stream_of(answer: &str, mid: Mid) -> Option<String> {
     stream.split(' ').next().map(str::to_owned)
 }
 
-/// RFC 2198: the packet before this one, where there is one, and then this one.
+/// RFC 2198: the previous packet, if there is one, and then this one.
 fn in_red(opus: u8, packet: &Packet) -> Vec<u8> {
     let mut payload = Vec::with_capacity(packet.opus.len() * 2 + 5);
     if let Some(before) = &packet.before {
-        // 14 bits of how many samples earlier, 10 bits of length.
+        // 14 bits of time offset in samples, 10 bits of length.
         let header = (960_u32 << 10) | u32::try_from(before.len()).unwrap_or(0);
         payload.push(0x80 | opus);
         payload.extend_from_slice(&header.to_be_bytes()[1..]);
@@ -386,7 +386,7 @@ mod tests {
             opus: Arc::from([7, 8]),
             before: Some(Arc::from([1, 2, 3])),
         };
-        // The payload type behind a set bit, 960 in 14 bits, 3 in 10 bits.
+        // A set bit and the payload type, 960 in 14 bits, 3 in 10 bits.
         assert_eq!(in_red(111, &packet), [0xEF, 0x0F, 0x00, 0x03, 111, 1, 2, 3, 7, 8]);
         assert_eq!(in_red(111, &Packet { before: None, ..packet }), [111, 7, 8]);
     }

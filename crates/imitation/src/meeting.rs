@@ -1,4 +1,4 @@
-//! The meeting: who is in it, what the page shows, and what follows from what happens. Pure; `serve` and `media` carry it out.
+//! The state machine of the meeting: the people, the page's view, and the effects of acts and reports. Pure; `serve` and `media` do the I/O.
 
 mod page;
 mod wire;
@@ -22,21 +22,21 @@ const PACKETS_PER_SECOND: u64 = 50;
 /// A picture each 60 ms.
 const TICKS_PER_PICTURE: u32 = 3;
 
-/// 20 ms of the clock of cameras, 90 kHz.
+/// 20 ms on the clock of cameras, 90 kHz.
 const RTP_PER_TICK: u32 = 1_800;
 
-/// What a session of media is to send.
+/// An order to a media session.
 #[derive(Debug)]
 pub(crate) enum ToPeer {
     /// A packet on a lane.
     Audio(Packet),
-    /// A picture of the camera that is seen.
+    /// A picture of the visible camera or screen.
     Picture(Picture),
     /// A message in `collections`.
     Collections(Vec<u8>),
     /// A message in the channels for captions that the page has opened.
     Captions(Vec<u8>),
-    /// Nothing more is sent or answered.
+    /// Stop to send and to answer.
     GoDead,
     /// The session is over.
     Close,
@@ -47,57 +47,57 @@ pub(crate) enum ToPeer {
 pub(crate) struct Picture {
     pub(crate) is_screen: bool,
     pub(crate) csrc: u32,
-    /// The picture's place on the clock of cameras, in 90 kHz.
+    /// The picture's time on the clock of cameras, in 90 kHz.
     pub(crate) rtp_time: u32,
     pub(crate) payloads: Vec<Vec<u8>>,
 }
 
-/// The camera, or the screen, that is seen.
+/// The visible camera or screen.
 #[derive(Debug)]
 struct Camera {
     person: String,
     /// The colour of the last picture.
     white: bool,
-    /// The next picture has to be a key frame.
+    /// The next picture must be a keyframe.
     key: bool,
 }
 
-/// Somebody of the scenario, and their device while they are there.
+/// A person of the scenario, and the device while the person is in the meeting.
 #[derive(Debug)]
 struct Attendee {
     person: Person,
     device: Option<String>,
-    /// The device of the screen that they share.
+    /// The device of the person's shared screen.
     screen: Option<String>,
 }
 
-/// The meeting and the one page that is in it.
+/// The meeting and its single page.
 #[derive(Debug)]
 pub(crate) struct Meeting {
     pub(crate) scenario: Scenario,
     pub(crate) observed: Observed,
-    /// Of the page that was loaded last; other pages are of the past.
+    /// The number of the page that was loaded last; older pages are obsolete.
     pub(crate) visit: u32,
-    /// Counts what the page has to know.
+    /// Incremented with every change of the view.
     version: u64,
     screen: Screen,
     wording: usize,
     dialog: Option<Dialog>,
     session: u32,
     attendees: Vec<Attendee>,
-    /// The bot's device, made at the knock.
+    /// The bot's device, created when it asks to join.
     bot: Option<String>,
     devices: u32,
     lanes: Lanes,
     peer: Option<mpsc::UnboundedSender<ToPeer>>,
     camera: Option<Camera>,
     shared: Option<Camera>,
-    /// The ids of the streams in which the page gets the camera and the screen.
+    /// The ids of the streams of the camera and of the screen.
     streams: Vec<String>,
     ticks: u32,
     chat: Vec<(String, String)>,
     steps: VecDeque<crate::Step>,
-    /// The roster has changed since it was last answered.
+    /// The roster has changed since the last answer with it.
     roster_is_news: bool,
 }
 
@@ -141,7 +141,7 @@ impl Meeting {
         format!("spaces/wXyZ0123abc/devices/{}", self.devices)
     }
 
-    /// A page was loaded: the bot begins anew.
+    /// A page was loaded: the bot starts again.
     pub(crate) fn open(&mut self) -> u32 {
         self.visit += 1;
         self.observed.visits += 1;
@@ -158,7 +158,7 @@ impl Meeting {
         self.visit
     }
 
-    /// A decoder has nothing to begin with.
+    /// A decoder needs a keyframe.
     pub(crate) fn wants_key_frame(&mut self) {
         for camera in [&mut self.camera, &mut self.shared].into_iter().flatten() {
             camera.key = true;
@@ -173,7 +173,7 @@ impl Meeting {
         self.observed.joined = false;
     }
 
-    /// A session of media was opened by the page. Its number is the answer.
+    /// The page opened a media session. Returns its number.
     pub(crate) fn opened_session(
         &mut self,
         peer: mpsc::UnboundedSender<ToPeer>,
@@ -195,11 +195,11 @@ impl Meeting {
         }
         self.observed.connected = true;
         self.send_roster();
-        self.has_it_joined();
+        self.check_joined();
     }
 
-    /// The bot has joined once it is in, and media and roster have reached it.
-    fn has_it_joined(&mut self) {
+    /// Signals that the bot has joined, once it is admitted, and media and roster have reached it.
+    fn check_joined(&mut self) {
         if self.screen.is_in() && self.observed.connected && !self.observed.joined {
             self.observed.joined = true;
             self.signal(&Signal::Joined);
@@ -224,7 +224,7 @@ impl Meeting {
         self.version += 1;
     }
 
-    /// Takes what happens next, if it was waited for.
+    /// Performs the next step, if it waits for this signal.
     fn signal(&mut self, signal: &Signal) {
         if self.steps.front().is_some_and(|step| step.on == *signal)
             && let Some(step) = self.steps.pop_front()
@@ -235,7 +235,7 @@ impl Meeting {
         }
     }
 
-    /// Lets something happen.
+    /// Performs an act.
     pub(crate) fn act(&mut self, act: Act) {
         match act {
             Act::Deny => self.show(Screen::Denied, 0),
@@ -304,7 +304,7 @@ impl Meeting {
         } else if self.observed.connected {
             self.send_roster();
         }
-        self.has_it_joined();
+        self.check_joined();
     }
 
     fn say(&mut self, name: &str, ms: u64) {
@@ -342,8 +342,8 @@ impl Meeting {
         }
     }
 
-    /// A picture of the camera and of the screen that are seen, each 60 ms, and at once when their owner begins or ends to speak: voice and picture show the
-    /// same moment.
+    /// Sends a picture of the visible camera and screen each 60 ms, and at once when the owner begins or stops to speak, so that voice and picture
+    /// are in sync.
     fn picture(&mut self) {
         self.ticks = self.ticks.wrapping_add(1);
         if !self.observed.joined {
@@ -360,7 +360,7 @@ impl Meeting {
             }
             let person = self.attendees.iter().find(|one| one.person.name == camera.person);
             let (Some(person), Some(peer)) = (person, &self.peer) else { continue };
-            // A picture that changes nothing is of the colour before it. Of H.264 each has a number, so that none can be sent twice but a key frame.
+            // An interframe keeps the previous colour. H.264 frames have numbers, so only keyframes can be repeated.
             let key = camera.key || white != camera.white || video == Video::H264;
             (camera.white, camera.key) = (white, false);
             let sent = if is_screen {
@@ -412,7 +412,7 @@ impl Meeting {
         self.version += 1;
     }
 
-    /// 20 ms have passed.
+    /// Advances the meeting by 20 ms.
     pub(crate) fn tick(&mut self) {
         self.picture();
         let tick = self.lanes.tick();
@@ -429,7 +429,7 @@ impl Meeting {
         }
     }
 
-    /// A packet of audio came from the bot.
+    /// Counts an audio packet from the bot.
     pub(crate) fn heard(&mut self, level_dbov: Option<i8>) {
         self.observed.heard += 1;
         self.observed.loudest_heard_dbov = self.observed.loudest_heard_dbov.max(level_dbov);
@@ -469,7 +469,7 @@ mod tests {
         bytes.windows(text.len()).any(|window| window == text.as_bytes())
     }
 
-    /// A meeting in which the bot is, and the orders to its session.
+    /// A meeting with an admitted bot, and the orders to its session.
     fn joined(scenario: Scenario) -> (Meeting, mpsc::UnboundedReceiver<ToPeer>) {
         let plain = Scenario { compression: Compression::Plain, ..scenario };
         let mut meeting = Meeting::new(plain);
@@ -495,7 +495,7 @@ mod tests {
     }
 
     #[test]
-    fn a_knock_of_a_script_is_not_heard_and_steps_wait_for_each_other() {
+    fn a_scripts_request_to_join_is_ignored_and_steps_wait_for_each_other() {
         let steps = vec![
             Step { on: Signal::Knocked, then: vec![Act::Deny] },
             Step { on: Signal::Opened, then: vec![] },
@@ -514,7 +514,7 @@ mod tests {
     }
 
     #[test]
-    fn that_somebody_left_shows_where_the_scenario_says() {
+    fn a_leave_is_announced_as_the_scenario_defines() {
         let (mut meeting, mut orders) = joined(Scenario::default());
         let roster = said(&mut orders);
         assert!(roster.iter().any(|message| holds(message, "Ben Weber")), "{roster:?}");
@@ -587,17 +587,19 @@ mod tests {
         let (mut meeting, mut orders) = joined(Scenario::default());
         said(&mut orders);
         meeting.act(Act::Remove);
-        let Ok(ToPeer::Collections(last)) = orders.try_recv() else { panic!("nothing was said") };
+        let Ok(ToPeer::Collections(last)) = orders.try_recv() else {
+            panic!("no message was sent")
+        };
         assert!(holds(&last, "Bot") && holds(&last, "\x20\x07"));
         assert!(matches!(orders.try_recv(), Ok(ToPeer::Close)));
         assert_eq!((meeting.screen, meeting.observed.joined), (Screen::Removed, false));
         meeting.act(Act::Say { person: "Ann Host".to_owned(), ms: 100 });
         meeting.tick();
-        assert!(meeting.observed.sent.is_empty(), "nothing is sent to who is out");
+        assert!(meeting.observed.sent.is_empty(), "nothing is sent after the removal");
     }
 
     #[test]
-    fn a_message_of_more_than_500_characters_is_not_taken() {
+    fn a_message_of_more_than_500_characters_is_refused() {
         let (mut meeting, _orders) = joined(Scenario::default());
         meeting.report(Report::Chat("x".repeat(501)));
         meeting.report(Report::Chat("y".repeat(500)));

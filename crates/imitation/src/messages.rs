@@ -1,7 +1,7 @@
 //! The messages of Meet's web client, written field by field in the encoding of protocol buffers. The bot's decoder shares
 //! nothing with it.
 //!
-//! Field numbers as published by people who read the messages of the real one (attendee, kuali, Vexa); nothing of it is documented by Google.
+//! Field numbers as published by projects that read the real messages (attendee, kuali, Vexa); Google documents none.
 
 /// A message under construction.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +20,14 @@ impl Message {
         self.0.push(value.to_le_bytes()[0]);
     }
 
-    /// With a number.
+    /// Adds a number.
     pub(crate) fn number(mut self, field: u32, value: u64) -> Self {
         self.key(field, 0);
         self.varint(value);
         self
     }
 
-    /// With bytes or text.
+    /// Adds bytes or text.
     pub(crate) fn bytes(mut self, field: u32, value: impl AsRef<[u8]>) -> Self {
         self.key(field, 2);
         self.varint(value.as_ref().len() as u64);
@@ -35,12 +35,12 @@ impl Message {
         self
     }
 
-    /// With a message inside.
+    /// Adds an embedded message.
     pub(crate) fn message(self, field: u32, value: &Self) -> Self {
         self.bytes(field, &value.0)
     }
 
-    /// This message inside of others, of which the outermost holds it in the first field.
+    /// Wraps this message into nested ones; the first field of the path is that of the outermost.
     pub(crate) fn under(self, path: &[u32]) -> Self {
         path.iter().rev().fold(self, |inner, field| Self::default().message(*field, &inner))
     }
@@ -70,7 +70,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) status: Status,
     pub(crate) is_self: bool,
     pub(crate) is_host: bool,
-    /// The device whose screen this entry is.
+    /// The device whose shared screen this entry is.
     pub(crate) screen_of: Option<&'a str>,
 }
 
@@ -83,7 +83,7 @@ fn entry(entry: &Entry<'_>) -> Message {
     if entry.is_self {
         message = message.bytes(7, "self");
     }
-    // Fields that nobody has read yet are there in the real one.
+    // The real messages contain fields of unknown meaning.
     message = message.number(11, 3).message(17, &Message::default().number(1, 1));
     if let Some(device) = entry.screen_of {
         message = message.bytes(21, device);
@@ -97,18 +97,18 @@ fn entries(roster: &[Entry<'_>]) -> Message {
     roster.iter().fold(Message::default(), |list, one| list.message(2, &entry(one)))
 }
 
-/// A roster, or what changed in it, as it comes in the data channel `collections`.
+/// A roster or its changes, as sent in the data channel `collections`.
 pub(crate) fn roster_in_channel(roster: &[Entry<'_>]) -> Vec<u8> {
     entries(roster).under(&[1, 2, 13, 1]).into_bytes()
 }
 
-/// The whole roster, as `SyncMeetingSpaceCollections` answers it.
+/// The complete roster, as in the answer of `SyncMeetingSpaceCollections`.
 pub(crate) fn roster_in_rpc(roster: &[Entry<'_>]) -> Vec<u8> {
     let list = roster.iter().fold(Message::default(), |list, one| list.message(2, &entry(one)));
     Message::default().number(1, 1).message(2, &Message::default().message(2, &list)).into_bytes()
 }
 
-/// What a device sends.
+/// A stream that a device sends.
 #[derive(Debug, Clone)]
 pub(crate) struct Output<'a> {
     pub(crate) device: &'a str,
@@ -118,7 +118,7 @@ pub(crate) struct Output<'a> {
     pub(crate) disabled: bool,
 }
 
-/// Device outputs, as they come in the data channel `collections`.
+/// Device outputs, as sent in the data channel `collections`.
 pub(crate) fn outputs(outputs: &[Output<'_>]) -> Vec<u8> {
     let list = outputs.iter().fold(Message::default(), |list, output| {
         let one = Message::default()
@@ -131,7 +131,7 @@ pub(crate) fn outputs(outputs: &[Output<'_>]) -> Vec<u8> {
     list.under(&[1, 2, 3]).into_bytes()
 }
 
-/// A chat message, as it comes in the data channel `collections`.
+/// A chat message, as sent in the data channel `collections`.
 pub(crate) fn chat(id: &str, device: &str, ms: u64, text: &str) -> Vec<u8> {
     let line = Message::default()
         .bytes(1, id)
@@ -151,10 +151,10 @@ pub(crate) struct Caption<'a> {
     pub(crate) last: bool,
 }
 
-/// The language of captions. The real one takes English, whatever is spoken, where no language was chosen.
+/// The language of captions. Google Meet assumes English if no language was chosen.
 const CAPTION_LANGUAGE: &str = "en-US";
 
-/// As it comes in the data channel `captions`.
+/// As sent in the data channel `captions`.
 pub(crate) fn caption(caption: &Caption<'_>) -> Vec<u8> {
     let line = Message::default()
         .bytes(1, caption.device)
@@ -166,7 +166,7 @@ pub(crate) fn caption(caption: &Caption<'_>) -> Vec<u8> {
     line.under(&[1]).into_bytes()
 }
 
-/// As it comes in the data channel `captions_v2`.
+/// As sent in the data channel `captions_v2`.
 pub(crate) fn caption_v2(caption: &Caption<'_>) -> Vec<u8> {
     let said = Message::default()
         .bytes(3, caption.text)
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_written_as_protocol_buffers_say() {
+    fn a_message_is_encoded_as_protocol_buffers() {
         // The two examples of the encoding's documentation: 150 in field 1, "testing" in field 2.
         assert_eq!(Message::default().number(1, 150).into_bytes(), [0x08, 0x96, 0x01]);
         let text = Message::default().bytes(2, "testing").into_bytes();

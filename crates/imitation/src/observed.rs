@@ -1,4 +1,4 @@
-//! What the imitation has seen of the bot.
+//! The imitation's observations of the bot.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Dialog, Screen};
 
-/// What was seen of the bot so far.
+/// The observations of the bot so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Observed {
     /// How often the meeting's page was loaded.
     pub visits: u32,
-    /// What the page shows.
+    /// The screen of the page.
     pub screen: Option<Screen>,
-    /// The name under which the bot knocked.
+    /// The name with which the bot asked to join.
     pub name: Option<String>,
-    /// How often it knocked.
+    /// How often it asked to join.
     pub knocks: u32,
-    /// Whether microphone and camera were on at the last knock.
+    /// Whether microphone and camera were on when it last asked to join.
     pub devices_at_knock: Option<Devices>,
     /// Whether microphone and camera are on now.
     pub devices: Option<Devices>,
     /// Every click, in order.
     pub clicks: Vec<Click>,
-    /// What a person's browser would not have done.
+    /// Actions that a person's browser would not do.
     pub faults: Vec<Fault>,
-    /// Sessions of media that the page has opened.
+    /// How many media sessions the page has opened.
     pub sessions: u32,
     /// Whether media of the last session and `collections` are up.
     pub connected: bool,
@@ -33,37 +33,37 @@ pub struct Observed {
     pub joined: bool,
     /// Packets that were sent on the lanes, by person.
     pub sent: BTreeMap<String, u64>,
-    /// Packets of people who spoke and were on no lane.
+    /// Packets of people who spoke without a lane.
     pub unsent: BTreeMap<String, u64>,
     /// Pictures that were sent, by the person whose camera it is.
     pub pictures: BTreeMap<String, u64>,
     /// Pictures that were sent, by the person whose screen it is.
     pub screen_pictures: BTreeMap<String, u64>,
-    /// Whether the page takes video; it does not where its settings say audio only.
+    /// Whether the page receives video; it does not if it is set to audio only.
     pub takes_video: Option<bool>,
     /// Packets of audio that came from the bot.
     pub heard: u64,
-    /// The loudest of them, in dBov; `None` when none named its level.
+    /// The loudest of them, in dBov; `None` if none had a level.
     pub loudest_heard_dbov: Option<i8>,
     /// Answers of `SyncMeetingSpaceCollections`.
     pub syncs: u32,
-    /// What the bot wrote in the chat.
+    /// The bot's chat messages.
     pub written: Vec<String>,
     /// Dialogs that were accepted.
     pub accepted: Vec<Dialog>,
     /// Dialogs that were closed in another way.
     pub closed: Vec<Dialog>,
-    /// How the page takes its sound: `native` or `neteq`.
+    /// How the page plays audio: `native` or `neteq`.
     pub sound: Option<String>,
-    /// Encoded frames that the page's own worker has read.
+    /// How many encoded frames the page's worker has read.
     pub worker_frames: u64,
     /// The labels of the data channels that the bot's page has opened.
     pub channels: Vec<String>,
-    /// What came in them, by their labels.
+    /// The messages in them, by label.
     pub messages: Vec<(String, Vec<u8>)>,
-    /// The bot left by the button.
+    /// The bot left with the button.
     pub left: bool,
-    /// Requests that led nowhere, by path, and reports of the page that could not be read.
+    /// Requests for unknown paths, and invalid reports of the page.
     pub strays: Vec<String>,
 }
 
@@ -81,26 +81,26 @@ pub struct Devices {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Click {
-    /// What was clicked, by its accessible name.
+    /// The accessible name of the clicked element.
     pub name: String,
-    /// Whether the browser made it, not a script.
+    /// Whether it came from the browser and not from a script.
     pub trusted: bool,
-    /// Where, in pixels of the page's view.
+    /// The position, in pixels of the viewport.
     pub x: f64,
     /// See `x`.
     pub y: f64,
-    /// The place lies inside of what was clicked.
+    /// The position is inside of the clicked element.
     pub inside: bool,
-    /// Movements of the pointer since the click before.
+    /// Movements of the pointer since the previous click.
     pub moves: u32,
 }
 
-/// Something that a person's browser would not have done.
+/// An action or property that a person's browser would not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// `navigator.webdriver` is true.
     Webdriver,
-    /// The user agent says Headless.
+    /// The user agent contains "Headless".
     HeadlessUserAgent(String),
     /// The user agent names another system than the platform.
     UserAgentContradicts {
@@ -111,30 +111,30 @@ pub enum Fault {
     },
     /// The link was opened without `hl=en`, or with two of them.
     Language(String),
-    /// The window has no size, or a smaller one than the page inside.
+    /// The window has no size, or is smaller than the page.
     Window(String),
-    /// Something was clicked by a script.
+    /// A script clicked.
     Untrusted(String),
-    /// Something was clicked while the pointer had not moved there.
+    /// A click without a movement of the pointer.
     Unmoved(String),
-    /// A name was written by a script.
+    /// A script wrote the name.
     UntrustedName,
-    /// The knock came with microphone or camera on.
+    /// The bot asked to join with microphone or camera on.
     DevicesOn(Devices),
-    /// The page was loaded again while a host was being asked.
+    /// The page was reloaded in the lobby.
     ReloadedInLobby,
-    /// The banner about the recording cannot be seen.
+    /// The banner about the recording is not visible.
     BannerHidden(String),
-    /// A dialog that must be accepted was not.
+    /// A dialog that must be accepted was dismissed.
     Dismissed(Dialog),
-    /// The primary button of a dialog was pressed that should be closed instead.
+    /// The primary button of a dialog that should be closed was pressed.
     PressedUnknown(Dialog),
-    /// Something decoy was clicked.
+    /// A decoy was clicked.
     Decoy(String),
     /// A chat message is longer than 500 characters.
     LongMessage(usize),
-    /// A global of the hook can be seen by the page.
+    /// The page can see a global of the hook.
     Global(String),
-    /// The page failed, which it would not have done without the bot.
+    /// The page had an error, which the bot must have caused.
     PageError(String),
 }

@@ -1,4 +1,4 @@
-//! What cameras and screens show: black while somebody is silent, white while they speak, in each of the codecs that meetings use, as payloads of RTP.
+//! The pictures of cameras and screens: black while the person is silent, white while the person speaks, in each codec of meetings, as RTP payloads.
 
 use std::sync::{Arc, LazyLock};
 
@@ -8,7 +8,7 @@ use crate::scenario::Video;
 const FILE_HEADER: usize = 32;
 const FRAME_HEADER: usize = 12;
 
-/// A key frame and a frame that changes nothing, of black and of white.
+/// A keyframe and an unchanged interframe, of black and of white.
 type Colours = [[Arc<[u8]>; 2]; 2];
 
 static VP8: LazyLock<Colours> = LazyLock::new(|| {
@@ -33,7 +33,7 @@ static H264: LazyLock<Colours> = LazyLock::new(|| {
     ]
 });
 
-/// A frame; those that are no key frames need the key frame of the same colour before them.
+/// A frame; interframes need the keyframe of the same colour before them.
 pub(crate) fn frame(video: Video, white: bool, key: bool) -> Arc<[u8]> {
     let colours = match video {
         Video::Vp8 => &VP8,
@@ -70,7 +70,7 @@ pub(crate) fn payloads(video: Video, frame: &[u8], key: bool) -> Vec<Vec<u8>> {
     }
 }
 
-/// RFC 6184, 5.6 and 5.7.1: one unit as it is, several in one packet (STAP-A).
+/// RFC 6184, 5.6 and 5.7.1: a single unit, or several in one packet (STAP-A).
 fn h264(frame: &[u8]) -> Vec<u8> {
     let units = units(frame);
     if let [unit] = units[..] {
@@ -84,10 +84,10 @@ fn h264(frame: &[u8]) -> Vec<u8> {
     payload
 }
 
-/// The OBUs of a temporal unit, without their sizes, and without the delimiter, which is not sent.
+/// The OBUs of a temporal unit, without sizes and without the delimiter, which is not sent.
 fn obus(mut rest: &[u8]) -> Vec<Vec<u8>> {
     let mut obus = Vec::new();
-    // The files have a size of one byte behind each header of one byte.
+    // In the files each header of one byte is followed by a size of one byte.
     while let [header, size, after @ ..] = rest {
         let (content, next) = after.split_at(usize::from(*size).min(after.len()));
         if header >> 3 & 0x0F != 2 {
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_colour_has_a_key_frame_and_another() {
+    fn each_colour_has_a_keyframe_and_an_interframe() {
         for white in [false, true] {
             // RFC 6386, 9.1: the lowest bit is 0 in a key frame, whose start code follows.
             let vp8 = |key| frame(Video::Vp8, white, key);

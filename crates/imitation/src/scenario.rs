@@ -1,51 +1,51 @@
-//! What a meeting of the imitation is to be, as data: the page, the people, and what happens upon what.
+//! The definition of a meeting as data: the page, the people, and the steps.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Compression, Dialog, Screen};
 
-/// A meeting. Every field has a default: a guest knocks, waits, and is let in by a control or a step.
+/// A meeting. Every field has a default: a guest asks to join, waits, and is admitted by a control or a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub struct Scenario {
     /// How the page is built.
     pub dialect: Dialect,
-    /// What the page shows once it is open.
+    /// The first screen of the page.
     pub opens: Screen,
-    /// Which of the opening screen's texts; see [`Screen::wordings`].
+    /// The index of its text; see [`Screen::wordings`].
     pub wording: usize,
-    /// What is written on the button by which a guest joins.
+    /// The text of the button to join.
     pub join_button: String,
-    /// The page asks on its pre-join screen whether to use microphone and camera.
+    /// The pre-join screen asks whether to use microphone and camera.
     pub device_dialog: bool,
-    /// What is in the page only to mislead.
+    /// Misleading elements of the page.
     pub decoys: Decoys,
-    /// The account that is signed in: no name is asked, and it is shown under this name.
+    /// The name of the signed-in account; the page then asks for no name.
     pub account: Option<String>,
-    /// Who the others are.
+    /// The other people.
     pub people: Vec<Person>,
-    /// How the page plays sound.
+    /// How the page plays audio.
     pub sound: Sound,
     /// Audio is sent as RED (RFC 2198) with one packet repeated.
     pub red: bool,
-    /// The page's session begins with the knock, not with the admission; the roster then shows the bot as not in.
+    /// The page's media session begins with the request to join, not with the admission; the roster then lists the bot as not in the call.
     pub session_in_lobby: bool,
     /// How cameras and screens are encoded.
     pub video: Video,
-    /// How messages of `collections` are packed.
+    /// The compression of messages of `collections`.
     pub compression: Compression,
-    /// Captions come by the channel `captions_v2`, not by `captions`.
+    /// Captions are sent in the channel `captions_v2`, not in `captions`.
     pub captions_v2: bool,
     /// Whether the bot may write in the chat.
     pub chat: Chat,
-    /// The name of somebody who joins later comes only with the next answer of `SyncMeetingSpaceCollections`, up to 5 s after their voice.
+    /// A later participant's name comes only with the next answer of `SyncMeetingSpaceCollections`, up to 5 s after the voice.
     pub late_names: bool,
-    /// Where it shows that somebody has left.
+    /// How the meeting announces that a person has left.
     pub leaving_shown: LeavingShown,
-    /// The page has a banner about a recording, and removes a participant where it is hidden.
+    /// The page has a banner about a recording, and removes a participant who hides it.
     pub banner: bool,
-    /// What happens upon what, in this order: a step waits until the one before it was taken.
+    /// The steps, in order: a step waits until the previous one was taken.
     pub steps: Vec<Step>,
 }
 
@@ -79,7 +79,7 @@ impl Default for Scenario {
     }
 }
 
-/// How the page is built: which of the forms in use at the same time.
+/// The form of the page's DOM; Google Meet uses both at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dialect {
@@ -90,35 +90,35 @@ pub enum Dialect {
     Text,
 }
 
-/// What misled other bots. All of it is off by default.
+/// Elements that misled other bots. All are off by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 #[expect(clippy::struct_excessive_bools, reason = "each is there or not, whatever the others are")]
 pub struct Decoys {
-    /// Leave, reactions, a picture that moves, and a tile "Backgrounds and effects" with `data-participant-id` in the lobby.
+    /// Leave, reactions, a live preview, and a tile "Backgrounds and effects" with `data-participant-id` in the lobby.
     pub call_controls_in_lobby: bool,
     /// An invisible reCAPTCHA frame on every screen.
     pub invisible_captcha: bool,
-    /// The lobby's text stays in the page behind every later screen but the meeting.
+    /// The lobby's text stays in the page behind every later screen except the meeting.
     pub lobby_left_behind: bool,
     /// The toolbar hides 3 s after the last movement of the pointer.
     pub toolbar_hides: bool,
     /// Copies of buttons without size, before the real ones.
     pub ghosts: bool,
-    /// An overlay that is transparent and takes clicks lies over the join button until its close button is pressed.
+    /// A transparent overlay covers the join button until its close button is pressed.
     pub overlay: bool,
-    /// The pre-join screen is built only so many milliseconds after the page was loaded.
+    /// The pre-join screen is built this many milliseconds after the page was loaded.
     pub late_ms: u64,
     /// A second button, `Other ways to join`, before the real one.
     pub second_button: bool,
-    /// The button to leave asks whether to end the call for everyone, as it asks hosts.
+    /// The button to leave asks whether to end the call for everyone, as for hosts.
     pub leave_asks: bool,
     /// The page turns microphone and camera on again when the bot is admitted.
     pub devices_on_again: bool,
 }
 
 impl Decoys {
-    /// Everything at once.
+    /// All decoys.
     pub fn all() -> Self {
         Self {
             call_controls_in_lobby: true,
@@ -135,23 +135,23 @@ impl Decoys {
     }
 }
 
-/// Somebody in the meeting.
+/// A person in the meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Person {
-    /// Their full name, by which acts name them.
+    /// The full name, which acts use.
     pub name: String,
-    /// The CSRC of their voice. Somebody who joins after another has left may have the same.
+    /// The CSRC of the voice. A person who joins after another has left may have the same.
     pub csrc: u32,
-    /// Their voice: one of [`crate::TONES_HZ`].
+    /// The voice: one of [`crate::TONES_HZ`].
     pub tone_hz: u32,
-    /// How loud they are: from 0, the loudest, down to -127.
+    /// The level, in dBov: from 0, the loudest, down to -127.
     #[serde(default = "spoken")]
     pub level_dbov: i8,
-    /// A host of the meeting.
+    /// Whether the person is a host.
     #[serde(default)]
     pub host: bool,
-    /// In the meeting from the beginning; others join by [`Act::Join`].
+    /// Whether the person is in the meeting from the beginning; others join by [`Act::Join`].
     #[serde(default = "yes")]
     pub present: bool,
 }
@@ -165,7 +165,7 @@ fn yes() -> bool {
 }
 
 impl Person {
-    /// Somebody who is there from the beginning and speaks at -25 dBov.
+    /// A person who is in the meeting from the beginning, and speaks at -25 dBov.
     pub fn new(name: &str, csrc: u32, tone_hz: u32) -> Self {
         Self {
             name: name.to_owned(),
@@ -177,21 +177,21 @@ impl Person {
         }
     }
 
-    /// As a host.
+    /// Makes the person a host.
     #[must_use]
     pub fn host(mut self) -> Self {
         self.host = true;
         self
     }
 
-    /// As somebody who comes later.
+    /// Lets the person join later.
     #[must_use]
     pub fn later(mut self) -> Self {
         self.present = false;
         self
     }
 
-    /// With another loudness.
+    /// Sets the level.
     #[must_use]
     pub fn level(mut self, level_dbov: i8) -> Self {
         self.level_dbov = level_dbov;
@@ -199,15 +199,15 @@ impl Person {
     }
 }
 
-/// How the page plays sound.
+/// How the page plays audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sound {
     /// Three audio elements.
     #[default]
     Native,
-    /// The page takes the encoded streams into a worker, which writes nothing back; native where
-    /// `RTCRtpReceiver.prototype.createEncodedStreams` is not there.
+    /// The page passes the encoded streams to a worker, which writes nothing back; native if
+    /// `RTCRtpReceiver.prototype.createEncodedStreams` is missing.
     NetEq,
 }
 
@@ -220,7 +220,7 @@ pub enum Video {
     Vp8,
     /// VP9, in one layer.
     Vp9,
-    /// VP9 in two spatial layers (SVC). Both hold nearly the same, so that no decoder can show the second.
+    /// VP9 in two spatial layers (SVC). Both have nearly the same bytes, so that no decoder can show the second.
     Vp9Layers,
     /// H.264.
     H264,
@@ -235,34 +235,34 @@ pub enum Chat {
     /// Everyone may.
     #[default]
     Open,
-    /// The panel opens, and its field takes nothing.
+    /// The panel opens, and its field is disabled.
     Disabled,
     /// There is no chat.
     Absent,
 }
 
-/// Where it shows that somebody has left.
+/// How the meeting announces that a person has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LeavingShown {
-    /// Only in the next answer of `SyncMeetingSpaceCollections`, in which they are missing.
+    /// Only in the next answer of `SyncMeetingSpaceCollections`, in which the person is missing.
     #[default]
     Rpc,
     /// In `collections` at once, with a status.
     Channel,
 }
 
-/// Something that happens upon a signal.
+/// Acts that follow a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
-    /// What is waited for.
+    /// The signal.
     pub on: Signal,
-    /// What happens then.
+    /// The acts.
     pub then: Vec<Act>,
 }
 
-/// Something that a step may wait for.
+/// A signal for which a step waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Signal {
@@ -270,9 +270,9 @@ pub enum Signal {
     Opened,
     /// The button to join was pressed.
     Knocked,
-    /// The bot was admitted, and its page's media and `collections` are there.
+    /// The bot was admitted, and its page's media and `collections` are up.
     Joined,
-    /// Somebody has said all that they were to say.
+    /// A person has finished to speak.
     Said(String),
     /// The bot wrote in the chat.
     BotWrote,
@@ -284,11 +284,11 @@ pub enum Signal {
     Left,
 }
 
-/// Something that happens in the meeting.
+/// An action in the meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Act {
-    /// A host lets the bot in.
+    /// A host admits the bot.
     Admit,
     /// A host refuses the bot.
     Deny,
@@ -300,75 +300,75 @@ pub enum Act {
     Show {
         /// The screen.
         screen: Screen,
-        /// Which of its texts.
+        /// The index of its text.
         #[serde(default)]
         wording: usize,
     },
     /// The page shows a dialog.
     Ask(Dialog),
-    /// Somebody speaks.
+    /// A person speaks.
     Say {
-        /// Who.
+        /// The person.
         person: String,
-        /// For how long.
+        /// For how long, in ms.
         ms: u64,
     },
-    /// Somebody joins, and speaks from then on under their CSRC.
+    /// A person joins.
     Join(String),
-    /// Somebody leaves.
+    /// A person leaves.
     Leave(String),
-    /// Somebody writes in the chat.
+    /// A person writes in the chat.
     Write {
-        /// Who.
+        /// The person.
         person: String,
-        /// What.
+        /// The text.
         text: String,
     },
-    /// What somebody says stands in the captions, as long as the page shows captions.
+    /// A line of captions, if the page shows captions.
     Caption {
-        /// Who.
+        /// The person.
         person: String,
-        /// Which of their lines; each person counts by themselves.
+        /// The number of the person's line.
         line: u32,
-        /// Which version of the line.
+        /// The version of the line.
         version: u32,
-        /// What.
+        /// The text.
         text: String,
-        /// No other version follows.
+        /// Whether it is the last version.
         #[serde(default)]
         last: bool,
     },
-    /// Somebody's camera goes on, and is the one that the bot sees; or it goes off.
+    /// A person's camera is switched on, and the bot receives it; or it is switched off.
     Camera {
-        /// Who.
+        /// The person.
         person: String,
         /// Whether it is on.
         on: bool,
     },
-    /// Somebody shares a screen, or stops. The screen is an entry of the roster, but no participant; it shows what their camera would.
+    /// A person starts or stops to share a screen. The screen is an entry of the roster, but not a participant; it shows the same as a camera.
     Present {
-        /// Who.
+        /// The person.
         person: String,
-        /// Whether they share.
+        /// Whether the person shares.
         on: bool,
     },
-    /// Something comes in `collections` that is no message of Meet.
+    /// Bytes in `collections` that are not a message of Meet.
     Raw(Vec<u8>),
-    /// Messages of `collections` are packed in another way from now on.
+    /// Changes the compression of messages of `collections`.
     Pack(Compression),
-    /// Somebody has another CSRC from now on, also in the middle of a sentence.
+    /// Changes a person's CSRC, also in the middle of a sentence.
     ChangeCsrc {
-        /// Who.
+        /// The person.
         person: String,
-        /// Their new CSRC.
+        /// The new CSRC.
         csrc: u32,
     },
-    /// Packets name all who speak, as those of a mix do; or each names its speaker again.
+    /// Whether packets name all speakers, like those of a mix; else each names its speaker.
     Mix(bool),
-    /// Somebody's voice moves to the next lane.
+    /// Moves a person's voice to the next lane.
     ChangeLane(String),
     /// The page makes a new peer connection and closes the old one.
     NewPeerConnection,
-    /// The media path goes dead without a word: nothing comes, and nothing is answered.
+    /// The media path fails silently: nothing is sent, and nothing is answered.
     Cut,
 }

@@ -1,4 +1,4 @@
-//! What the page may show: the screens and dialogs of Google Meet that others have seen, with their texts.
+//! The screens and dialogs of the page, with their texts, after published observations of Google Meet.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,23 +14,23 @@ pub enum Screen {
     SignInHost,
     /// The page itself asks to sign in.
     SignIn,
-    /// The knock was heard; a host has to let the bot in.
+    /// The bot asked to join; a host must admit it.
     WaitingRoom,
     /// The host has not joined yet.
     HostAbsent,
     /// A host refused.
     Denied,
-    /// Nobody answered the knock.
+    /// Nobody answered the request to join.
     Unanswered,
-    /// Google refuses this browser, or the meeting wants an account.
+    /// Google refuses this browser, or the meeting requires an account.
     Blocked,
     /// The page cannot connect.
     Trouble,
-    /// A captcha that a person can see.
+    /// A visible captcha.
     Captcha,
     /// In the meeting.
     Meeting,
-    /// In the meeting, whose connection is lost for now.
+    /// In the meeting, while its connection is lost.
     Reconnecting,
     /// Removed by a host.
     Removed,
@@ -42,9 +42,9 @@ pub enum Screen {
     Full,
     /// A black page on which a script has failed.
     Dead,
-    /// A page that is in no list.
+    /// A page without landmarks.
     Unknown,
-    /// Google Meet's own start page.
+    /// The start page of Google Meet.
     Home,
 }
 
@@ -73,7 +73,7 @@ impl Screen {
         Self::Home,
     ];
 
-    /// The texts that others have seen on it, with `'` as apostrophe. The first is the usual one.
+    /// Its published texts, with `'` as apostrophe. The first is the usual one.
     pub const fn wordings(self) -> &'static [&'static str] {
         match self {
             Self::PreJoin => &["Ready to join?"],
@@ -122,7 +122,7 @@ impl Screen {
         }
     }
 
-    /// Whether the bot sits in the meeting.
+    /// Whether the bot is in the meeting.
     pub(crate) const fn is_in(self) -> bool {
         matches!(self, Self::Meeting | Self::Reconnecting)
     }
@@ -144,9 +144,9 @@ pub enum Dialog {
     OthersMaySee,
     /// Gemini asks for consent to take notes.
     NotesForMe,
-    /// A host has muted the bot; nothing has to be accepted.
+    /// A host has muted the bot; it need not be accepted.
     MutedByHost,
-    /// A dialog that is in no list.
+    /// A dialog without landmarks.
     Unheard,
 }
 
@@ -163,7 +163,7 @@ impl Dialog {
         Self::Unheard,
     ];
 
-    /// What stands in it, with `'` as apostrophe.
+    /// Its text, with `'` as apostrophe.
     pub const fn text(self) -> &'static str {
         match self {
             Self::Recorded => "This video call is being recorded",
@@ -177,12 +177,12 @@ impl Dialog {
         }
     }
 
-    /// Whether who dismisses it is thrown out. Of the others, the primary button is the wrong one.
+    /// Whether a participant who dismisses it is removed. In the other dialogs the primary button is the wrong one.
     pub const fn must_be_accepted(self) -> bool {
         !matches!(self, Self::MutedByHost | Self::Unheard)
     }
 
-    /// What stands on the primary button.
+    /// The text of the primary button.
     pub const fn primary(self) -> &'static str {
         match self {
             Self::OthersMaySee => "Got it",

@@ -40,10 +40,10 @@ const FILES: [(&str, &str, &str); 8] = [
 /// The largest request of the page: a session description is a tenth of it.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// Where the web client asks for the roster.
+/// The path at which the web client requests the roster.
 const SYNC: &str = "/$rpc/google.rtc.meetings.v1.MeetingSpaceService/SyncMeetingSpaceCollections";
 
-/// What the server's connections share.
+/// The state that the server's connections share.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) shared: Shared,
@@ -78,7 +78,7 @@ pub(crate) async fn run(listener: TcpListener, tls: Arc<ServerConfig>, server: S
 
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, server: Server) {
     let _ = stream.set_nodelay(true);
-    // A browser that breaks a connection off is no news.
+    // Connections that a browser closes early are not logged.
     let Ok(stream) = acceptor.accept(stream).await else { return };
     let service = service_fn(move |request| {
         let server = server.clone();
@@ -87,7 +87,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, server: Server) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// What the page sends with each request for the view.
+/// The body of each request for the view.
 #[derive(Debug, Deserialize)]
 struct Seen {
     visit: u32,
@@ -153,7 +153,7 @@ impl Server {
         let code = path.strip_prefix('/').unwrap_or_default();
         match (request.method(), path.as_str()) {
             (&Method::GET, _) if accounts => page(SIGN_IN, 0),
-            // Chromium itself asks here who is signed in.
+            // Chromium itself requests the signed-in accounts here.
             _ if accounts => answer(StatusCode::NO_CONTENT, "text/plain", ""),
             (&Method::GET, _) if is_code(code) => {
                 let visit = self.shared.change(crate::meeting::Meeting::open);
@@ -169,7 +169,7 @@ impl Server {
                 match read::<FromPage<Reports>>(request).await {
                     Ok(from) => self.reports(from),
                     Err(why) => {
-                        // A test is to see that something is missing.
+                        // Recorded, so that a test can detect it.
                         let stray = format!("{path}: {why}");
                         self.shared.change(|meeting| meeting.observed.strays.push(stray));
                         refused(&why)
@@ -201,7 +201,7 @@ impl Server {
         answer(StatusCode::NOT_FOUND, "text/plain", "nothing is here")
     }
 
-    /// The view, once it is another than the page has.
+    /// The view, once it differs from the page's version.
     async fn view(&self, seen: &Seen) -> Answer {
         let mut changes = self.shared.changes.subscribe();
         loop {
@@ -245,10 +245,10 @@ impl Server {
     }
 }
 
-/// A page with the content security policy of a large site: scripts only by nonce, no HTML from strings.
+/// A page with a strict content security policy: scripts only by nonce, no HTML from strings.
 fn page(html: &str, visit: u32) -> Answer {
     let mut random = [0; 16];
-    // Without randomness the nonce is known, which harms nothing in a test.
+    // Without randomness the nonce is predictable, which is harmless in tests.
     let _ = getrandom::fill(&mut random);
     let nonce = random.iter().fold(String::new(), |mut nonce, byte| {
         let _ = write!(nonce, "{byte:02x}");

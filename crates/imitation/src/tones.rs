@@ -1,4 +1,4 @@
-//! What the people of the imitation say: a tone each, in Opus packets of 20 ms that can be played again and again.
+//! The voices of the people: a tone each, in Opus packets of 20 ms that can be played in a loop.
 
 use std::{
     io::Cursor,
@@ -35,7 +35,7 @@ fn packets(file: &'static [u8]) -> Vec<Arc<[u8]>> {
     while let Some(packet) = reader.read_packet().expect("the tones are whole Ogg files") {
         packets.push(Arc::from(packet.data));
     }
-    // Two packets hold headers, and the encoder finds its level in the first second.
+    // Two packets contain headers, and the encoder settles in the first second.
     packets.drain(2 + PACKETS..2 + 2 * PACKETS).collect()
 }
 
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tone_that_is_played_again_and_again_is_50_db_above_all_others() {
+    fn a_looped_tone_is_50_db_above_all_others() {
         let folder = TempDir::new().unwrap();
         for (place, hz) in TONES_HZ.into_iter().enumerate() {
             let levels = tones_db(&file(folder.path(), hz), &TONES_HZ.map(f64::from));

@@ -1,4 +1,4 @@
-//! The meetings that are being played, one for each job, and what was seen of them.
+//! The running meetings, one for each job, and the observations of them.
 
 use std::{
     collections::HashMap,
@@ -13,9 +13,9 @@ use meetbot_types::{
 
 use crate::script::Script;
 
-/// How long a meeting is remembered after it began: longer than any scenario.
-const REMEMBERED: Duration = Duration::from_hours(2);
-/// How many messages of its bots a meeting remembers: the first ones.
+/// How long a meeting is kept after its start: longer than any scenario.
+const KEPT_FOR: Duration = Duration::from_hours(2);
+/// How many messages of its bots a meeting keeps: the first ones.
 const MOST_CHAT: usize = 1_000;
 
 /// The sandbox's one reading of the clock.
@@ -24,16 +24,16 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// A meeting that began.
+/// A meeting of a job.
 #[derive(Debug)]
 pub(crate) struct Meeting {
     pub(crate) script: Script,
     pub(crate) began: Instant,
-    seen: Mutex<Seen>,
+    observations: Mutex<Observations>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Observations {
     joins: u32,
     present: u32,
     sent: Vec<u64>,
@@ -41,41 +41,41 @@ struct Seen {
 }
 
 impl Meeting {
-    /// How far the scenario is.
+    /// The elapsed time of the scenario.
     pub(crate) fn elapsed(&self) -> Duration {
         now().saturating_duration_since(self.began)
     }
 
-    fn seen<T>(&self, act: impl FnOnce(&mut Seen) -> T) -> T {
-        act(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    fn observe<T>(&self, act: impl FnOnce(&mut Observations) -> T) -> T {
+        act(&mut self.observations.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A bot is let in; it is present until the answer is dropped.
+    /// A bot is admitted; it is present until the returned guard is dropped.
     pub(crate) fn enter(self: &Arc<Self>) -> Presence {
-        self.seen(|seen| {
+        self.observe(|seen| {
             seen.joins += 1;
             seen.present += 1;
         });
         Presence(Arc::clone(self))
     }
 
-    /// A packet of a person was sent to a bot.
+    /// Counts a packet of a person that was sent to a bot.
     pub(crate) fn sent(&self, person: usize) {
-        self.seen(|seen| seen.sent[person] += 1);
+        self.observe(|seen| seen.sent[person] += 1);
     }
 
-    /// A bot wrote into the chat.
+    /// Keeps a bot's chat message.
     pub(crate) fn wrote(&self, text: String) {
-        self.seen(|seen| {
+        self.observe(|seen| {
             if seen.chat.len() < MOST_CHAT {
                 seen.chat.push(text);
             }
         });
     }
 
-    /// What was seen.
+    /// The observations.
     pub(crate) fn inspect(&self) -> Inspection {
-        self.seen(|seen| Inspection {
+        self.observe(|seen| Inspection {
             joins: seen.joins,
             present: seen.present,
             sent: (self.script.people.iter().zip(&seen.sent))
@@ -91,12 +91,12 @@ impl Meeting {
     }
 }
 
-/// A bot that is in a meeting.
+/// The presence of a bot in a meeting.
 pub(crate) struct Presence(Arc<Meeting>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.seen(|seen| seen.present -= 1);
+        self.0.observe(|seen| seen.present -= 1);
     }
 }
 
@@ -105,7 +105,7 @@ impl Drop for Presence {
 pub(crate) struct Meetings(Mutex<HashMap<JobId, Arc<Meeting>>>);
 
 impl Meetings {
-    /// The job's meeting; it begins with the first bot that comes.
+    /// The job's meeting; it begins with the first bot.
     pub(crate) fn join(&self, job: JobId, scenario: &str) -> Result<Arc<Meeting>, String> {
         let now = now();
         let mut meetings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,14 +113,16 @@ impl Meetings {
             return Ok(Arc::clone(meeting));
         }
         let script: Script = scenario.parse()?;
-        meetings.retain(|_, meeting| now.saturating_duration_since(meeting.began) < REMEMBERED);
-        let seen = Seen { sent: vec![0; script.people.len()], ..Seen::default() };
-        let meeting = Arc::new(Meeting { script, began: now, seen: Mutex::new(seen) });
+        meetings.retain(|_, meeting| now.saturating_duration_since(meeting.began) < KEPT_FOR);
+        let observations =
+            Observations { sent: vec![0; script.people.len()], ..Observations::default() };
+        let meeting =
+            Arc::new(Meeting { script, began: now, observations: Mutex::new(observations) });
         meetings.insert(job, Arc::clone(&meeting));
         Ok(meeting)
     }
 
-    /// What was seen of a job's meeting; nothing when it never began.
+    /// The observations of a job's meeting; empty if it never began.
     pub(crate) fn inspect(&self, job: JobId) -> Inspection {
         let meetings = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         meetings.get(&job).map(|meeting| meeting.inspect()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What a sandbox meeting plays. A scenario is a name and parameters, as in `two-speakers?seconds=20`; here it becomes a `Script`.
+//! The scenarios of the sandbox. A scenario is a name with parameters, as in `two-speakers?seconds=20`; it is parsed into a `Script`.
 
 mod plays;
 mod settings;
@@ -19,7 +19,7 @@ pub struct Scenario {
     pub plays: &'static str,
     /// How a job with default settings ends.
     pub expect: &'static str,
-    /// How long it lasts when `seconds` does not say so.
+    /// How long it lasts without the parameter `seconds`.
     seconds: u32,
 }
 
@@ -189,7 +189,7 @@ pub const ALL: &[Scenario] = &[
     ),
 ];
 
-/// Says what is wrong with a scenario, and what would be right.
+/// Checks a scenario; the error says what is wrong, and what would be right.
 pub fn check(text: &str) -> Result<(), String> {
     text.parse::<Script>().map(|_| ())
 }
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_bounded_and_the_error_says_how() {
+    fn parameters_are_bounded_and_the_error_names_the_bounds() {
         assert!(check("two-speakers?seconds=3600&speakers=20").is_ok());
         assert!(check("two-speakers?utm_source=mail").is_ok());
         assert!(check("bad-passcode?pwd=secret").is_ok());

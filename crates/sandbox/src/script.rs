@@ -1,4 +1,4 @@
-//! A scenario, worked out: who does what when.
+//! The timeline of a scenario.
 
 use std::time::Duration;
 
@@ -7,42 +7,42 @@ use meetbot_types::{
     bot::{Lobby, RecordingRule},
 };
 
-/// What meets a bot at the door.
+/// How the meeting treats a joining bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// It is let in, after a wait in the lobby or at once.
+    /// The bot is admitted, after a wait in the lobby or at once.
     Admits { after: Duration },
-    /// It waits, and is refused.
+    /// The bot waits in the lobby, and is refused.
     Denies { after: Duration },
-    /// It waits for ever.
+    /// The bot waits in the lobby without an answer.
     Waits(Lobby),
-    /// There is nothing to join.
+    /// The join fails at once.
     Refuses(FailureCode, &'static str),
 }
 
-/// Someone in the meeting, the bot left out.
+/// A person in the meeting.
 #[derive(Debug, Clone)]
 pub(crate) struct Person {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) is_host: bool,
     pub(crate) is_bot: bool,
-    /// When they come and go.
+    /// When the person joins and leaves.
     pub(crate) there: Span,
-    /// When they talk.
+    /// When the person talks.
     pub(crate) talks: Vec<Span>,
-    /// What their microphone sends then.
+    /// The microphone's content meanwhile.
     pub(crate) voice: Voice,
-    /// When they change their name, and to what.
+    /// When the person changes the name, and the new name.
     pub(crate) renamed: Option<(Duration, &'static str)>,
 }
 
-/// What a microphone sends while its person talks.
+/// The content of a microphone while its person talks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Voice {
-    /// The person's own voice.
+    /// The person's voice.
     Own,
-    /// The same; each turn is a whole sentence.
+    /// The person's voice; each turn is a complete sentence.
     Sentences,
     /// A tone of 1 kHz.
     Tone,
@@ -52,7 +52,7 @@ pub(crate) enum Voice {
     Whisper,
 }
 
-/// From when to when, in the scenario's time.
+/// A span of the scenario's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) from: Duration,
@@ -75,20 +75,20 @@ pub(crate) struct Line {
     pub(crate) at: Duration,
     pub(crate) person: usize,
     pub(crate) text: &'static str,
-    /// To the bot alone.
+    /// Sent to the bot only.
     pub(crate) private: bool,
 }
 
-/// How it ends for the bot.
+/// How the call ends for the bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Finale {
     /// The meeting is over.
     Ends,
-    /// The host takes the bot out.
+    /// The host removes the bot.
     Removes,
 }
 
-/// A scenario, worked out: who does what when.
+/// The timeline of a scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
     pub(crate) door: Door,
@@ -98,12 +98,12 @@ pub(crate) struct Script {
     pub(crate) finale: Finale,
     /// Whether bots may record.
     pub(crate) recording: RecordingRule,
-    /// What the host says to a bot that asks for permission, and after how long; nothing at all is an answer too.
+    /// The host's answer to a request for permission, and its delay; `None` if the host does not answer.
     pub(crate) answer: Option<(bool, Duration)>,
-    /// When nobody can reach the meeting.
+    /// When the meeting cannot be reached.
     pub(crate) outage: Option<Span>,
-    /// When no packet comes from anybody.
+    /// When no packets are sent.
     pub(crate) hush: Option<Span>,
-    /// How long after it was let in a bot crashes.
+    /// How long after its admission a bot crashes.
     pub(crate) crash_after: Option<Duration>,
 }

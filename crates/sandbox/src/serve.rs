@@ -1,4 +1,4 @@
-//! The sandbox's WebSocket: one bot each, met at the door and played to.
+//! The sandbox's WebSocket server: each connection is one bot, which passes the lobby and gets the scenario.
 
 mod call;
 
@@ -33,12 +33,12 @@ use crate::{
 
 /// The largest message of a bot: a session description is a tenth of it.
 const MESSAGE_LIMIT: usize = 64 * 1024;
-/// How long a bot may take to say why it came.
-const FIRST_WORD: Duration = Duration::from_secs(10);
+/// How long a bot may take to connect and to send its first message.
+const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The bot's own id in the roster.
 const SELF_ID: &str = "p-meetbot";
 
-/// A running sandbox. Dropping it lets it play on until the runtime ends; [`Sandbox::stop`] ends it.
+/// A running sandbox. If it is dropped, it runs until the runtime ends; [`Sandbox::stop`] ends it.
 #[derive(Debug)]
 pub struct Sandbox {
     address: SocketAddr,
@@ -48,7 +48,7 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Listens and plays to whoever shows this token, as `Authorization: Bearer TOKEN`, and is no web page.
+    /// Listens for bots that send this token, as `Authorization: Bearer TOKEN`. Connections from web pages are refused.
     pub async fn start(listen: SocketAddr, token: Secret) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
         let address = listener.local_addr()?;
@@ -63,7 +63,7 @@ impl Sandbox {
         format!("ws://{}", self.address)
     }
 
-    /// What was seen of a job's meeting; nothing when it never began.
+    /// The observations of a job's meeting; empty if it never began.
     pub fn inspect(&self, job: JobId) -> Inspection {
         self.meetings.inspect(job)
     }
@@ -100,17 +100,18 @@ async fn serve(
         let (meetings, token, local) =
             (Arc::clone(&meetings), Arc::clone(&token), stream.local_addr());
         bots.spawn(async move {
-            let met = async { Guest::accept(stream, &token).await?.meet(&meetings, local?).await };
+            let met =
+                async { Guest::accept(stream, &token).await?.serve_bot(&meetings, local?).await };
             if let Err(error) = met.await {
-                tracing::debug!(%error, %from, "a bot went away");
+                tracing::debug!(%error, %from, "a bot's connection ended with an error");
             }
         });
     }
     // Dropping the set ends every meeting.
 }
 
-/// Why a connection is no bot's of this sandbox, if so. Browsers send an `Origin`, and bots none: a page that somebody opens on this machine gets
-/// nowhere, whatever it knows.
+/// Why a connection is refused, if it is. Browsers send an `Origin`, and bots do not: so a web page that is opened on this machine is refused, even with
+/// the token.
 fn refused(headers: &HeaderMap, token: &Secret) -> Option<StatusCode> {
     if headers.contains_key(header::ORIGIN) {
         return Some(StatusCode::FORBIDDEN);
@@ -142,16 +143,16 @@ impl Guest {
             })
         };
         let accepting = accept_hdr_async_with_config(stream, admit, Some(config));
-        Ok(Self { socket: tokio::time::timeout(FIRST_WORD, accepting).await?? })
+        Ok(Self { socket: tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, accepting).await?? })
     }
 
-    async fn say(&mut self, message: &FromMeeting) -> Outcome<()> {
+    async fn send(&mut self, message: &FromMeeting) -> Outcome<()> {
         let text = serde_json::to_string(message)?;
         Ok(self.socket.send(Message::text(text)).await?)
     }
 
-    /// What the bot says next; `None` when it is gone. What is not understood ends the connection.
-    async fn hear(&mut self) -> Outcome<Option<FromBot>> {
+    /// The bot's next message; `None` when the connection is closed. An invalid message is an error, which ends the connection.
+    async fn receive(&mut self) -> Outcome<Option<FromBot>> {
         while let Some(message) = self.socket.next().await {
             match message? {
                 Message::Text(text) => return Ok(Some(serde_json::from_str(&text)?)),
@@ -163,11 +164,11 @@ impl Guest {
         Ok(None)
     }
 
-    async fn meet(mut self, meetings: &Meetings, local: SocketAddr) -> Outcome<()> {
+    async fn serve_bot(mut self, meetings: &Meetings, local: SocketAddr) -> Outcome<()> {
         loop {
-            match tokio::time::timeout(FIRST_WORD, self.hear()).await?? {
+            match tokio::time::timeout(FIRST_MESSAGE_TIMEOUT, self.receive()).await?? {
                 Some(FromBot::Inspect { job_id }) => {
-                    self.say(&FromMeeting::Inspection(meetings.inspect(job_id))).await?;
+                    self.send(&FromMeeting::Inspection(meetings.inspect(job_id))).await?;
                 }
                 Some(FromBot::Join { job_id, scenario, name }) => {
                     let joined = meetings.join(job_id, &scenario);
@@ -175,7 +176,7 @@ impl Guest {
                         Ok(meeting) => self.play(&meeting, job_id, name, local).await,
                         Err(detail) => {
                             let code = FailureCode::MeetingNotFound;
-                            self.say(&FromMeeting::Refused { code, detail }).await
+                            self.send(&FromMeeting::Refused { code, detail }).await
                         }
                     };
                     let _ = self.socket.close(None).await;
@@ -199,9 +200,9 @@ impl Guest {
             return Err("the scenario's outage".into());
         }
         if elapsed >= meeting.script.length {
-            return self.say(&FromMeeting::Ended).await;
+            return self.send(&FromMeeting::Ended).await;
         }
-        if !self.stand_at_the_door(meeting).await? {
+        if !self.pass_lobby(meeting).await? {
             return Ok(());
         }
         let _presence = meeting.enter();
@@ -211,24 +212,24 @@ impl Guest {
         call.run().await
     }
 
-    /// Answers whether the bot is let in. A bot that was let in before is let in again at once.
-    async fn stand_at_the_door(&mut self, meeting: &Meeting) -> Outcome<bool> {
+    /// Returns whether the bot is admitted. A job's later bots are admitted at once.
+    async fn pass_lobby(&mut self, meeting: &Meeting) -> Outcome<bool> {
         let (wait, lobby) = match &meeting.script.door {
             Door::Admits { after } | Door::Denies { after } => (Some(*after), Lobby::WaitingRoom),
             Door::Waits(lobby) => (None, lobby.clone()),
             Door::Refuses(code, detail) => {
                 let detail = (*detail).to_owned();
-                self.say(&FromMeeting::Refused { code: code.clone(), detail }).await?;
+                self.send(&FromMeeting::Refused { code: code.clone(), detail }).await?;
                 return Ok(false);
             }
         };
         let left = wait.map(|wait| wait.saturating_sub(meeting.elapsed()));
         if left != Some(Duration::ZERO) {
-            self.say(&FromMeeting::Lobby { lobby }).await?;
+            self.send(&FromMeeting::Lobby { lobby }).await?;
             let patience = left.unwrap_or(meeting.script.length);
             let answered = tokio::time::timeout(patience, async {
                 loop {
-                    match self.hear().await? {
+                    match self.receive().await? {
                         None | Some(FromBot::Leave) => return Outcome::Ok(()),
                         Some(_) => {}
                     }
@@ -244,11 +245,11 @@ impl Guest {
             Door::Denies { .. } => {
                 let code = FailureCode::HostDeniedAdmission;
                 let detail = "the host denied the bot's request to join".to_owned();
-                self.say(&FromMeeting::Refused { code, detail }).await?;
+                self.send(&FromMeeting::Refused { code, detail }).await?;
                 Ok(false)
             }
             _ => {
-                self.say(&FromMeeting::Ended).await?;
+                self.send(&FromMeeting::Ended).await?;
                 Ok(false)
             }
         }

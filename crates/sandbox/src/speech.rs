@@ -1,4 +1,4 @@
-//! What people say: Ogg Opus samples, taken apart into packets once and shared by all meetings.
+//! Speech samples: Ogg Opus files, split into packets once and shared by all meetings.
 
 use std::{
     io::Cursor,
@@ -20,8 +20,8 @@ pub(crate) static VOICES: LazyLock<[Vec<Packet>; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// What each voice says: its sentences, each from this packet of its sample up to the next one's. They meet in the pauses between them, which silence
-/// of 0.27 s and more shows in the samples (`ffmpeg -af silencedetect=noise=-45dB:d=0.12`); after Carol's first sentence it is 0.17 s.
+/// The sentences of each voice, each with the number of its first packet in the sample. They are split in pauses of 0.27 s and more
+/// (`ffmpeg -af silencedetect=noise=-45dB:d=0.12`); after Carol's first sentence the pause is 0.17 s.
 static SENTENCES: [&[(usize, &str)]; 3] = [
     &[
         (0, "Good morning everyone, and thank you for coming."),
@@ -48,7 +48,7 @@ static SENTENCES: [&[(usize, &str)]; 3] = [
     ],
 ];
 
-/// How many packets the sentence has that is said in this turn, and its words: a voice says its sentences one after the other, again and again.
+/// The number of packets and the words of the sentence in this turn: a voice repeats its sentences in a cycle.
 pub(crate) fn sentence(voice: usize, turn: usize) -> (usize, &'static str) {
     let (packets, sentences) = (VOICES[voice].len(), SENTENCES[voice]);
     let turn = turn % sentences.len();
@@ -61,11 +61,11 @@ pub(crate) fn sentence(voice: usize, turn: usize) -> (usize, &'static str) {
 pub(crate) static TONE: LazyLock<Vec<Packet>> =
     LazyLock::new(|| packets(include_bytes!("../speech/tone.opus")));
 
-/// A quiet room in which nobody speaks.
+/// The noise of a quiet room.
 pub(crate) static ROOM: LazyLock<Vec<Packet>> =
     LazyLock::new(|| packets(include_bytes!("../speech/room.opus")));
 
-/// Someone who speaks quietly.
+/// Quiet speech.
 pub(crate) static WHISPER: LazyLock<Vec<Packet>> =
     LazyLock::new(|| packets(include_bytes!("../speech/whisper.opus")));
 
@@ -75,7 +75,7 @@ fn packets(file: &'static [u8]) -> Vec<Packet> {
     while let Some(packet) = reader.read_packet().expect("the samples are whole Ogg files") {
         packets.push(Arc::from(packet.data));
     }
-    // The first two hold the headers.
+    // The first two contain the headers.
     packets.split_off(2)
 }
 
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_sentences_of_a_voice_are_all_that_it_says_and_nothing_is_cut_out_between_them() {
+    fn the_sentences_of_a_voice_cover_its_sample_without_gaps() {
         let made = include_str!("../speech/make.sh");
         for (voice, sentences) in SENTENCES.iter().enumerate() {
             let words: Vec<&str> = sentences.iter().map(|(_, words)| *words).collect();

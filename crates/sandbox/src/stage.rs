@@ -1,4 +1,4 @@
-//! What is on stage at a moment of a scenario. Pure: every bot that looks at the same moment sees and hears the same.
+//! The state of a scenario at a moment. Pure: every bot gets the same state at the same moment.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use crate::{
 
 /// The time of one packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
-/// The captions of turns that end in the middle of a sentence; the voices say something else, as captions do.
+/// The captions of turns that end in the middle of a sentence; they differ from the spoken words.
 const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
-/// How loud the voices are, in dBov; made by measuring the samples.
+/// The levels of the voices, in dBov, as measured from the samples.
 const TALKING_DBOV: i8 = -25;
 const ROOM_DBOV: i8 = -57;
 const WHISPER_DBOV: i8 = -45;
 const SILENT_DBOV: i8 = -127;
 
-/// Something that happens in the meeting.
+/// An event of the meeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Happening {
-    /// The person of this index comes.
-    Comes(usize),
-    /// The person of this index goes.
-    Goes(usize),
-    /// The chat's line of this index.
-    Says(usize),
-    /// The person of this index changes their name.
-    Renames(usize),
-    /// The person of the first index has just ended the turn of the second.
-    Captions(usize, usize),
-    /// The end, for the bot.
+pub(crate) enum SceneEvent {
+    /// The person with this index joins.
+    Joined(usize),
+    /// The person with this index leaves.
+    Left(usize),
+    /// The chat line with this index is sent.
+    Chat(usize),
+    /// The person with this index changes the name.
+    Renamed(usize),
+    /// The person with the first index has ended the turn with the second index.
+    Caption(usize, usize),
+    /// The end of the call for the bot.
     Finale(Finale),
 }
 
@@ -45,28 +45,28 @@ pub(crate) struct Sound {
 }
 
 impl Script {
-    /// All that happens after `after`, with its time, in order.
-    pub(crate) fn from(&self, after: Duration) -> Vec<(Duration, Happening)> {
-        let mut all = vec![(self.length, Happening::Finale(self.finale))];
+    /// All events after `after`, with their times, in order.
+    pub(crate) fn from(&self, after: Duration) -> Vec<(Duration, SceneEvent)> {
+        let mut all = vec![(self.length, SceneEvent::Finale(self.finale))];
         for (index, person) in self.people.iter().enumerate() {
-            all.push((person.there.from, Happening::Comes(index)));
-            all.push((person.there.to, Happening::Goes(index)));
+            all.push((person.there.from, SceneEvent::Joined(index)));
+            all.push((person.there.to, SceneEvent::Left(index)));
             let turns = person.talks.iter().enumerate();
-            all.extend(turns.map(|(turn, talk)| (talk.to, Happening::Captions(index, turn))));
-            all.extend(person.renamed.map(|(at, _)| (at, Happening::Renames(index))));
+            all.extend(turns.map(|(turn, talk)| (talk.to, SceneEvent::Caption(index, turn))));
+            all.extend(person.renamed.map(|(at, _)| (at, SceneEvent::Renamed(index))));
         }
         all.extend(
-            self.chat.iter().enumerate().map(|(index, line)| (line.at, Happening::Says(index))),
+            self.chat.iter().enumerate().map(|(index, line)| (line.at, SceneEvent::Chat(index))),
         );
-        // What would come after the end, or together with it, is not played.
+        // Events at or after the end are dropped.
         all.retain(|(at, happening)| {
-            *at > after && (*at < self.length || matches!(happening, Happening::Finale(_)))
+            *at > after && (*at < self.length || matches!(happening, SceneEvent::Finale(_)))
         });
         all.sort_by_key(|(at, _)| *at);
         all
     }
 
-    /// Who is there.
+    /// The indexes of the people in the meeting.
     pub(crate) fn present(&self, at: Duration) -> impl Iterator<Item = usize> {
         self.people
             .iter()
@@ -77,7 +77,7 @@ impl Script {
 }
 
 impl Person {
-    /// As the roster shows them.
+    /// The person's entry in the roster.
     pub(crate) fn participant(&self, at: Duration) -> Participant {
         let renamed = self.renamed.filter(|(from, _)| *from <= at);
         Participant {
@@ -88,7 +88,7 @@ impl Person {
         }
     }
 
-    /// The caption of one of their turns.
+    /// The caption of one of the person's turns.
     pub(crate) fn words(&self, index: usize, turn: usize) -> &'static str {
         match self.voice {
             Voice::Sentences => speech::sentence(index % VOICES.len(), turn).1,
@@ -96,7 +96,7 @@ impl Person {
         }
     }
 
-    /// What their microphone sends as packet number `number` of the scenario; nothing when they are not there.
+    /// The microphone's packet with this number in the scenario; `None` if the person is not in the meeting.
     pub(crate) fn sound(&self, index: usize, number: u64) -> Option<Sound> {
         let at = Duration::from_millis(number.saturating_mul(20));
         if !self.there.contains(at) {
@@ -106,7 +106,7 @@ impl Person {
         let Some(turn) = self.talks.iter().position(|talk| talk.contains(at)) else {
             return Some(silence);
         };
-        // Each turn goes on in the sample where the one before stopped.
+        // Each turn continues in the sample where the previous one stopped.
         let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
         let said = before + at.saturating_sub(self.talks[turn].from);
         let (voice, level_dbov) = match self.voice {
@@ -117,7 +117,7 @@ impl Person {
         };
         let packet =
             usize::try_from(said.as_millis() / PACKET.as_millis()).unwrap_or(0) % voice.len();
-        // Many senders mark all that they send as voice.
+        // Many senders mark all packets as voice.
         Some(Sound { data: voice[packet].clone(), level_dbov, voice: true })
     }
 }
@@ -135,37 +135,37 @@ mod tests {
     }
 
     #[test]
-    fn a_third_person_comes_and_goes_and_then_it_ends() {
+    fn a_third_person_joins_and_leaves_before_the_end() {
         let script = script("two-speakers?seconds=21");
         let events: Vec<_> = script
             .from(Duration::ZERO)
             .into_iter()
-            .filter(|(_, what)| !matches!(what, Happening::Captions(..)))
+            .filter(|(_, what)| !matches!(what, SceneEvent::Caption(..)))
             .map(|(at, what)| (at.as_secs(), what))
             .collect();
         let expected = [
-            (4, Happening::Says(0)),
-            (7, Happening::Comes(2)),
-            (10, Happening::Says(1)),
-            (14, Happening::Goes(2)),
-            (21, Happening::Finale(Finale::Ends)),
+            (4, SceneEvent::Chat(0)),
+            (7, SceneEvent::Joined(2)),
+            (10, SceneEvent::Chat(1)),
+            (14, SceneEvent::Left(2)),
+            (21, SceneEvent::Finale(Finale::Ends)),
         ];
         assert_eq!(events, expected);
         assert_eq!(script.present(seconds(8)).collect::<Vec<_>>(), [0, 1, 2]);
     }
 
     #[test]
-    fn who_comes_late_sees_only_what_is_still_to_come() {
+    fn a_late_bot_gets_only_later_events() {
         let script = script("two-speakers?seconds=21");
         let to_come = script.from(seconds(15));
-        let captions = |what: &Happening| matches!(what, Happening::Captions(..));
+        let captions = |what: &SceneEvent| matches!(what, SceneEvent::Caption(..));
         assert!(to_come.iter().all(|(at, what)| captions(what) || *at == seconds(21)));
-        assert_eq!(to_come.last(), Some(&(seconds(21), Happening::Finale(Finale::Ends))));
+        assert_eq!(to_come.last(), Some(&(seconds(21), SceneEvent::Finale(Finale::Ends))));
         assert!(script.from(seconds(21)).is_empty());
     }
 
     #[test]
-    fn everyone_sends_without_a_break_while_they_are_there() {
+    fn everyone_sends_without_a_break_while_in_the_meeting() {
         let script = script("two-speakers?seconds=21");
         let sounds = |index: usize| {
             (0..21 * 50)
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_conversation_each_turn_is_a_sentence_whole_and_said_by_one_alone() {
+    fn in_a_conversation_each_turn_is_one_complete_sentence_of_one_speaker() {
         let script = script("conversation?seconds=60");
         assert_eq!(script.people.len(), 3);
         let mut turns: Vec<_> = Vec::new();

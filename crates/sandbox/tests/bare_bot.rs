@@ -1,4 +1,4 @@
-//! A bot made of nothing but a WebSocket and a peer, in real sandbox meetings.
+//! Tests of sandbox meetings with a minimal bot, made of a WebSocket and a peer.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
@@ -18,8 +18,8 @@ use tokio_tungstenite::{
     tungstenite::{ClientRequestBuilder, Error, Message},
 };
 
-/// Reached only when something is wrong.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Reached only when a test fails.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Bot {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -32,8 +32,8 @@ async fn sandbox() -> Sandbox {
     Sandbox::start((Ipv4Addr::LOCALHOST, 0).into(), Secret::new(TOKEN)).await.unwrap()
 }
 
-/// A request for its WebSocket, with these headers.
-fn knock(sandbox: &Sandbox, headers: &[(&str, &str)]) -> ClientRequestBuilder {
+/// A request for the sandbox's WebSocket, with these headers.
+fn connect_request(sandbox: &Sandbox, headers: &[(&str, &str)]) -> ClientRequestBuilder {
     let request = ClientRequestBuilder::new(sandbox.address().parse().unwrap());
     headers.iter().fold(request, |request, (name, value)| request.with_header(*name, *value))
 }
@@ -41,52 +41,52 @@ fn knock(sandbox: &Sandbox, headers: &[(&str, &str)]) -> ClientRequestBuilder {
 impl Bot {
     async fn new(sandbox: &Sandbox) -> Self {
         let shown = format!("Bearer {TOKEN}");
-        let request = knock(sandbox, &[("authorization", &shown)]);
+        let request = connect_request(sandbox, &[("authorization", &shown)]);
         let (socket, _) = connect_async(request).await.unwrap();
         Self { socket, job: JobId::generate(Timestamp::UNIX_EPOCH) }
     }
 
-    async fn say(&mut self, word: &FromBot) {
+    async fn send(&mut self, word: &FromBot) {
         self.socket.send(Message::text(serde_json::to_string(word).unwrap())).await.unwrap();
     }
 
-    async fn hear(&mut self) -> FromMeeting {
-        let next = tokio::time::timeout(PATIENCE, self.socket.next());
+    async fn receive(&mut self) -> FromMeeting {
+        let next = tokio::time::timeout(TIMEOUT, self.socket.next());
         let message = next.await.unwrap().unwrap().unwrap();
         serde_json::from_str(message.to_text().unwrap()).unwrap()
     }
 
     async fn join(&mut self, scenario: &str) -> FromMeeting {
         let (job_id, scenario) = (self.job, scenario.to_owned());
-        self.say(&FromBot::Join { job_id, scenario, name: "bot".into() }).await;
-        self.hear().await
+        self.send(&FromBot::Join { job_id, scenario, name: "bot".into() }).await;
+        self.receive().await
     }
 
     /// Whether the sandbox ends the connection.
-    async fn is_thrown_out(&mut self) -> bool {
-        let next = tokio::time::timeout(PATIENCE, self.socket.next());
+    async fn is_disconnected(&mut self) -> bool {
+        let next = tokio::time::timeout(TIMEOUT, self.socket.next());
         matches!(next.await.unwrap(), None | Some(Err(_) | Ok(Message::Close(_))))
     }
 
     async fn inspect(&self, sandbox: &Sandbox) -> Inspection {
         let mut other = Self::new(sandbox).await;
-        other.say(&FromBot::Inspect { job_id: self.job }).await;
-        let FromMeeting::Inspection(inspection) = other.hear().await else { panic!() };
+        other.send(&FromBot::Inspect { job_id: self.job }).await;
+        let FromMeeting::Inspection(inspection) = other.receive().await else { panic!() };
         inspection
     }
 
-    /// Takes part until the meeting says something final; answers that and the packets it got by participant.
+    /// Attends until the meeting sends a final message; returns that message, and the number of received packets by participant.
     async fn attend(&mut self) -> (FromMeeting, HashMap<String, u64>) {
         let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
         let mut owners = HashMap::new();
         let mut heard: HashMap<String, u64> = HashMap::new();
         loop {
             tokio::select! {
-                word = self.hear() => match word {
+                word = self.receive() => match word {
                     FromMeeting::Offer { sdp, tracks } => {
                         owners.extend(tracks.into_iter().map(|track| (track.mid, track.participant_id)));
                         let sdp = peer.accept_offer(&sdp).unwrap();
-                        self.say(&FromBot::Answer { sdp }).await;
+                        self.send(&FromBot::Answer { sdp }).await;
                     }
                     FromMeeting::Ended | FromMeeting::Removed => return (word, heard),
                     _ => {}
@@ -113,7 +113,7 @@ async fn nearly_every_packet_that_is_sent_arrives() {
     let inspection = bot.inspect(&sandbox).await;
     assert_eq!((inspection.joins, inspection.sent.len()), (1, 2));
     for sent in inspection.sent {
-        // A busy machine takes its time to connect; what is sent after that arrives.
+        // A busy machine connects late; packets after that arrive.
         assert!(sent.packets >= 25, "{sent:?}");
         assert!(heard[&sent.participant_id] * 100 >= sent.packets * 99, "{sent:?} {heard:?}");
     }
@@ -121,18 +121,18 @@ async fn nearly_every_packet_that_is_sent_arrives() {
 }
 
 #[tokio::test]
-async fn what_a_bot_writes_right_before_it_leaves_is_kept() {
+async fn a_message_right_before_the_bot_leaves_is_kept() {
     let sandbox = sandbox().await;
-    // The end of the media path may be seen before the message is read.
+    // The end of the media path may be detected before the message is read.
     for _ in 0..8 {
         let mut bot = Bot::new(&sandbox).await;
         bot.join("two-speakers?seconds=3600").await;
         let mut peer = Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
         loop {
             tokio::select! {
-                word = bot.hear() => if let FromMeeting::Offer { sdp, .. } = word {
+                word = bot.receive() => if let FromMeeting::Offer { sdp, .. } = word {
                     let sdp = peer.accept_offer(&sdp).unwrap();
-                    bot.say(&FromBot::Answer { sdp }).await;
+                    bot.send(&FromBot::Answer { sdp }).await;
                 },
                 event = peer.next() => if let Event::Frame(_) = event.unwrap() {
                     break;
@@ -140,26 +140,26 @@ async fn what_a_bot_writes_right_before_it_leaves_is_kept() {
             }
         }
         peer.close();
-        bot.say(&FromBot::Chat { text: "good bye".into() }).await;
-        bot.say(&FromBot::Leave).await;
-        while !bot.is_thrown_out().await {}
+        bot.send(&FromBot::Chat { text: "good bye".into() }).await;
+        bot.send(&FromBot::Leave).await;
+        while !bot.is_disconnected().await {}
         assert_eq!(bot.inspect(&sandbox).await.chat, ["good bye"]);
     }
 }
 
 #[tokio::test]
-async fn someone_who_comes_later_is_heard() {
+async fn packets_of_a_later_participant_arrive() {
     let sandbox = sandbox().await;
     let mut bot = Bot::new(&sandbox).await;
     bot.join("two-speakers?seconds=15").await;
     let attending = bot.attend();
-    let (_, heard) = tokio::time::timeout(PATIENCE, attending).await.unwrap();
-    // Carol is there for a third of the time, less what a busy machine needs to let her be heard.
+    let (_, heard) = tokio::time::timeout(TIMEOUT, attending).await.unwrap();
+    // Carol is in the meeting for a third of the time, less the negotiation on a busy machine.
     assert!((150..=251).contains(&heard["p-carol"]), "{heard:?}");
 }
 
 #[tokio::test]
-async fn a_bot_that_comes_back_enters_at_the_second_that_has_been_reached() {
+async fn a_rejoining_bot_enters_at_the_present_time_of_the_scenario() {
     let sandbox = sandbox().await;
     let mut first = Bot::new(&sandbox).await;
     first.join("kicked?seconds=3").await;
@@ -177,16 +177,16 @@ async fn a_bot_that_comes_back_enters_at_the_second_that_has_been_reached() {
 }
 
 #[tokio::test]
-async fn the_door_answers_as_the_scenario_says() {
+async fn a_join_is_answered_as_the_scenario_defines() {
     let sandbox = sandbox().await;
     let waiting = FromMeeting::Lobby { lobby: Lobby::WaitingRoom };
     let mut bot = Bot::new(&sandbox).await;
     assert_eq!(bot.join("host-denies?denyAfter=1").await, waiting);
-    let refused = bot.hear().await;
+    let refused = bot.receive().await;
     assert!(matches!(refused, FromMeeting::Refused { code: FailureCode::HostDeniedAdmission, .. }));
     let mut bot = Bot::new(&sandbox).await;
     assert_eq!(bot.join("two-speakers?admitAfter=1").await, waiting);
-    assert!(matches!(bot.hear().await, FromMeeting::Admitted { .. }));
+    assert!(matches!(bot.receive().await, FromMeeting::Admitted { .. }));
     for (scenario, answer) in [
         ("nobody-admits", waiting),
         ("host-absent", FromMeeting::Lobby { lobby: Lobby::WaitingForHost }),
@@ -211,7 +211,7 @@ async fn the_door_answers_as_the_scenario_says() {
 }
 
 #[tokio::test]
-async fn hostile_bots_are_thrown_out_and_harm_nobody() {
+async fn hostile_bots_are_disconnected_and_do_not_affect_others() {
     let sandbox = sandbox().await;
     let mut good = Bot::new(&sandbox).await;
     good.join("two-speakers?seconds=2").await;
@@ -225,7 +225,7 @@ async fn hostile_bots_are_thrown_out_and_harm_nobody() {
     ] {
         let mut bot = Bot::new(&sandbox).await;
         let _ = bot.socket.send(message).await;
-        assert!(bot.is_thrown_out().await);
+        assert!(bot.is_disconnected().await);
     }
     let mut bot = Bot::new(&sandbox).await;
     bot.join("two-speakers?seconds=2").await;
@@ -236,7 +236,7 @@ async fn hostile_bots_are_thrown_out_and_harm_nobody() {
 }
 
 #[tokio::test]
-async fn without_the_token_and_from_a_web_page_nobody_is_let_in() {
+async fn connections_without_the_token_or_from_a_web_page_are_refused() {
     let sandbox = sandbox().await;
     let good = format!("Bearer {TOKEN}");
     let page = "http://127.0.0.1:3010";
@@ -247,12 +247,12 @@ async fn without_the_token_and_from_a_web_page_nobody_is_let_in() {
         (&[("authorization", TOKEN)], 401),
         (&[("authorization", "Bearer of this sandbo")], 401),
         (&[("authorization", "Bearer of this sandbox2")], 401),
-        // The sandbox is no page's: neither its own address nor `null` is a good origin.
+        // Every origin is refused, also the sandbox's address and `null`.
         (&[("authorization", &*good), ("origin", page)], 403),
         (&[("authorization", &*good), ("origin", "null")], 403),
         (&[("origin", "https://example.com")], 403),
     ] {
-        match connect_async(knock(&sandbox, headers)).await {
+        match connect_async(connect_request(&sandbox, headers)).await {
             Err(Error::Http(answer)) => assert_eq!(answer.status(), status, "{headers:?}"),
             other => panic!("{headers:?}: {other:?}"),
         }

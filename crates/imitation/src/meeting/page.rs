@@ -7,20 +7,20 @@ use crate::{
     Chat, Click, Decoys, Dialect, Dialog, Fault, Screen, Signal, Sound, observed::Devices,
 };
 
-/// All that the page shows.
+/// The content of the page.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub(crate) struct View {
     version: u64,
-    /// Another page was loaded since: this one is of the past.
+    /// A newer page was loaded: this one is obsolete.
     over: bool,
     screen: Screen,
     /// The screen's text, with the dialect's apostrophe.
     text: String,
     lobby_text: String,
     dialog: Option<DialogView>,
-    /// How many sessions of media the page has to have opened.
+    /// How many media sessions the page must have opened.
     session: u32,
     dialect: Dialect,
     decoys: Decoys,
@@ -51,7 +51,7 @@ struct Tile {
     own: bool,
 }
 
-/// What the page's browser says of itself.
+/// Properties of the page's browser.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Browser {
@@ -65,13 +65,13 @@ pub(crate) struct Browser {
     globals: Vec<String>,
 }
 
-/// Something that the page reports.
+/// A report of the page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
     Browser(Browser),
     Click(Click),
-    /// Text came into a field from a script.
+    /// A script wrote text into a field.
     UntrustedName,
     Devices(Devices),
     Knock {
@@ -79,11 +79,11 @@ pub(crate) enum Report {
         devices: Devices,
         trusted: bool,
     },
-    /// A dialog went away: accepted by its primary button or not.
+    /// A dialog was closed, with its primary button or not.
     Dialog {
         accepted: bool,
     },
-    /// Why the banner cannot be seen.
+    /// Why the banner is not visible.
     BannerHidden(String),
     Chat(String),
     Sound(String),
@@ -101,7 +101,7 @@ impl Meeting {
         }
     }
 
-    /// What the page of this visit has to show.
+    /// The view for the page of this visit.
     pub(crate) fn view(&self, visit: u32) -> View {
         let wordings = self.screen.wordings();
         let text = wordings[self.wording.min(wordings.len() - 1)];
@@ -140,7 +140,7 @@ impl Meeting {
         }
     }
 
-    /// Takes what the page reports.
+    /// Handles a report of the page.
     pub(crate) fn report(&mut self, report: Report) {
         match report {
             Report::Browser(browser) => self.observed.faults.extend(faults(browser)),
@@ -158,12 +158,12 @@ impl Meeting {
             Report::UntrustedName => self.observed.faults.push(Fault::UntrustedName),
             Report::Devices(devices) => self.observed.devices = Some(devices),
             Report::Knock { name, devices, trusted } => {
-                // A click that a script made is as if it had not been.
+                // A script's click is ignored.
                 if trusted && self.screen == Screen::PreJoin {
                     self.knocked(name, devices);
                 }
             }
-            Report::Dialog { accepted } => self.dialog_went(accepted),
+            Report::Dialog { accepted } => self.on_dialog_closed(accepted),
             Report::BannerHidden(why) => {
                 if self.screen.is_in() && self.scenario.banner {
                     self.observed.faults.push(Fault::BannerHidden(why));
@@ -183,7 +183,7 @@ impl Meeting {
         }
     }
 
-    fn dialog_went(&mut self, accepted: bool) {
+    fn on_dialog_closed(&mut self, accepted: bool) {
         let Some(dialog) = self.dialog.take() else { return };
         self.version += 1;
         match (dialog.must_be_accepted(), accepted) {

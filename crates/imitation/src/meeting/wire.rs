@@ -1,4 +1,4 @@
-//! What the meeting says in `collections` and by `SyncMeetingSpaceCollections`.
+//! The messages of the meeting in `collections` and `SyncMeetingSpaceCollections`.
 
 use super::{Meeting, ToPeer};
 use crate::{
@@ -48,7 +48,7 @@ impl Meeting {
         let mut outputs = Vec::new();
         for one in self.attendees.iter().filter(|one| only.is_none_or(|x| one.person.name == x)) {
             let Some(device) = one.device.as_deref() else { continue };
-            // That somebody is muted says nothing: such flags go stale in the real one.
+            // Mute flags are not sent: in Google Meet they are unreliable.
             outputs.push(Output {
                 device,
                 stream: one.person.csrc.to_string(),
@@ -71,18 +71,18 @@ impl Meeting {
         messages::outputs(&outputs)
     }
 
-    /// The whole roster and all device outputs, as a page that has just connected gets them.
+    /// Sends the complete roster and all device outputs, as after a connect.
     pub(super) fn send_roster(&self) {
         self.send(&messages::roster_in_channel(&self.roster()));
         self.send(&self.outputs_of(None));
     }
 
-    /// What somebody's device sends.
+    /// Sends the outputs of a person's device.
     pub(super) fn send_outputs(&self, name: &str) {
         self.send(&self.outputs_of(Some(name)));
     }
 
-    /// A newcomer alone. The voice comes before the name, as in the real one where two services tell of them.
+    /// Sends a newcomer. The voice comes before the name, as in Google Meet, where two services send them.
     pub(super) fn send_newcomer(&self, name: &str) {
         self.send_outputs(name);
         let roster = self.roster();
@@ -90,7 +90,7 @@ impl Meeting {
         self.send(&messages::roster_in_channel(&newcomer));
     }
 
-    /// Somebody who is still in the roster, or only their screen, with the status of those who have left.
+    /// Sends a person of the roster, or only the person's screen, with the status "left".
     pub(super) fn send_gone(&self, name: &str, screen_only: bool) {
         let is_gone =
             |entry: &Entry<'_>| entry.name == name && (!screen_only || entry.screen_of.is_some());
@@ -101,23 +101,23 @@ impl Meeting {
         self.send(&messages::roster_in_channel(&gone));
     }
 
-    /// The bot's own entry with another status.
+    /// Sends the bot's entry with another status.
     pub(super) fn send_own_status(&self, status: Status) {
         if let Some(entry) = self.own_entry(status) {
             self.send(&messages::roster_in_channel(&[entry]));
         }
     }
 
-    /// A line of chat, to the page and in `collections`.
+    /// Sends a line of chat, to the page and in `collections`.
     pub(super) fn send_chat(&mut self, device: &str, name: &str, text: &str) {
         let id = format!("{device}/messages/{}", self.chat.len());
         self.chat.push((name.to_owned(), text.to_owned()));
         self.version += 1;
-        // The time is that of the meeting, not of the line.
+        // The time is that of the meeting, and not of the line.
         self.send(&messages::chat(&id, device, 1_790_000_000_000, text));
     }
 
-    /// A version of a line of captions. They come plain or as gzip.
+    /// Sends a version of a line of captions, uncompressed or as gzip.
     pub(super) fn send_caption(&self, name: &str, line: u32, version: u32, text: &str, last: bool) {
         let device = self.attendees.iter().find(|one| one.person.name == name);
         let Some(device) = device.and_then(|one| one.device.as_deref()) else { return };
@@ -136,7 +136,7 @@ impl Meeting {
         }
     }
 
-    /// The bot wrote a line. It comes back by `collections`, which proves that it was sent.
+    /// The bot wrote a line. It is sent back in `collections`, which confirms it.
     pub(super) fn bot_wrote(&mut self, text: String) {
         let length = text.chars().count();
         if length > 500 {
@@ -151,7 +151,7 @@ impl Meeting {
         self.signal(&Signal::BotWrote);
     }
 
-    /// What `SyncMeetingSpaceCollections` answers: the whole roster where it has changed, nothing where not.
+    /// The answer of `SyncMeetingSpaceCollections`: the complete roster if it has changed, else empty.
     pub(crate) fn sync(&mut self) -> Vec<u8> {
         self.observed.syncs += 1;
         if !std::mem::take(&mut self.roster_is_news) || !self.screen.is_in() {

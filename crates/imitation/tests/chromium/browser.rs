@@ -1,4 +1,4 @@
-//! A Chromium on the imitation's page, over the pipe of its `DevTools`. It shares nothing with the bot's engine.
+//! Drives a Chromium over its `DevTools` pipe. It shares no code with the bot.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -13,19 +13,19 @@ use meetbot_imitation::{Imitation, Observed};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long anything may take, on a machine that has other things to do too.
-const PATIENCE: Duration = Duration::from_mins(2);
+/// The timeout of each step, for busy machines.
+const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How often a second is waited for something that is to be clicked.
+/// How often a second of waiting for a click's target is repeated.
 const TRIES: usize = 30;
 
-/// How many pages may lead to one another while something is waited for.
+/// How many navigations are followed while waiting.
 const PAGES: usize = 20;
 
 /// The meeting's link.
 pub(crate) const LINK: &str = "https://meet.google.com/abc-defg-hij?hl=en";
 
-/// Moves the pipe to where Chromium looks for it; a closed pipe ends it.
+/// Moves the pipe to the descriptors that Chromium uses; a closed pipe ends it.
 const WITH_PIPE: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >>"$HOME/log" 2>&1"#;
 
 const FLAGS: [&str; 14] = [
@@ -45,17 +45,17 @@ const FLAGS: [&str; 14] = [
     "--accept-lang=en-US,en",
 ];
 
-/// Devices that nobody has to permit.
+/// Fake devices without a permission prompt.
 pub(crate) const DEVICES: [&str; 2] =
     ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
 
-/// What an honest bot hides: that it is driven, and that it has no screen.
+/// Flags that hide the automation and the headless mode.
 pub(crate) const INCONSPICUOUS: [&str; 2] = [
     "--disable-blink-features=AutomationControlled",
     "--user-agent=Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36",
 ];
 
-/// Before the page runs: keeps what comes in `collections`, and the sources of encoded audio.
+/// A script that runs before the page: it records messages of `collections`, and the sources of encoded audio.
 const HOOK: &str = include_str!("hook.js");
 
 fn evaluation(expression: &str) -> Value {
@@ -73,7 +73,7 @@ pub(crate) struct Browser {
 }
 
 impl Browser {
-    /// Starts one that reaches nothing but the imitation; `None`, and a word about it, where there is no Chromium.
+    /// Starts one that reaches only the imitation. `None`, with a message, if Chromium is not installed.
     pub(crate) fn start(imitation: &Imitation, flags: &[&str], hooked: bool) -> Option<Self> {
         if Command::new("chromium").arg("--version").output().is_err() {
             xtask::not_tested(
@@ -93,7 +93,7 @@ impl Browser {
             .arg("about:blank")
             .env("HOME", home.path())
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
-            // It and all its children are ended as one.
+            // A process group, so that all of its children are killed with it.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -124,7 +124,7 @@ impl Browser {
         assert!(navigated["errorText"].is_null(), "{link}: {navigated}");
     }
 
-    /// Clicks in the middle of what is named so, as a person does, once nothing lies over it.
+    /// Clicks the middle of the element with this name, once it is not covered.
     #[track_caller]
     pub(crate) fn click(&mut self, name: &str) {
         let look = format!(
@@ -138,7 +138,7 @@ impl Browser {
             }})",
             json!(name)
         );
-        // A toolbar comes back when the pointer moves.
+        // A hidden toolbar appears when the pointer moves.
         let mut places = (0..TRIES).map(|_| {
             self.point(300.0, 300.0);
             self.value(&look)
@@ -153,7 +153,7 @@ impl Browser {
         self.mouse("mouseReleased", "left", x, y);
     }
 
-    /// Moves the pointer there.
+    /// Moves the pointer.
     fn point(&mut self, x: f64, y: f64) {
         self.mouse("mouseMoved", "none", x, y);
     }
@@ -163,7 +163,7 @@ impl Browser {
         self.call("Input.dispatchMouseEvent", &mouse);
     }
 
-    /// Writes where the keyboard leads.
+    /// Types into the focused element.
     pub(crate) fn write(&mut self, text: &str) {
         self.call("Input.insertText", &json!({ "text": text }));
     }
@@ -179,30 +179,30 @@ impl Browser {
         }
     }
 
-    /// Waits until the expression holds in the page, or in the one to which it leads.
+    /// Waits until the expression is true in the page, or in one to which it navigates.
     #[track_caller]
     pub(crate) fn until(&mut self, holds: &str) {
         let look = format!(
             "new Promise(done => {{
                 const deadline = Date.now() + {};
-                // What it asks for may not be in the page yet.
+                // Elements of the expression may be missing yet.
                 const holds = () => {{ try {{ return {holds}; }} catch {{ return false; }} }};
                 const look = () => holds() ? done(true) : Date.now() > deadline ? done(document.body.innerText) : setTimeout(look, 50);
                 look();
             }})",
-            PATIENCE.as_millis() / 2
+            TIMEOUT.as_millis() / 2
         );
         let evaluate = evaluation(&look);
         for _ in 0..PAGES {
-            // A page that leads to another takes the question along.
+            // A navigation cancels the evaluation.
             let Ok(evaluated) = self.ask("Runtime.evaluate", &evaluate) else { continue };
-            assert_eq!(evaluated["result"]["value"], true, "it never came: {holds}");
+            assert_eq!(evaluated["result"]["value"], true, "the wait timed out: {holds}");
             return;
         }
-        panic!("{PAGES} pages came and went: {holds}");
+        panic!("{PAGES} pages were loaded: {holds}");
     }
 
-    /// What the expression is in the page.
+    /// The value of the expression in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let evaluated = self.call("Runtime.evaluate", &evaluation(expression));
@@ -216,7 +216,7 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{method} {parameters}: {error}"))
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     #[track_caller]
     fn ask(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.calls += 1;
@@ -227,7 +227,7 @@ impl Browser {
         let sent = self.pipe.write_all(format!("{call}\0").as_bytes());
         sent.unwrap_or_else(|error| panic!("{method}: {error}: {}", self.log()));
         loop {
-            let heard = self.heard.recv_timeout(PATIENCE);
+            let heard = self.heard.recv_timeout(TIMEOUT);
             let mut heard =
                 heard.unwrap_or_else(|error| panic!("{method}: {error}: {}", self.log()));
             if heard["id"] == self.calls {
@@ -250,8 +250,8 @@ impl Drop for Browser {
     }
 }
 
-/// Waits until the imitation has seen this, at most [`PATIENCE`].
+/// Waits until the observations match, at most [`TIMEOUT`].
 pub(crate) async fn seen(imitation: &Imitation, holds: impl Fn(&Observed) -> bool) -> Observed {
-    let waited = tokio::time::timeout(PATIENCE, imitation.until(holds)).await;
-    waited.unwrap_or_else(|_| panic!("it never came: {:#?}", imitation.observed()))
+    let waited = tokio::time::timeout(TIMEOUT, imitation.until(holds)).await;
+    waited.unwrap_or_else(|_| panic!("the wait timed out: {:#?}", imitation.observed()))
 }

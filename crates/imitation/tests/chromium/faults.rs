@@ -1,4 +1,4 @@
-//! What a person's browser would not do is seen, and has its consequence.
+//! Tests that actions which a person's browser would not do are detected.
 
 use meetbot_imitation::{Act, Devices, Dialog, Fault, Scenario, Screen, serve};
 
@@ -8,11 +8,11 @@ use crate::{
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_that_shows_what_it_is_has_faults() {
+async fn an_obviously_automated_browser_has_faults() {
     let imitation = serve(Scenario::default()).await.unwrap();
     let Some(mut browser) = Browser::start(&imitation, &DEVICES, true) else { return };
     browser.open("https://meet.google.com/abc-defg-hij");
-    // Another language: nothing reads as in English.
+    // Another language: no text is English.
     browser.until("document.documentElement.lang === 'en-XA' && document.body.innerText.includes('Réády tö jöín?')");
     let reported = |observed: &meetbot_imitation::Observed| observed.faults.len() >= 3;
     let faults = seen(&imitation, reported).await.faults;
@@ -22,7 +22,7 @@ async fn a_browser_that_shows_what_it_is_has_faults() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_script_does_counts_for_nothing() {
+async fn actions_of_a_script_are_ignored() {
     let imitation = serve(Scenario::default()).await.unwrap();
     let flags = [DEVICES, INCONSPICUOUS].concat();
     let Some(mut browser) = Browser::start(&imitation, &flags, true) else { return };
@@ -34,7 +34,7 @@ async fn what_a_script_does_counts_for_nothing() {
     let button = "document.querySelector('[aria-label=\"Ask to join\"]')";
     browser.until(button);
     assert_eq!(browser.value(&format!("{button}.disabled")), true);
-    // A name that a person has written, and a click that no person made.
+    // A typed name, and a click of a script.
     browser.click("Your name");
     browser.write("Bot");
     browser.until(&format!("!{button}.disabled"));
@@ -42,7 +42,7 @@ async fn what_a_script_does_counts_for_nothing() {
     let untrusted = Fault::Untrusted("Ask to join".to_owned());
     let faults = seen(&imitation, |observed| observed.faults.contains(&untrusted)).await;
     assert_eq!((faults.knocks, faults.faults), (0, vec![Fault::UntrustedName, untrusted]));
-    // A click of a person with the devices on, and a page that is loaded again meanwhile.
+    // A real click with the devices on, and a page that is reloaded meanwhile.
     browser.click("Ask to join");
     seen(&imitation, |observed| observed.knocks == 1).await;
     browser.open(LINK);
@@ -52,7 +52,7 @@ async fn what_a_script_does_counts_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_hides_the_banner_or_dismisses_a_dialog_is_thrown_out() {
+async fn hiding_the_banner_or_dismissing_a_dialog_removes_the_bot() {
     let imitation = meeting(Scenario { banner: true, ..Scenario::default() }).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(LINK);

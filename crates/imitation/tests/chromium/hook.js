@@ -1,4 +1,4 @@
-// What the test keeps of the page: where things are, what came in `collections`, which sources each lane named.
+// Records data of the page for the test: positions of elements, messages of `collections`, the sources of each lane.
 (() => {
   if (window !== top) return;
   const test = { collections: [], captions: [], pictures: [], frames: [], connections: [] };
@@ -33,7 +33,7 @@
   };
   const text = (bytes) => new TextDecoder("utf-8", { fatal: false }).decode(bytes);
 
-  // Frames are taken only where a test asks for it, since the page then plays nothing.
+  // Frames are captured only if a test asks for it, since the page then plays no audio.
   const asked = new URLSearchParams(location.search);
   const tap = asked.has("tap");
   if (asked.has("audio")) localStorage.setItem("meet-preferences", "[0,0,0,0,0,0,0,0,[0,0,0,0,0,1]]");
@@ -79,7 +79,7 @@
     }
   };
   window.webkitRTCPeerConnection = window.RTCPeerConnection;
-  // All CSRCs that the lanes of the newest connection have named in the last 10 s.
+  // All CSRCs on the lanes of the newest connection in the last 10 s.
   test.named = () => {
     const lanes = test.connections.at(-1)?.getReceivers() ?? [];
     const sources = lanes.map((lane) => lane.getContributingSources().map(({ source }) => source).sort());

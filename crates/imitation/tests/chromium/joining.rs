@@ -1,10 +1,10 @@
-//! A guest knocks, waits, is let in, hears three lanes, and gets roster and chat.
+//! Tests of a guest's join: the request, the admission, three lanes of audio, roster and chat.
 
 use meetbot_imitation::{Act, Dialect, Scenario, Screen, serve};
 
 use crate::browser::{Browser, DEVICES, INCONSPICUOUS, LINK, seen};
 
-/// Fills in the pre-join screen and knocks.
+/// Fills in the pre-join screen and asks to join.
 pub(crate) fn knock(browser: &mut Browser) {
     browser.click("Turn off microphone");
     browser.click("Turn off camera");
@@ -23,7 +23,7 @@ async fn joins(dialect: Dialect) {
     assert_eq!(knocked.name.as_deref(), Some("Notes by Meetbot"));
     assert_eq!(knocked.faults, []);
     assert_eq!(knocked.screen, Some(Screen::WaitingRoom));
-    assert_eq!(knocked.sessions, 0, "nothing of the meeting is shown to who waits");
+    assert_eq!(knocked.sessions, 0, "nothing of the meeting is sent in the lobby");
     browser.until("document.querySelector('h1')?.innerText === 'Asking to be let in...'");
 
     imitation.act(Act::Admit);
@@ -63,11 +63,11 @@ async fn joins(dialect: Dialect) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_joins_a_page_with_labels_hears_three_lanes_and_chats() {
+async fn a_guest_joins_a_page_with_labels_and_gets_three_lanes_and_the_chat() {
     joins(Dialect::Labels).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_joins_a_page_with_nested_text_hears_three_lanes_and_chats() {
+async fn a_guest_joins_a_page_with_nested_text_and_gets_three_lanes_and_the_chat() {
     joins(Dialect::Text).await;
 }

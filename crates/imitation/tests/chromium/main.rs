@@ -1,4 +1,4 @@
-//! The imitation, visited by a real Chromium that this test drives: what the bot's engine will meet.
+//! Tests of the imitation with a real Chromium.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 

@@ -1,4 +1,4 @@
-//! Each screen and each dialog shows what it is to show, in both dialects.
+//! Tests of the content of each screen and dialog, in both dialects.
 
 use meetbot_imitation::{
     Act, Chat, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
@@ -54,7 +54,7 @@ async fn every_screen_shows_its_texts_on_a_page_with_nested_text() {
     every_screen_shows(Dialect::Text).await;
 }
 
-/// A meeting in which the bot is as soon as the page is open.
+/// A meeting that admits the bot as soon as the page is open.
 pub(crate) async fn meeting(scenario: Scenario) -> Imitation {
     let opens = Screen::Meeting;
     let steps = vec![Step { on: Signal::Opened, then: vec![Act::Admit] }];
@@ -62,7 +62,7 @@ pub(crate) async fn meeting(scenario: Scenario) -> Imitation {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_dialog_is_accepted_or_closed_by_its_own_buttons() {
+async fn every_dialog_is_accepted_or_closed_by_its_buttons() {
     let imitation =
         meeting(Scenario { dialect: Dialect::Text, banner: true, ..Scenario::default() }).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
@@ -88,9 +88,9 @@ async fn every_dialog_is_accepted_or_closed_by_its_own_buttons() {
     assert_eq!((observed.faults.as_slice(), observed.screen), (&[][..], Some(Screen::Meeting)));
 }
 
-/// What a bot has to find its way through, all at once.
+/// A meeting with all decoys.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_finds_the_way_through_all_decoys() {
+async fn a_guest_joins_and_leaves_despite_all_decoys() {
     let scenario = Scenario {
         dialect: Dialect::Text,
         decoys: Decoys::all(),
@@ -122,7 +122,7 @@ async fn a_guest_finds_the_way_through_all_decoys() {
         observed.devices.is_some_and(|devices| !devices.microphone && !devices.camera)
     };
     seen(&imitation, off).await;
-    // Words of people that look like those of the page.
+    // A person's message that looks like a text of the page.
     let text = "You've been removed from the meeting".to_owned();
     imitation.act(Act::Write { person: "Ann Host".to_owned(), text });
     browser.until("document.querySelector('h2').innerText.includes('been removed')");
@@ -136,7 +136,7 @@ async fn a_guest_finds_the_way_through_all_decoys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chat_that_is_closed_takes_nothing_and_one_that_is_not_there_has_no_button() {
+async fn a_disabled_chat_is_not_writable_and_an_absent_one_has_no_button() {
     for (dialect, field) in [
         (Dialect::Labels, "document.querySelector('textarea').disabled"),
         (Dialect::Text, "document.querySelector('[role=textbox]').contentEditable === 'false'"),
@@ -155,7 +155,7 @@ async fn a_chat_that_is_closed_takes_nothing_and_one_that_is_not_there_has_no_bu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_devices_the_page_says_so_over_the_button_to_join() {
+async fn without_devices_a_notice_covers_the_button_to_join() {
     let imitation = serve(Scenario::default()).await.unwrap();
     let flags = ["--use-fake-ui-for-media-stream"].iter().chain(&INCONSPICUOUS);
     let flags: Vec<_> = flags.copied().collect();

@@ -1,4 +1,4 @@
-//! What comes on the lanes and in the channels, as a hook in the page sees it.
+//! Tests of the lanes and data channels, with a hook in the page.
 
 use meetbot_imitation::{
     Act, Compression, Imitation, LeavingShown, Person, Scenario, Signal, Sound, Step, serve,
@@ -15,7 +15,7 @@ fn say(imitation: &Imitation, person: &str, ms: u64) {
     imitation.act(Act::Say { person: person.to_owned(), ms });
 }
 
-/// Whether a frame of a voice has come, on whichever lane, and what else is said of it.
+/// An expression that is true once a frame of this voice has arrived on any lane, with further conditions.
 fn frame(csrc: u32, more: &str) -> String {
     format!("test.frames.flat().some(one => one.csrcs.includes({csrc}) && ({more}))")
 }
@@ -75,19 +75,19 @@ async fn lanes_carry_the_three_loudest_move_them_and_give_a_csrc_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn red_repeats_the_packet_before() {
+async fn red_repeats_the_previous_packet() {
     let imitation = meeting(Scenario { red: true, ..Scenario::default() }).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(TAPPED);
     seen(&imitation, |observed| observed.joined).await;
     say(&imitation, "Ben Weber", 600_000);
-    // The first has nothing before it; in all others a block of Opus (111) comes before the last one.
+    // The first has no redundancy; in all others a block of Opus (111) precedes the last one.
     browser.until(&frame(1002, "one.payloadType === 63 && one.first === 111"));
     browser.until(&frame(1002, "one.payloadType === 63 && one.first === 0xEF"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_camera_is_seen_where_video_is_wanted_and_a_screen_is_an_entry_of_its_own() {
+async fn a_camera_is_sent_where_video_is_wanted_and_a_screen_is_a_separate_roster_entry() {
     let imitation = meeting(Scenario::default()).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(TAPPED);
@@ -135,17 +135,17 @@ async fn plays(link: &str, sound: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_with_neteq_takes_the_encoded_audio_into_its_worker() {
+async fn a_page_with_neteq_reads_the_encoded_audio_in_its_worker() {
     plays(LINK, "neteq").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_with_neteq_plays_natively_where_encoded_streams_are_hidden() {
+async fn a_page_with_neteq_plays_natively_if_encoded_streams_are_hidden() {
     plays(&format!("{LINK}&hide"), "native").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn collections_are_packed_in_every_way_and_captions_in_both_channels() {
+async fn collections_have_every_compression_and_captions_are_in_both_channels() {
     let imitation = meeting(Scenario { captions_v2: true, ..Scenario::default() }).await;
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(LINK);
@@ -175,7 +175,7 @@ async fn collections_are_packed_in_every_way_and_captions_in_both_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn steps_follow_signals_and_say_what_was_sent() {
+async fn steps_follow_signals_and_sent_packets_are_counted() {
     let script = r#"{
         "opens": "meeting",
         "red": false,

@@ -1,4 +1,4 @@
-//! What happens in each scenario: who is there, who talks when, and how it ends.
+//! The scripts of the scenarios: the people, their turns, and the end.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Settings {
-    /// What the scenario of this name plays.
+    /// The script of the scenario with this name.
     pub(super) fn script(&self, name: &str) -> Script {
         let whole = Span { from: Duration::ZERO, to: self.length };
         let mut people: Vec<Person> = (0..self.speakers)
@@ -147,7 +147,7 @@ impl Settings {
     }
 }
 
-/// How many messages are written in `chatty`.
+/// How many messages are sent in `chatty`.
 const CHATTER: u32 = 30;
 const SAYINGS: [&str; 5] = [
     "Can everybody hear me?",
@@ -194,10 +194,10 @@ fn turns(index: u32, speakers: u32, length: Duration) -> Vec<Span> {
     spans
 }
 
-/// How long nobody speaks between two sentences.
+/// The pause between two sentences.
 const BETWEEN_SENTENCES: Duration = Duration::from_millis(300);
 
-/// Whole sentences, one speaker after the other. One that would not end before the meeting does is not begun.
+/// Adds turns of complete sentences, one speaker after the other. A sentence that would end after the meeting is left out.
 fn converse(people: &mut [Person], length: Duration) {
     for person in &mut *people {
         person.voice = Voice::Sentences;

@@ -15,13 +15,13 @@ pub(super) struct Settings {
     pub(super) speakers: u32,
     pub(super) admit_after: Duration,
     pub(super) deny_after: Duration,
-    /// What the host says to a request for permission.
+    /// The host's answer to a request for permission.
     pub(super) granted: Option<bool>,
     pub(super) answer_after: Duration,
 }
 
 impl Settings {
-    /// Reads the parameters; `seconds` and `speakers` are what the scenario has without them.
+    /// Reads the parameters; `seconds` and `speakers` are the scenario's defaults.
     pub(super) fn read(query: &str, seconds: u32, speakers: u32) -> Result<Self, String> {
         let (mut length, mut speakers) = (seconds, speakers);
         let (mut admit_after, mut deny_after) = (0, 1);
@@ -46,7 +46,7 @@ impl Settings {
                     };
                     continue;
                 }
-                // As links of real meetings do, it may carry a passcode, and what its sender's mail program put there.
+                // As in links of real meetings, a passcode and tracking parameters of mail programs are allowed.
                 "pwd" => continue,
                 tracking if tracking.starts_with("utm_") => continue,
                 unknown => {

@@ -1,4 +1,4 @@
-//! A bot that is in the call: what is played to it, and what it says.
+//! The call with an admitted bot: the media and events for it, and its messages.
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ use super::{Guest, Outcome, SELF_ID};
 use crate::{
     meeting::Meeting,
     script::Finale,
-    stage::{Happening, PACKET},
+    stage::{PACKET, SceneEvent},
 };
 
-/// How long a bot whose media path is down may go on to write.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// How many packets are sent at once when the sender was held up.
+/// How long messages of a bot are still read after its media path went down.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many packets are sent at once after a delay of the sender.
 const CATCH_UP: u64 = 250;
 /// RTP units in a packet of 20 ms.
 const PACKET_TICKS: u64 = 960;
@@ -28,18 +28,18 @@ pub(super) struct Call<'a> {
     guest: &'a mut Guest,
     meeting: &'a Arc<Meeting>,
     peer: Peer,
-    /// Who sends on which track.
+    /// The person of each track.
     tracks: Vec<(usize, TrackId)>,
-    /// The same, offered but not answered yet.
+    /// The tracks of an unanswered offer.
     offered: Vec<(usize, TrackId)>,
-    /// Who came while an offer was on its way.
+    /// People who joined while an offer was unanswered.
     newcomers: VecDeque<usize>,
-    to_come: VecDeque<(Duration, Happening)>,
+    to_come: VecDeque<(Duration, SceneEvent)>,
     /// The number of the next packet.
     next: u64,
-    /// When the bot is made to crash.
+    /// When the bot must crash.
     crash_at: Option<Duration>,
-    /// When the host answers the request for permission, and what.
+    /// When the host answers the request for permission, and the answer.
     answer_at: Option<(Duration, bool)>,
 }
 
@@ -55,10 +55,10 @@ impl<'a> Call<'a> {
         let mut roster = vec![bot];
         roster.extend(present.iter().map(|index| meeting.script.people[*index].participant(at)));
         let recording = meeting.script.recording;
-        // A bot is where it comes from. What it says of itself sends nothing elsewhere.
+        // Media are sent only to the address of the bot's connection, whatever its description names.
         let from = guest.socket.get_ref().peer_addr()?.ip();
         let guard = Guard::new(|_| false, "the bot is elsewhere").and(from);
-        guest.say(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster, recording }).await?;
+        guest.send(&FromMeeting::Admitted { self_id: SELF_ID.into(), roster, recording }).await?;
         let mut call = Self {
             guest,
             meeting,
@@ -79,23 +79,23 @@ impl<'a> Call<'a> {
         let mut ticks = tokio::time::interval(PACKET);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            // In any order: each of them may always have something, on a busy machine the ticks, too.
+            // In random order: on a busy machine each of them, also the ticks, may always be ready.
             tokio::select! {
                 _ = ticks.tick() => {
                     self.send()?;
-                    if let Some(finale) = self.happen().await? {
+                    if let Some(finale) = self.play_events().await? {
                         return self.end(finale).await;
                     }
                 }
-                heard = self.guest.hear() => {
-                    let Some(word) = heard? else { return Ok(()) };
-                    if !self.heed(word).await? {
+                received = self.guest.receive() => {
+                    let Some(message) = received? else { return Ok(()) };
+                    if !self.on_message(message).await? {
                         return Ok(());
                     }
                 }
                 event = self.peer.next() => {
                     if let Event::Disconnected = event? {
-                        return self.hear_last_words().await;
+                        return self.read_last_messages().await;
                     }
                 }
             }
@@ -103,23 +103,23 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// The media path is down. A bot that leaves closes it right after its last words, which may lie in the connection still.
-    async fn hear_last_words(&mut self) -> Outcome<()> {
+    /// The media path is down. A leaving bot closes it right after its last messages, which may still be unread.
+    async fn read_last_messages(&mut self) -> Outcome<()> {
         let words = async {
-            while let Some(word) = self.guest.hear().await? {
-                if !self.heed(word).await? {
+            while let Some(message) = self.guest.receive().await? {
+                if !self.on_message(message).await? {
                     break;
                 }
             }
             Ok(())
         };
-        let heard = tokio::time::timeout(LAST_WORDS, words).await;
-        heard.unwrap_or_else(|_| Err("the media path is down".into()))
+        let received = tokio::time::timeout(CLOSE_TIMEOUT, words).await;
+        received.unwrap_or_else(|_| Err("the media path is down".into()))
     }
 
-    /// Does what the bot asks; `false` when it leaves.
-    async fn heed(&mut self, word: FromBot) -> Outcome<bool> {
-        match word {
+    /// Handles a message of the bot; returns `false` when the bot leaves.
+    async fn on_message(&mut self, message: FromBot) -> Outcome<bool> {
+        match message {
             FromBot::Answer { sdp } => {
                 self.peer.accept_answer(&sdp)?;
                 self.tracks.append(&mut self.offered);
@@ -140,7 +140,7 @@ impl<'a> Call<'a> {
         Ok(true)
     }
 
-    /// Offers tracks for all who came since the last offer.
+    /// Offers tracks for the people who joined since the last offer.
     async fn offer(&mut self) -> Outcome<()> {
         let people: Vec<usize> = self.newcomers.drain(..).collect();
         let microphone =
@@ -153,10 +153,10 @@ impl<'a> Call<'a> {
             participant_id: self.meeting.script.people[*index].id.clone(),
         });
         let tracks = owners.collect();
-        self.guest.say(&FromMeeting::Offer { sdp, tracks }).await
+        self.guest.send(&FromMeeting::Offer { sdp, tracks }).await
     }
 
-    /// Sends the packets whose time has come.
+    /// Sends the packets that are due.
     fn send(&mut self) -> Outcome<()> {
         let now = number(self.meeting.elapsed());
         let hush =
@@ -185,41 +185,41 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    async fn happen(&mut self) -> Outcome<Option<Finale>> {
+    async fn play_events(&mut self) -> Outcome<Option<Finale>> {
         let now = self.meeting.elapsed();
         if self.meeting.script.outage.is_some_and(|outage| outage.contains(now)) {
             return Err("the scenario's outage".into());
         }
         if self.crash_at.is_some_and(|at| at <= now) {
             self.crash_at = None;
-            self.guest.say(&FromMeeting::Crash).await?;
+            self.guest.send(&FromMeeting::Crash).await?;
         }
         if let Some((_, granted)) = self.answer_at.filter(|(at, _)| *at <= now) {
             self.answer_at = None;
-            self.guest.say(&FromMeeting::Permission { granted }).await?;
+            self.guest.send(&FromMeeting::Permission { granted }).await?;
         }
         while self.to_come.front().is_some_and(|(at, _)| *at <= now) {
             let Some((_, happening)) = self.to_come.pop_front() else { break };
             let script = &self.meeting.script;
             match happening {
-                Happening::Renames(index) => {
+                SceneEvent::Renamed(index) => {
                     let participant = script.people[index].participant(now);
-                    self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
+                    self.guest.send(&FromMeeting::ParticipantJoined { participant }).await?;
                 }
-                Happening::Comes(index) => {
+                SceneEvent::Joined(index) => {
                     let participant = script.people[index].participant(now);
-                    self.guest.say(&FromMeeting::ParticipantJoined { participant }).await?;
+                    self.guest.send(&FromMeeting::ParticipantJoined { participant }).await?;
                     self.newcomers.push_back(index);
                     if self.offered.is_empty() {
                         self.offer().await?;
                     }
                 }
-                Happening::Goes(index) => {
+                SceneEvent::Left(index) => {
                     let id = script.people[index].id.clone();
-                    self.guest.say(&FromMeeting::ParticipantLeft { id }).await?;
+                    self.guest.send(&FromMeeting::ParticipantLeft { id }).await?;
                     self.newcomers.retain(|newcomer| *newcomer != index);
                 }
-                Happening::Captions(index, turn) => {
+                SceneEvent::Caption(index, turn) => {
                     let person = &script.people[index];
                     let length = person.talks[turn].length();
                     let caption = FromMeeting::Caption {
@@ -228,9 +228,9 @@ impl<'a> Call<'a> {
                         began_ms_ago: u64::try_from(length.as_millis()).unwrap_or(0),
                         text: person.words(index, turn).to_owned(),
                     };
-                    self.guest.say(&caption).await?;
+                    self.guest.send(&caption).await?;
                 }
-                Happening::Says(index) => {
+                SceneEvent::Chat(index) => {
                     let line = &script.chat[index];
                     let person = &script.people[line.person];
                     let message = FromMeeting::Chat {
@@ -240,20 +240,20 @@ impl<'a> Call<'a> {
                         text: line.text.to_owned(),
                         private: line.private,
                     };
-                    self.guest.say(&message).await?;
+                    self.guest.send(&message).await?;
                 }
-                Happening::Finale(finale) => return Ok(Some(finale)),
+                SceneEvent::Finale(finale) => return Ok(Some(finale)),
             }
         }
         Ok(None)
     }
 
     async fn end(&mut self, finale: Finale) -> Outcome<()> {
-        // What was sent last is on its way while the session is still awaited.
+        // The last packets are sent only while the session is polled.
         let _ = tokio::time::timeout(PACKET * 2, async { while self.peer.next().await.is_ok() {} })
             .await;
         self.guest
-            .say(&match finale {
+            .send(&match finale {
                 Finale::Ends => FromMeeting::Ended,
                 Finale::Removes => FromMeeting::Removed,
             })
@@ -261,7 +261,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The packet whose time has come.
+/// The number of the packet that is due.
 fn number(at: Duration) -> u64 {
     u64::try_from(at.as_millis() / PACKET.as_millis()).unwrap_or(u64::MAX)
 }
