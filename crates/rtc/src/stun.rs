@@ -40,7 +40,7 @@ pub(crate) fn answer(datagram: &[u8], transaction: &Transaction) -> Option<Socke
     }
 }
 
-/// The address and the port, each XORed with bytes of the header.
+/// The address and the port, each combined by XOR with bytes of the header.
 fn mapped(value: &[u8], mask: &[u8]) -> Option<SocketAddr> {
     let (head, address) = value.split_at_checked(4)?;
     let port = number(&head[2..]) ^ number(&mask[..2]);

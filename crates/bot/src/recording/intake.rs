@@ -66,8 +66,9 @@ impl Recording {
         if self.replay.as_mut().is_some_and(|replay| replay.has_frame(&key, at_ms)) {
             return Ok(Recorded::default());
         }
-        let writer = self.tracks.entry(key.clone()).or_insert_with(|| SourceWriter::new(frame));
-        let Some(placement) = writer.place(frame, at_ms) else {
+        let source_writer =
+            self.tracks.entry(key.clone()).or_insert_with(|| SourceWriter::new(frame));
+        let Some(placement) = source_writer.place(frame, at_ms) else {
             return Ok(Recorded { speech, ..Recorded::default() });
         };
         // A frame that arrived during the pause may be handled after its end.
@@ -78,10 +79,10 @@ impl Recording {
             Recorded { speech, ..self.sound(&key, &name, frame, &placement, writes)? }
         };
         // Bounds the memory for the half second between two flushes.
-        if let Some(writer) = self.tracks.get_mut(&key)
-            && writer.buffered() > bounds::BUFFERED_BYTES
+        if let Some(source_writer) = self.tracks.get_mut(&key)
+            && source_writer.buffered() > bounds::BUFFERED_BYTES
         {
-            let bytes = writer.flush()?;
+            let bytes = source_writer.flush()?;
             self.count_media(bytes);
             self.bound_job()?;
         }
@@ -98,15 +99,17 @@ impl Recording {
     ) -> io::Result<Recorded> {
         let first = !self.begun;
         let not_before_ms = self.last_pause_end_ms.unwrap_or(0);
-        let writer = self.tracks.get(key);
+        let source_writer = self.tracks.get(key);
         // A file must not begin with packets of the pause that arrive after its end.
         let writes = writes
-            && writer
+            && source_writer
                 .is_some_and(|it| it.file.is_some() || it.ms(placement) >= not_before_ms as f64);
         let begun = writes && self.begin(key, name, frame, placement, None)?;
-        let Some(writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
-        let base = writer.stream.base();
-        let Some(Media::Sound(file)) = &mut writer.file else { return Ok(Recorded::default()) };
+        let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        let base = source_writer.stream.base();
+        let Some(Media::Sound(file)) = &mut source_writer.file else {
+            return Ok(Recorded::default());
+        };
         let packet = begun.then(|| Packet {
             rtp_time: frame.rtp_time,
             speech: is_speech(frame),
@@ -115,8 +118,8 @@ impl Recording {
             data: Arc::clone(&frame.data),
         });
         let written = file.take(placement, base, packet);
-        if !writer.stream.is_uncertain() {
-            writer.lead.observe(frame.sender_report, file.anchor(), frame.clock_rate);
+        if !source_writer.stream.is_uncertain() {
+            source_writer.lead.observe(frame.sender_report, file.anchor(), frame.clock_rate);
         }
         self.note(key, &written)?;
         let first = first && !written.is_empty();
@@ -141,19 +144,19 @@ impl Recording {
         let first = !self.begun;
         let begun = self.begin(key, name, frame, placement, Some(at_ms))?;
         let asks_ms = self.at_ms(frame.arrived);
-        let Some(writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
-        writer.lost += placement.lost;
-        let written = match &mut writer.file {
+        let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
+        source_writer.lost += placement.lost;
+        let written = match &mut source_writer.file {
             Some(Media::Pictures(file)) if begun => file.write(frame, at_ms),
             _ => None,
         };
         let keyframe_wanted = (written.is_none()
-            || (writer.rotation_changed() && writer.may_begin(at_ms)))
-            && writer.should_request_keyframe(asks_ms);
+            || (source_writer.rotation_changed() && source_writer.may_begin(at_ms)))
+            && source_writer.should_request_keyframe(asks_ms);
         let Some(written) = written else {
             return Ok(Recorded { keyframe_wanted, ..Recorded::default() });
         };
-        let lost = std::mem::take(&mut writer.lost);
+        let lost = std::mem::take(&mut source_writer.lost);
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.note(key, &[Written { packets, lost, ..written }])?;
         if first {
@@ -171,10 +174,10 @@ impl Recording {
     fn picture_ms(&mut self, key: &Key, frame: &Frame, placement: &Placement) -> u64 {
         let voice = Key { person: key.person.clone(), video: false, source: Source::Microphone };
         let lead = self.tracks.get(&voice).and_then(|voice| voice.lead.ms());
-        let Some(writer) = self.tracks.get_mut(key) else { return 0 };
-        writer.sender.observe(frame.sender_report, frame.clock_rate);
-        let own = writer.ms(placement);
-        let moment = writer.sender.at(frame.rtp_time, frame.clock_rate);
+        let Some(source_writer) = self.tracks.get_mut(key) else { return 0 };
+        source_writer.sender.observe(frame.sender_report, frame.clock_rate);
+        let own = source_writer.ms(placement);
+        let moment = source_writer.sender.at(frame.rtp_time, frame.clock_rate);
         let aligned = lead.zip(moment).map(|(lead, moment)| moment - lead);
         let at = aligned.filter(|aligned| (aligned - own).abs() <= MOST_APART_MS).unwrap_or(own);
         at.round().max(0.0) as u64
@@ -190,28 +193,28 @@ impl Recording {
         placement: &Placement,
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
-        let Some(writer) = self.tracks.get_mut(key) else { return Ok(false) };
+        let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(false) };
         // A sender may change its codec with any packet, also to one that no file supports.
         if !frame.is_picture() && sound::ticks(frame.codec, &frame.data).is_none() {
             return Ok(
-                matches!(&writer.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
+                matches!(&source_writer.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
             );
         }
-        let goes_on = match &writer.file {
+        let goes_on = match &source_writer.file {
             Some(Media::Sound(file)) => file.codec() == frame.codec,
             Some(Media::Pictures(file)) => file.codec() == frame.codec,
             None => false,
         };
-        if goes_on && !writer.rotation_changed() {
+        if goes_on && !source_writer.rotation_changed() {
             return Ok(true);
         }
-        let rotation = writer.rotation;
+        let rotation = source_writer.rotation;
         let pictures = if let Some(at_ms) = picture_ms {
-            let may_begin = writer.may_begin(at_ms)
+            let may_begin = source_writer.may_begin(at_ms)
                 && !(goes_on && self.files.begun() >= bounds::FILES_WITH_TURNED);
             let start = VideoFile::start(frame).filter(|_| may_begin);
             let Some(start) = start else { return Ok(goes_on) };
-            Some((start, at_ms.max(writer.after_last_picture_ms())))
+            Some((start, at_ms.max(source_writer.after_last_picture_ms())))
         } else {
             None
         };
@@ -233,11 +236,12 @@ impl Recording {
         };
         let path = self.folder.join(&file);
         let (media, start_ms) = if let Some((start, start_ms)) = pictures {
-            writer.files += 1;
+            source_writer.files += 1;
             let file = VideoFile::create(&path, frame.codec, &start, rotation, start_ms)?;
             (Media::Pictures(file), start_ms)
         } else {
-            let sound = TrackFile::create(&path, frame.codec, placement, writer.stream.base())?;
+            let sound =
+                TrackFile::create(&path, frame.codec, placement, source_writer.stream.base())?;
             let start_ms = sound.start_ms();
             (Media::Sound(sound), start_ms)
         };
@@ -257,9 +261,9 @@ impl Recording {
         })?;
         // Before the file's first byte, so that every file has a line in the journal.
         self.journal.flush()?;
-        (writer.name, writer.journaled_start_ms) = (file, start_ms);
+        (source_writer.name, source_writer.journaled_start_ms) = (file, start_ms);
         // The sender changed the codec or the rotation: the previous file is complete.
-        match writer.file.replace(media) {
+        match source_writer.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
             Some(Media::Sound(before)) => before.close().map(|()| true),
             None => Ok(true),
@@ -274,18 +278,18 @@ impl Recording {
 
     /// Writes the held packets of an audio track.
     pub(super) fn settle(&mut self, key: &Key) -> io::Result<()> {
-        let Some(writer) = self.tracks.get_mut(key) else { return Ok(()) };
-        let written = writer.settle();
+        let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
+        let written = source_writer.settle();
         self.note(key, &written)
     }
 
     /// Writes corrected start times of audio files into the journal, if their first packets turned out to have been late.
     pub(super) fn note_starts(&mut self) -> io::Result<()> {
-        for writer in self.tracks.values_mut() {
-            let Some(Media::Sound(file)) = &writer.file else { continue };
+        for source_writer in self.tracks.values_mut() {
+            let Some(Media::Sound(file)) = &source_writer.file else { continue };
             let at_ms = file.start_ms();
-            if std::mem::replace(&mut writer.journaled_start_ms, at_ms) != at_ms {
-                self.journal.push(&Line::TrackStart { at_ms, file: writer.name.clone() })?;
+            if std::mem::replace(&mut source_writer.journaled_start_ms, at_ms) != at_ms {
+                self.journal.push(&Line::TrackStart { at_ms, file: source_writer.name.clone() })?;
             }
         }
         Ok(())
@@ -294,10 +298,10 @@ impl Recording {
     /// Writes gaps and speech of newly written packets into the journal.
     fn note(&mut self, key: &Key, written: &[Written]) -> io::Result<()> {
         for written in written {
-            let Some(writer) = self.tracks.get_mut(key) else { return Ok(()) };
-            let absent = std::mem::take(&mut writer.absent);
+            let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
+            let absent = std::mem::take(&mut source_writer.absent);
             if written.filled.is_some() || written.lost > 0 {
-                let file = writer.name.clone();
+                let file = source_writer.name.clone();
                 self.note_gap(file, written, absent)?;
             }
             self.begun = true;

@@ -7,7 +7,7 @@ use crate::media::Codec;
 pub(crate) struct Start {
     pub(crate) width: u16,
     pub(crate) height: u16,
-    /// CodecPrivate of the file's header; empty for VP8 and VP9.
+    /// `CodecPrivate` of the file's header; empty for VP8 and VP9.
     pub(crate) private: Vec<u8>,
 }
 

@@ -27,7 +27,7 @@ impl Peer {
             match tokio::net::lookup_host(server).await {
                 Ok(mut found) => servers.extend(found.find(SocketAddr::is_ipv4)),
                 Err(error) => {
-                    tracing::warn!(server, %error, "a STUN server's name does not resolve")
+                    tracing::warn!(server, %error, "a STUN server's name does not resolve");
                 }
             }
         }

@@ -45,7 +45,7 @@ mod tests {
         let roster =
             "\n#\u{12}!j\u{1f}\n\u{1d}\u{12}\u{1b}\n\u{12}spaces/a/devices/7\u{12}\u{3}Ann \u{1}";
         hostile_inputs::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| {
-            collections(bytes.as_bytes())
+            collections(bytes.as_bytes());
         });
         let sound = "\0\0\0\0\0\0\0\0\u{1}\u{1a}\0\0\0\u{1}\u{7}\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\u{1}\0\0\0\u{7}H\u{1}";
         hostile_inputs::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {

@@ -69,13 +69,13 @@ impl TestSession {
 
     /// In the meeting, with Ann.
     fn inside() -> Self {
-        let mut test = Self::set();
-        test.connects();
-        test.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[]);
-        test.look(&meeting());
-        let events = test.events();
+        let mut harness = Self::set();
+        harness.connects();
+        harness.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[]);
+        harness.look(&meeting());
+        let events = harness.events();
         assert!(events.iter().any(|event| event.starts_with("Admitted")), "{events:?}");
-        test
+        harness
     }
 
     fn wait(&mut self, ms: u64) {
@@ -168,74 +168,78 @@ impl TestSession {
 
 #[test]
 fn a_guest_turns_devices_off_enters_the_name_and_joins_once() {
-    let mut test = TestSession::set();
+    let mut harness = TestSession::set();
     let name = |value: &str| Control { value: value.to_owned(), ..field("Your name") };
     let off = [button("Turn on microphone"), button("Turn on camera")];
     let knock = button("Ask to join");
     let on = [button("Turn off microphone"), name(""), Control { disabled: true, ..knock.clone() }];
-    test.look(&page("Ready to join?", &on));
-    assert_eq!(test.events(), ["false|Turn off microphone|1"]);
+    harness.look(&page("Ready to join?", &on));
+    assert_eq!(harness.events(), ["false|Turn off microphone|1"]);
     let nameless = [&off[..], &[name(""), Control { disabled: true, ..knock.clone() }]].concat();
-    test.look(&page("Ready to join?", &nameless));
-    assert_eq!(test.events(), ["true|Your name|1"]);
+    harness.look(&page("Ready to join?", &nameless));
+    assert_eq!(harness.events(), ["true|Your name|1"]);
     let ready = page("Ready to join?", &[&off[..], &[name("meetbot"), knock]].concat());
-    test.happens(PageEvent::Devices { asking: 1 });
+    harness.happens(PageEvent::Devices { asking: 1 });
     for _ in 0..6 {
-        test.look(&ready);
+        harness.look(&ready);
     }
-    assert_eq!(test.events(), Vec::<String>::new(), "the page waits for its devices");
-    test.happens(PageEvent::Devices { asking: 0 });
+    assert_eq!(harness.events(), Vec::<String>::new(), "the page waits for its devices");
+    harness.happens(PageEvent::Devices { asking: 0 });
     for _ in 0..6 {
-        test.look(&ready);
+        harness.look(&ready);
     }
-    assert_eq!(test.events(), ["false|Ask to join|1"]);
-    test.look(&page("Asking to be let in...", &off));
-    assert_eq!(test.events(), ["Lobby(WaitingRoom)"]);
-    assert!(test.session.evidence().is_none(), "nothing has failed");
+    assert_eq!(harness.events(), ["false|Ask to join|1"]);
+    harness.look(&page("Asking to be let in...", &off));
+    assert_eq!(harness.events(), ["Lobby(WaitingRoom)"]);
+    assert!(harness.session.evidence().is_none(), "nothing has failed");
 }
 
 #[test]
 fn the_bot_is_admitted_once_page_roster_channel_and_media_show_it() {
     // In each case one of them is missing.
     for missing in ["page", "roster", "channel", "media"] {
-        let mut test = TestSession::set();
+        let mut harness = TestSession::set();
         if missing != "media" {
-            test.happens(PageEvent::Peer { id: 1, state: "connected".to_owned() });
+            harness.happens(PageEvent::Peer { id: 1, state: "connected".to_owned() });
         }
         if missing != "channel" {
-            test.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: true });
+            harness.happens(PageEvent::Channel {
+                id: 1,
+                label: COLLECTIONS.to_owned(),
+                open: true,
+            });
         }
         if missing != "roster" {
-            test.hears(&[person(OWN, Some("meetbot"), wire::Presence::In)], &[]);
+            harness.hears(&[person(OWN, Some("meetbot"), wire::Presence::In)], &[]);
         }
         let shown = if missing == "page" { page("Asking to be let in", &[]) } else { meeting() };
         for _ in 0..4 {
-            test.look(&shown);
+            harness.look(&shown);
         }
-        let events = test.events();
+        let events = harness.events();
         assert!(!events.iter().any(|event| event.starts_with("Admitted")), "{missing}: {events:?}");
         // If the messages cannot be read, page and media suffice after a while.
-        test.wait(1_000 * GOOGLE_MEET.bounds.wire_s);
-        test.look(&shown);
-        let is_in = test.events().iter().any(|event| event.starts_with("Admitted"));
+        harness.wait(1_000 * GOOGLE_MEET.bounds.wire_s);
+        harness.look(&shown);
+        let is_in = harness.events().iter().any(|event| event.starts_with("Admitted"));
         assert_eq!(is_in, matches!(missing, "roster" | "channel"), "{missing}");
     }
 }
 
 #[test]
 fn audio_from_shortly_before_the_page_shows_the_meeting_is_kept() {
-    let mut test = TestSession::set();
-    test.connects();
-    test.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[(ANN, 100)]);
-    test.says(100, 0);
-    test.wait(6_000);
+    let mut harness = TestSession::set();
+    harness.connects();
+    harness.hears(&[person(ANN, Some("Ann"), wire::Presence::In)], &[(ANN, 100)]);
+    harness.says(100, 0);
+    harness.wait(6_000);
     for number in 300..310 {
-        test.says(100, number);
-        test.wait(20);
+        harness.says(100, number);
+        harness.wait(20);
     }
-    test.wait(300);
-    test.look(&meeting());
-    let events = test.events();
+    harness.wait(300);
+    harness.look(&meeting());
+    let events = harness.events();
     let replays = events.iter().position(|event| event.starts_with("Replays")).unwrap();
     // The page shows it 500 ms after the ten packets of 20 ms, and half a second later.
     assert_eq!(events[replays], "Replays 1s");
@@ -246,58 +250,58 @@ fn audio_from_shortly_before_the_page_shows_the_meeting_is_kept() {
         vec![voice.clone(); 10],
         "packets older than 5 s are dropped"
     );
-    test.says(100, 360);
-    assert_eq!(test.events(), [voice]);
+    harness.says(100, 360);
+    assert_eq!(harness.events(), [voice]);
 }
 
 #[test]
 fn a_late_name_also_applies_to_earlier_audio() {
-    let mut test = TestSession::inside();
-    test.says(300, 0);
-    test.wait(2_100);
-    test.tick();
+    let mut harness = TestSession::inside();
+    harness.says(300, 0);
+    harness.wait(2_100);
+    harness.tick();
     let (id, name) = unknown_speaker(300, 0);
     assert_eq!(
-        test.events(),
+        harness.events(),
         [format!("{id} is {name}"), format!("{id} left"), format!("of {id}")]
     );
     // The device of the source comes first, the name later.
-    test.hears(&[], &[(BEN, 300)]);
-    assert_eq!(test.events(), Vec::<String>::new());
-    test.says(300, 110);
-    let events = test.events();
+    harness.hears(&[], &[(BEN, 300)]);
+    assert_eq!(harness.events(), Vec::<String>::new());
+    harness.says(300, 110);
+    let events = harness.events();
     assert_eq!(events, [format!("{BEN} is Unknown speaker"), format!("of {BEN}")]);
-    test.hears(&[person(BEN, Some("Ben"), wire::Presence::In)], &[]);
-    let events = test.events();
+    harness.hears(&[person(BEN, Some("Ben"), wire::Presence::In)], &[]);
+    let events = harness.events();
     assert_eq!(events, [format!("{BEN} is Ben"), format!("{id} is Ben"), format!("{id} left")]);
-    test.hears(&[person(BEN, Some("Ben B."), wire::Presence::In)], &[]);
-    assert_eq!(test.events(), [format!("{BEN} is Ben B.")], "only once");
+    harness.hears(&[person(BEN, Some("Ben B."), wire::Presence::In)], &[]);
+    assert_eq!(harness.events(), [format!("{BEN} is Ben B.")], "only once");
     // The next owner of the source is not Ben.
-    test.hears(&[person(BEN, None, wire::Presence::Out)], &[]);
-    test.says(300, 120);
-    test.wait(2_100);
-    test.tick();
-    assert_eq!(test.events().last().unwrap(), &format!("of {}", unknown_speaker(300, 1).0));
+    harness.hears(&[person(BEN, None, wire::Presence::Out)], &[]);
+    harness.says(300, 120);
+    harness.wait(2_100);
+    harness.tick();
+    assert_eq!(harness.events().last().unwrap(), &format!("of {}", unknown_speaker(300, 1).0));
 }
 
 #[test]
 fn the_bots_own_audio_is_dropped() {
-    let mut test = TestSession::inside();
-    test.hears(&[], &[(OWN, 900)]);
-    test.says(900, 0);
-    assert_eq!(test.events(), Vec::<String>::new());
+    let mut harness = TestSession::inside();
+    harness.hears(&[], &[(OWN, 900)]);
+    harness.says(900, 0);
+    assert_eq!(harness.events(), Vec::<String>::new());
 }
 
 #[test]
 fn a_second_connection_replaces_the_first() {
-    let mut test = TestSession::inside();
-    test.happens(PageEvent::Peer { id: 1, state: "closed".to_owned() });
-    test.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: false });
-    test.happens(PageEvent::Peer { id: 2, state: "connected".to_owned() });
-    test.happens(PageEvent::Channel { id: 2, label: COLLECTIONS.to_owned(), open: true });
-    test.hears(&[], &[(ANN, 100)]);
-    test.says(100, 0);
-    assert_eq!(test.events(), [format!("of {ANN}")]);
+    let mut harness = TestSession::inside();
+    harness.happens(PageEvent::Peer { id: 1, state: "closed".to_owned() });
+    harness.happens(PageEvent::Channel { id: 1, label: COLLECTIONS.to_owned(), open: false });
+    harness.happens(PageEvent::Peer { id: 2, state: "connected".to_owned() });
+    harness.happens(PageEvent::Channel { id: 2, label: COLLECTIONS.to_owned(), open: true });
+    harness.hears(&[], &[(ANN, 100)]);
+    harness.says(100, 0);
+    assert_eq!(harness.events(), [format!("of {ANN}")]);
 }
 
 #[test]
@@ -308,44 +312,45 @@ fn each_end_in_the_meeting_gives_its_event() {
         (page("The call ended because everyone left", &[]), "Ended"),
         (page("You can't join this video call", &[]), "Lost"),
     ] {
-        let mut test = TestSession::inside();
-        test.look(&survey);
-        assert_eq!(test.events(), Vec::<String>::new(), "one look is not enough");
-        test.look(&survey);
-        let events = test.events();
+        let mut harness = TestSession::inside();
+        harness.look(&survey);
+        assert_eq!(harness.events(), Vec::<String>::new(), "one look is not enough");
+        harness.look(&survey);
+        let events = harness.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
-        assert!(test.session.is_over() && test.session.evidence().is_none(), "it was in");
+        assert!(harness.session.is_over() && harness.session.evidence().is_none(), "it was in");
     }
-    let mut test = TestSession::inside();
-    test.hears(&[person(OWN, None, wire::Presence::Removed)], &[]);
-    assert_eq!(test.events(), ["Removed"]);
+    let mut harness = TestSession::inside();
+    harness.hears(&[person(OWN, None, wire::Presence::Removed)], &[]);
+    assert_eq!(harness.events(), ["Removed"]);
 }
 
 #[test]
 fn the_bot_waits_while_the_page_reconnects() {
-    let mut test = TestSession::inside();
+    let mut harness = TestSession::inside();
     for _ in 0..20 {
-        test.look(&page("Reconnecting...", &[]));
-        test.happens(PageEvent::Beat);
+        harness.look(&page("Reconnecting...", &[]));
+        harness.happens(PageEvent::Beat);
     }
-    test.look(&meeting());
-    assert_eq!((test.events(), test.session.is_over()), (Vec::new(), false));
+    harness.look(&meeting());
+    assert_eq!((harness.events(), harness.session.is_over()), (Vec::new(), false));
 }
 
 #[test]
 fn a_page_that_crashes_after_the_request_to_join_is_not_a_denial() {
     for (dead, expected) in [(0, "Lost"), (2, "Unreachable internal_error")] {
-        let mut test = TestSession::after(BrowserHistory { blocked: false, dead });
-        test.look(&page("Asking to be let in...", &[]));
-        test.events();
-        test.happens(PageEvent::Fault { message: "DisconnectedError: EndCause = 72".to_owned() });
+        let mut harness = TestSession::after(BrowserHistory { blocked: false, dead });
+        harness.look(&page("Asking to be let in...", &[]));
+        harness.events();
+        harness
+            .happens(PageEvent::Fault { message: "DisconnectedError: EndCause = 72".to_owned() });
         for _ in 0..4 {
-            test.look(&Survey { host: "meet.google.com".to_owned(), ..Survey::default() });
+            harness.look(&Survey { host: "meet.google.com".to_owned(), ..Survey::default() });
         }
-        let events = test.events();
+        let events = harness.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
-        assert_eq!(test.session.take_mark(), Some(Mark::Dead));
-        let evidence = test.session.evidence().unwrap();
+        assert_eq!(harness.session.take_mark(), Some(Mark::Dead));
+        let evidence = harness.session.evidence().unwrap();
         assert_eq!(evidence.errors, ["DisconnectedError"]);
         let states: Vec<_> = evidence.states.into_iter().map(|seen| seen.state).collect();
         assert_eq!(states, [Some("waiting_room".to_owned()), None]);
@@ -354,85 +359,85 @@ fn a_page_that_crashes_after_the_request_to_join_is_not_a_denial() {
 
 #[test]
 fn an_unknown_page_fails_after_a_timeout_with_its_headings() {
-    let mut test = TestSession::set();
+    let mut harness = TestSession::set();
     let unknown = page("Something here is new", &[button("Continue")]);
-    test.look(&unknown);
-    test.wait(1_000 * GOOGLE_MEET.bounds.unknown_s - 1_000);
-    test.look(&unknown);
-    assert_eq!(test.events(), Vec::<String>::new(), "it may be loading");
-    test.wait(1_000);
-    test.look(&unknown);
-    let events = test.events();
+    harness.look(&unknown);
+    harness.wait(1_000 * GOOGLE_MEET.bounds.unknown_s - 1_000);
+    harness.look(&unknown);
+    assert_eq!(harness.events(), Vec::<String>::new(), "it may be loading");
+    harness.wait(1_000);
+    harness.look(&unknown);
+    let events = harness.events();
     assert!(events[0].starts_with("Unreachable internal_error"), "{events:?}");
     assert!(events[0].contains("Something here is new") && events[0].contains("Continue"));
-    let evidence = test.session.evidence().unwrap();
+    let evidence = harness.session.evidence().unwrap();
     assert_eq!(evidence.ended.as_deref(), Some("the meeting's page shows nothing known"));
 }
 
 #[test]
 fn a_page_whose_script_is_silent_is_lost() {
-    let mut test = TestSession::inside();
-    test.wait(1_000 * GOOGLE_MEET.bounds.silent_s);
-    test.tick();
-    let events = test.events();
+    let mut harness = TestSession::inside();
+    harness.wait(1_000 * GOOGLE_MEET.bounds.silent_s);
+    harness.tick();
+    let events = harness.events();
     assert!(events[0].starts_with("Lost"), "{events:?}");
 }
 
 #[test]
 fn an_unanswered_request_is_repeated_once_and_a_refused_browser_is_replaced_once() {
-    let mut test = TestSession::set();
+    let mut harness = TestSession::set();
     let unanswered = page("No one responded to your request to join the call", &[]);
-    test.look(&unanswered);
-    test.look(&unanswered);
-    assert_eq!(test.events(), [format!("Open({URL:?})")]);
+    harness.look(&unanswered);
+    harness.look(&unanswered);
+    assert_eq!(harness.events(), [format!("Open({URL:?})")]);
     for (blocked, expected) in [(false, "Lost"), (true, "Refused bot_blocked")] {
-        let mut test = TestSession::after(BrowserHistory { blocked, dead: 0 });
+        let mut harness = TestSession::after(BrowserHistory { blocked, dead: 0 });
         let refused = page("You can't join this video call", &[]);
-        test.look(&refused);
-        test.look(&refused);
-        let events = test.events();
+        harness.look(&refused);
+        harness.look(&refused);
+        let events = harness.events();
         assert!(events.len() == 1 && events[0].starts_with(expected), "{events:?}");
     }
 }
 
 #[test]
 fn an_unknown_dialog_is_closed_and_never_with_its_first_button() {
-    let mut test = TestSession::inside();
+    let mut harness = TestSession::inside();
     let of_dialog = |name: &str, accepts| Control { dialog: Some(0), accepts, ..button(name) };
     let mut asked = meeting();
     asked.dialogs = vec![Dialog { lines: vec!["Would you like our new layout?".to_owned()] }];
     asked.controls.extend([of_dialog("Try it", true), of_dialog("Close", false)]);
-    test.look(&asked);
-    assert_eq!(test.events(), ["false|Close|1"]);
+    harness.look(&asked);
+    assert_eq!(harness.events(), ["false|Close|1"]);
     asked.controls.truncate(meeting().controls.len() + 1);
-    test.look(&asked);
-    assert_eq!(test.events(), ["Escape"]);
+    harness.look(&asked);
+    assert_eq!(harness.events(), ["Escape"]);
 }
 
 #[test]
 fn a_long_message_is_written_line_by_line_after_each_echo() {
-    let mut test = TestSession::inside();
+    let mut harness = TestSession::inside();
     let id = CommandId::generate(meetbot_types::Timestamp::UNIX_EPOCH);
     let text = format!("{}{}", "x".repeat(500), "y".repeat(20));
-    test.session.send_chat(id, &text, test.now);
-    test.look(&meeting());
-    assert_eq!(test.events(), ["false|Chat with everyone|1"]);
+    harness.session.send_chat(id, &text, harness.now);
+    harness.look(&meeting());
+    assert_eq!(harness.events(), ["false|Chat with everyone|1"]);
     let mut open = meeting();
     open.controls.push(field("Send a message to everyone"));
     let sends = |letter: &str, count| {
         let (field, text) = ("true|Send a message to everyone|1".to_owned(), letter.repeat(count));
         format!("{:?}", Action::Send { field, text })
     };
-    test.look(&open);
-    test.look(&open);
-    assert_eq!(test.events(), [sends("x", 500)], "it waits for the line");
-    test.chat(OWN, "m1", &"x".repeat(500));
-    test.chat(OWN, "m1", &"x".repeat(500));
-    test.look(&open);
-    assert_eq!(test.events(), [sends("y", 20)]);
-    test.chat(ANN, "m2", "hello");
-    test.chat(OWN, "m3", &"y".repeat(20));
-    let events = test.events();
+    harness.look(&open);
+    harness.look(&open);
+    assert_eq!(harness.events(), [sends("x", 500)], "it waits for the line");
+    harness.chat(OWN, "m1", &"x".repeat(500));
+    harness.chat(OWN, "m1", &"x".repeat(500));
+    harness.look(&open);
+    assert_eq!(harness.events(), [sends("y", 20)]);
+    harness.chat(ANN, "m2", "hello");
+    harness.chat(OWN, "m3", &"y".repeat(20));
+    let events = harness.events();
     assert!(
         events.len() == 2 && events[0].contains("hello") && events[1] == "Ok(())",
         "{events:?}"
@@ -443,17 +448,17 @@ fn a_long_message_is_written_line_by_line_after_each_echo() {
 fn a_message_fails_if_the_chat_is_not_writable() {
     // Its field is disabled, or missing.
     for disabled in [true, false] {
-        let mut test = TestSession::inside();
+        let mut harness = TestSession::inside();
         let id = CommandId::generate(meetbot_types::Timestamp::UNIX_EPOCH);
-        test.session.send_chat(id, "hello", test.now);
+        harness.session.send_chat(id, "hello", harness.now);
         let mut shown = page("", &[button("People")]);
         if disabled {
             shown.controls.push(Control { disabled: true, ..field("Send a message") });
         }
-        test.look(&shown);
-        test.wait(if disabled { 0 } else { 15_000 });
-        test.tick();
-        let events = test.events();
+        harness.look(&shown);
+        harness.wait(if disabled { 0 } else { 15_000 });
+        harness.tick();
+        let events = harness.events();
         let last = events.last().unwrap();
         assert!(
             last.starts_with("Err") && last.contains("lets the bot write no messages"),
@@ -464,22 +469,22 @@ fn a_message_fails_if_the_chat_is_not_writable() {
 
 #[test]
 fn leaving_presses_the_button_and_waits_for_the_page_that_confirms_it() {
-    let mut test = TestSession::inside();
-    test.session.leave(test.now);
-    test.look(&meeting());
-    test.look(&meeting());
-    assert_eq!(test.events(), ["false|Leave call|1"], "once");
-    assert!(!test.session.is_over());
-    test.look(&page("", &[button("End the call"), button("Just leave the call")]));
-    assert_eq!(test.events(), ["false|Just leave the call|1"]);
+    let mut harness = TestSession::inside();
+    harness.session.leave(harness.now);
+    harness.look(&meeting());
+    harness.look(&meeting());
+    assert_eq!(harness.events(), ["false|Leave call|1"], "once");
+    assert!(!harness.session.is_over());
+    harness.look(&page("", &[button("End the call"), button("Just leave the call")]));
+    assert_eq!(harness.events(), ["false|Just leave the call|1"]);
     let left = page("You left the meeting", &[]);
-    test.look(&left);
-    test.look(&left);
-    assert!(test.session.is_over());
+    harness.look(&left);
+    harness.look(&left);
+    assert!(harness.session.is_over());
 
-    let mut test = TestSession::inside();
-    test.session.leave(test.now);
-    test.wait(3_000);
-    test.tick();
-    assert!(test.session.is_over(), "the confirmation is not required");
+    let mut harness = TestSession::inside();
+    harness.session.leave(harness.now);
+    harness.wait(3_000);
+    harness.tick();
+    assert!(harness.session.is_over(), "the confirmation is not required");
 }
