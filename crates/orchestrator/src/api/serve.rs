@@ -76,13 +76,13 @@ pub(crate) async fn serve(
         let _ = stream.set_nodelay(true);
         limit_unsent_bytes(&stream, limits.body);
         let asked = Arc::new(AtomicBool::new(false));
-        let (ask, held) = (Arc::clone(&asked), Arc::clone(&connection));
+        let (ask, opened) = (Arc::clone(&asked), Arc::clone(&connection));
         let service = router.clone().map_request(move |mut request: Request<Incoming>| {
             ask.store(true, Ordering::Relaxed);
             let extensions = request.extensions_mut();
             extensions.insert(peer);
             extensions.insert(admission);
-            extensions.insert(Arc::clone(&held));
+            extensions.insert(Arc::clone(&opened));
             request.map(Body::new)
         });
         let service = TowerToHyperService::new(service);
