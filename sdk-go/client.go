@@ -87,7 +87,7 @@ func NewClient(options ...Option) (*Client, error) {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
 	if isInTheClear(base) {
-		s.logger.Warn("the API key goes to another machine over plain http://: whoever is on the way can read it", "server", base.Host)
+		s.logger.Warn("the API key goes to another machine over plain http://: others on the network path can read it", "server", base.Host)
 	}
 	authorization := "Bearer " + key
 	redact := func(text string) string { return strings.ReplaceAll(text, key, "mb_…") }
@@ -241,7 +241,7 @@ func (c Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 // MarshalJSON writes String.
 func (c Client) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
-// attempt is one call on its way: its options, and what the hooks are told of it.
+// attempt is one call on its way: its options, and what the hooks receive about it.
 type attempt struct {
 	core     *core
 	options  callOptions
@@ -302,7 +302,7 @@ func (a *attempt) edit(_ context.Context, request *http.Request) error {
 	a.ended.Method, a.ended.Path = request.Method, request.URL.EscapedPath()
 	if a.core.onRequest != nil {
 		a.core.onRequest(&CallStarted{Method: a.ended.Method, Path: a.ended.Path, Header: header})
-		// Whoever keeps the hook's headers does not get the key, which is added later.
+		// The key is added later, so that code that keeps the hook's headers does not get it.
 		request.Header = header.Clone()
 	}
 	return nil

@@ -179,18 +179,18 @@ type saidIssue struct {
 func answerError(status int, header http.Header, body []byte, now time.Time) *Error {
 	e := &Error{Status: status, Body: body, RequestID: header.Get("X-Request-Id")}
 	e.RetryAfter = max(exchange.RetryAfter(header.Get("Retry-After"), now), 0)
-	var told said
-	switch err := wire.Read(body, &told); {
+	var refusal said
+	switch err := wire.Read(body, &refusal); {
 	case err == nil:
-		e.Code, e.Message = told.Error, told.Message
+		e.Code, e.Message = refusal.Error, refusal.Message
 		if e.Message == "" {
-			e.Message = told.Error
+			e.Message = refusal.Error
 		}
-		for _, issue := range told.Issues {
+		for _, issue := range refusal.Issues {
 			e.Issues = append(e.Issues, Issue(issue))
 		}
-		if told.RequestID != "" {
-			e.RequestID = told.RequestID
+		if refusal.RequestID != "" {
+			e.RequestID = refusal.RequestID
 		}
 	case len(strings.TrimSpace(string(body))) == 0:
 		e.Message = "the answer has no body"

@@ -44,7 +44,7 @@ func (l lie) reply() scriptedReply {
 func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
 	written, err := os.ReadFile("../spec/vectors/lies.json")
 	if err != nil {
-		t.Skip("*** the lies are not told: they lie in ../spec of meetbot's repository, and this is a copy of the module alone ***")
+		t.Skip("*** skipped: the scripts are in ../spec of meetbot's repository, and this is a copy of the module alone ***")
 	}
 	var vectors struct{ Cases []lie }
 	if err := json.Unmarshal(written, &vectors); err != nil {

@@ -90,7 +90,7 @@ func (c *Client) Chat(ctx context.Context, jobID string, options ...CallOption) 
 }
 
 // EventsFile gives the lines of events.jsonl, what happened to the recording; none where the manifest names no such file. It is read as [Client.Captions] are. A
-// line of a type that this version does not know has its fields in Extra. What happens to the job is told by [Client.Watch].
+// line of a type that this version does not know has its fields in Extra. [Client.Watch] reports what happens to the job.
 func (c *Client) EventsFile(ctx context.Context, jobID string, options ...CallOption) ([]*RecordingEvent, error) {
 	return lines[RecordingEvent](ctx, c, jobID, options, func(m *Manifest) string {
 		const name = "events.jsonl"

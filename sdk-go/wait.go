@@ -130,12 +130,12 @@ func (w *wait) pause(ctx context.Context, now time.Time) bool {
 				continue
 			}
 			w.heard = true
-			told := tells(event)
+			isChange := tells(event)
 			// One question answers all that have come together.
 			for range len(news) {
-				told = tells(<-news) || told
+				isChange = tells(<-news) || isChange
 			}
-			if told {
+			if isChange {
 				return true
 			}
 		}

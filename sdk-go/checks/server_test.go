@@ -309,8 +309,8 @@ func TestListsUsageHostAndErrorsAreThoseOfTheRealServer(t *testing.T) {
 	if _, err := mb.Host(ctx); err != nil && !errors.Is(err, meetbot.ErrForbidden) {
 		t.Error(err)
 	}
-	var told *meetbot.Error
-	if _, err := mb.DispatchBot(ctx, meetbot.DispatchBotParams{MeetingURL: "not-a-url", DisplayName: " "}); !errors.Is(err, meetbot.ErrValidation) || !errors.As(err, &told) || len(told.Issues) != 2 || told.Code != "invalid_input" {
+	var refused *meetbot.Error
+	if _, err := mb.DispatchBot(ctx, meetbot.DispatchBotParams{MeetingURL: "not-a-url", DisplayName: " "}); !errors.Is(err, meetbot.ErrValidation) || !errors.As(err, &refused) || len(refused.Issues) != 2 || refused.Code != "invalid_input" {
 		t.Error(err)
 	}
 	if _, err := mb.GetBot(ctx, "job_none"); !errors.Is(err, meetbot.ErrNotFound) {

@@ -55,7 +55,7 @@ func WithoutTolerance() Option { return option(func(s *settings) { s.ageless = t
 // Unwrap verifies a webhook and reads it. Give it the raw body: one that was parsed and printed again is another body.
 //
 // It verifies by the headers of Standard Webhooks (webhook-id, webhook-timestamp, webhook-signature), which sign the time too. X-Meetbot-Signature signs none: it
-// is taken only [WithoutTolerance], or whoever has an old webhook could leave those headers out.
+// is taken only [WithoutTolerance], otherwise a replayed old webhook could omit those headers.
 //
 // Its errors are of the type [*meetbot.Error]:
 //   - [meetbot.ErrSignature]: it is not signed with any of the secrets, or too old. Answer 401.

@@ -182,7 +182,7 @@ export function redeliver(deliveryId: string): Endpoint {
   return { method: "POST", path: `${delivery(deliveryId)}/redeliver`, reads: shapes.delivery };
 }
 
-/** JSON as the API takes it. What JSON cannot hold is told before anything is sent: `JSON.stringify` alone makes `null` of NaN. */
+/** JSON as the API takes it. Values that JSON cannot hold are an error before anything is sent: `JSON.stringify` alone makes `null` of NaN. */
 export function toJson(value: unknown): string {
   let problem: unknown = "it is none";
   try {

@@ -373,7 +373,7 @@ export class MeetBot {
 
   /**
    * The lines of `events.jsonl`, what happened to the recording; empty where the manifest names no such file. It is read as `captions` are. What happens to the
-   * job is told by `watch`.
+   * job is reported by `watch`.
    *
    * @example
    * ```ts
@@ -581,7 +581,7 @@ function call<T>(client: MeetBot, options: CallOptions | undefined, endpoint: ()
   const whole = (async () => answered<T>(changed(settingsOf(client), options), endpoint(), {}, absent))();
   const data = whole.then((answer) => answer.data);
   const withResponse = (): Promise<Answered<T>> => {
-    // Whoever asks for the answer gets its error there, and nowhere else.
+    // The caller that awaits the answer gets its error; it must not be reported as unhandled, too.
     data.catch(() => {});
     return whole;
   };

@@ -13,7 +13,7 @@ export interface ReceiverOptions {
   toleranceSeconds?: number | null | undefined;
   /** Called once for each event. Put it into a queue of your own and return: the server waits 10 s. When it fails the answer is 500, and the event comes again. */
   onEvent(event: WebhookEvent): void | Promise<void>;
-  /** Told why a webhook was not taken. */
+  /** Called with the reason why a webhook was not accepted. */
   onError?: ((error: unknown) => void) | undefined;
   /** The `deliveryId`s that were taken, so that an event which comes twice is taken once. By default the last 10,000 are kept in memory. */
   seen?: { has(id: string): boolean | Promise<boolean>; add(id: string): unknown } | undefined;
@@ -37,7 +37,7 @@ function receiver(options: ReceiverOptions): { take(body: RawBody, headers: Head
     try {
       onError?.(error);
     } catch {
-      // There is nobody else to be told.
+      // An error of `onError` itself has no other handler.
     }
     return 500;
   };
@@ -142,7 +142,7 @@ export interface NodeResponse {
 
 /**
  * A receiver for node:http and Express: `app.post("/webhook/meetbot", nodeWebhookHandler({ … }))`, before any body parser, or behind `express.raw`.
- * It answers as `webhookHandler` does. A body that was parsed is a 500, and `onError` is told: printed again it would be another body.
+ * It answers as `webhookHandler` does. A body that was parsed already is a 500, and `onError` is called: serialized again it would be another body.
  *
  * @throws MeetbotConfigurationError A secret is missing or cannot be one.
  */

@@ -92,7 +92,7 @@ export function secrets(given: unknown): Keys[] {
     try {
       decoded = atob(digits);
     } catch {
-      // Told below.
+      // Reported below.
     }
     // atob passes over white space, missing padding and bits beyond the last byte.
     if (!whole.startsWith("whsec_") || decoded === "" || btoa(decoded) !== digits) {

@@ -116,7 +116,7 @@ interface Said {
 }
 
 /**
- * Plays the server without a network: jobs can be dispatched, asked for, listed, cancelled and told the control verbs, and answers of your own be given.
+ * Plays the server without a network: jobs can be dispatched, read, listed, cancelled and controlled, and custom answers can be set.
  *
  * @example
  * ```ts

@@ -132,12 +132,12 @@ class News {
         return;
       }
       this.#heard = true;
-      let told = tells(outcome.event.event);
+      let isChange = tells(outcome.event.event);
       // One question answers all that have come together.
       for (let event = this.#watch.take(); event !== undefined; event = this.#watch.take()) {
-        told ||= tells(event.event);
+        isChange ||= tells(event.event);
       }
-      if (told) return;
+      if (isChange) return;
     }
     await scope.pause(Math.max(until - now(), 0));
   }

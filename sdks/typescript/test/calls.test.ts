@@ -12,7 +12,7 @@ import { inNode } from "./runtimes.ts";
 const JOB = modelOf("job");
 
 /** The error of a call. */
-async function told(call: () => PromiseLike<unknown>): Promise<MeetbotError> {
+async function errorOf(call: () => PromiseLike<unknown>): Promise<MeetbotError> {
   let found: unknown;
   await assert.rejects(async () => call(), (error) => {
     found = error;
@@ -50,7 +50,7 @@ test("the three forms of Retry-After are waited for, and no longer than a minute
     assert.equal((await server.client().getBot("job_1"))?.id, JOB.id);
   }
   const server = await ScriptedServer.start([refusal(429, "quota_exceeded", { "Retry-After": "86400" })]);
-  const error = await told(() => server.client().getBot("job_1"));
+  const error = await errorOf(() => server.client().getBot("job_1"));
   assert.deepEqual([error.kind, error.code, error.retryAfterSeconds, error.attempts, error.transient], ["rate_limit", "quota_exceeded", 86400, 1, true]);
 });
 
@@ -59,13 +59,13 @@ test("a conflict is tried again only when it says when", async () => {
   await patient.client().dispatchBot({ meetingUrl: "https://m.example/1" });
   assert.equal((await patient.requests()).length, 2);
   const server = await ScriptedServer.start([refusal(409, "invalid_state")]);
-  const error = await told(() => server.client().leaveBot("job_1"));
+  const error = await errorOf(() => server.client().leaveBot("job_1"));
   assert.deepEqual([error.kind, error.code, error.attempts, error.idempotencyKey], ["conflict", "invalid_state", 1, (await server.requests())[0]?.headers["idempotency-key"]]);
 });
 
 test("what does not pass is an error after all tries, with what the server said", async () => {
   const server = await ScriptedServer.start([answer("<html>bad gateway</html>", 502, { "X-Request-Id": "req_of_the_header" })]);
-  const error = await told(() => server.client({ maxRetries: 1 }).getBot("job_1"));
+  const error = await errorOf(() => server.client({ maxRetries: 1 }).getBot("job_1"));
   assert.deepEqual([error.kind, error.status, error.code, error.body, error.requestId, error.attempts], ["server", 502, null, "<html>bad gateway</html>", "req_of_the_header", 2]);
   assert.ok(error.message.includes("<html>bad gateway</html>"));
 });
@@ -78,7 +78,7 @@ test("an error of a POST has the idempotency key that was sent, whatever the err
     const mb = server.client({ maxRetries: 0, onResponse: (call) => void ended.push(call.error) });
     const calls = [() => mb.dispatchBot({ meetingUrl: "https://m.example/1" }), () => mb.leaveBot("job_1"), () => mb.redeliver("dlv_1", { idempotencyKey: "mine" })];
     for (const [index, call] of calls.entries()) {
-      const error = await told(call);
+      const error = await errorOf(call);
       const sent = (await server.requests())[index]?.headers["idempotency-key"];
       assert.ok(sent !== undefined && error.idempotencyKey === sent, `${error.message}: ${error.idempotencyKey}, not ${sent}`);
       assert.deepEqual([error.attempts, ended[index] === error], [1, true]);
@@ -98,7 +98,7 @@ test("lost connections, cut bodies and floods are errors that say so", async () 
   ];
   for (const [reply, kind, message] of cases) {
     const server = await ScriptedServer.start([reply]);
-    const error = await told(() => server.client({ maxRetries: 0 }).getBot("job_1"));
+    const error = await errorOf(() => server.client({ maxRetries: 0 }).getBot("job_1"));
     assert.equal(error.kind, kind, error.message);
     assert.match(error.message, message);
     assert.equal(error.attempts, 1);
@@ -118,18 +118,18 @@ inNode("what is no HTTP is shown, and only TLS is taken for https", async () => 
   ];
   for (const [reply, message] of cases) {
     const server = await ScriptedServer.start([reply]);
-    const error = await told(() => server.client({ maxRetries: 0 }).getBot("job_1"));
+    const error = await errorOf(() => server.client({ maxRetries: 0 }).getBot("job_1"));
     assert.deepEqual([error.kind, error.attempts], ["connection", 1], error.message);
     assert.match(error.message, message);
     await server.hungUp();
   }
 });
 
-test("a server that is not there is told with the reason that fetch hides", async () => {
+test("an unreachable server is an error with the reason that fetch hides", async () => {
   const server = await ScriptedServer.start([HANG]);
   const { url } = server;
   await server.close();
-  const error = await told(() => new MeetBot({ apiKey: KEY, baseUrl: url, maxRetries: 0 }).getBot("job_1"));
+  const error = await errorOf(() => new MeetBot({ apiKey: KEY, baseUrl: url, maxRetries: 0 }).getBot("job_1"));
   assert.equal(error.kind, "connection");
   assert.match(error.message, /refused/i);
   assert.ok(error.message.includes(`${url}/api/v1/jobs/job_1`), error.message);
@@ -141,16 +141,16 @@ test("the time limit of a try covers its body, and the deadline all tries", asyn
     const server = await ScriptedServer.start([reply, answer(JOB)]);
     assert.equal((await server.client({ timeout: 1000 }).getBot("job_1"))?.id, JOB.id);
     const hanging = await ScriptedServer.start([reply]);
-    const error = await told(() => hanging.client({ timeout: 50, maxRetries: 0 }).getBot("job_1"));
+    const error = await errorOf(() => hanging.client({ timeout: 50, maxRetries: 0 }).getBot("job_1"));
     assert.ok(error instanceof MeetbotTimeoutError && error instanceof MeetbotConnectionError);
     assert.match(error.message, /no whole answer within 0.05 s/);
     await hanging.hungUp();
   }
   const server = await ScriptedServer.start([HANG]);
-  const error = await told(() => server.client({ timeout: 60_000 }).getBot("job_1", { deadline: 80 }));
+  const error = await errorOf(() => server.client({ timeout: 60_000 }).getBot("job_1", { deadline: 80 }));
   assert.deepEqual([error.kind, error.attempts], ["timeout", 1]);
   const busy = await ScriptedServer.start([refusal(503, "unavailable", { "Retry-After": "30" })]);
-  const early = await told(() => busy.client({ deadline: 10_000 }).getBot("job_1"));
+  const early = await errorOf(() => busy.client({ deadline: 10_000 }).getBot("job_1"));
   assert.deepEqual([early.kind, early.status, early.attempts], ["server", 503, 1], "a pause beyond the deadline is not begun");
 });
 
@@ -158,7 +158,7 @@ test("redirects are not followed with the key", async () => {
   const other = await ScriptedServer.start([answer(JOB)]);
   for (const status of [301, 302, 303, 307, 308]) {
     const server = await ScriptedServer.start([answer("", status, { Location: `${other.url}/elsewhere?signature=secret` })]);
-    const error = await told(() => server.client().getBot("job_1"));
+    const error = await errorOf(() => server.client().getBot("job_1"));
     assert.deepEqual([error.kind, error.status], ["unexpected_status", status]);
     assert.match(error.message, /is redirected to "http:\/\/127.0.0.1:\d+\/elsewhere": is the base URL right\?/);
   }
@@ -173,7 +173,7 @@ test("a redirect of an artifact is followed without the key, a few times", async
   assert.equal((await store.requests())[0]?.headers["authorization"], undefined);
   assert.equal((await store.requests())[0]?.path, "/bucket/a?X-Signature=1");
   const circle = await ScriptedServer.start([answer("", 302, { Location: "/again" })]);
-  const error = await told(() => circle.client().artifact("job_1", "a.webm"));
+  const error = await errorOf(() => circle.client().artifact("job_1", "a.webm"));
   assert.equal(error.kind, "unexpected_status");
   const asked = await circle.requests();
   assert.ok(asked.length <= 7 && asked.slice(1).every((one) => one.headers["authorization"] === undefined));
@@ -185,9 +185,9 @@ test("only the code not_found is null: another 404 is a wrong address", async ()
   const { data, response } = await server.client().getJob("job_1").withResponse();
   assert.deepEqual([data, response.status, response.requestId], [null, 404, null]);
   assert.equal(await server.client().getDelivery("dlv_1"), null);
-  assert.equal((await told(() => server.client().manifest("job_1"))).kind, "not_found");
+  assert.equal((await errorOf(() => server.client().manifest("job_1"))).kind, "not_found");
   const proxy = await ScriptedServer.start([answer("<html>nginx</html>", 404)]);
-  const error = await told(() => proxy.client().getBot("job_1"));
+  const error = await errorOf(() => proxy.client().getBot("job_1"));
   assert.equal(error.kind, "unexpected_status");
   assert.match(error.message, /is the base URL right\?/);
 });
@@ -207,7 +207,7 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
   for (const reply of replies) {
     const server = await ScriptedServer.start([reply]);
     const mb = server.client({ logger, maxRetries: 0, ...hooks });
-    const error = await told(() => mb.getBot("job_1"));
+    const error = await errorOf(() => mb.getBot("job_1"));
     for (const value of [mb, mb.withOptions({ timeout: 5 }), error, lines, calls]) assert.ok(!seen(value).includes(KEY), seen(value));
   }
   const thrown: ((init: any) => unknown)[] = [
@@ -220,16 +220,16 @@ test("the API key is in no print, inspection, JSON, log, error or cause", async 
   ];
   for (const made of thrown) {
     const mb = new MeetBot({ apiKey: KEY, baseUrl: "http://x.invalid", maxRetries: 0, ...hooks, fetch: async (_url, init) => Promise.reject(made(init)) });
-    const error = await told(() => mb.getBot("job_1"));
+    const error = await errorOf(() => mb.getBot("job_1"));
     assert.ok(!seen(error).includes(KEY), seen(error));
   }
   const watching = await ScriptedServer.start([answer(`{"error":"unauthorized","message":"${KEY}"}`, 401)]);
-  const refused = await told(() => watching.client().watch("job_1").next());
+  const refused = await errorOf(() => watching.client().watch("job_1").next());
   assert.deepEqual([refused.kind, seen(refused).includes(KEY)], ["unauthorized", false]);
   await watching.close();
 });
 
-test("settings that cannot be used are told, and no key is shown", async () => {
+test("invalid settings are errors that contain no key", async () => {
   const bad: Options[] = [
     { apiKey: `\u200b${KEY}` }, { apiKey: `${KEY}\0` }, { apiKey: "" }, { apiKey: `${KEY} and more` }, { apiKey: `${KEY}\nX: y` }, { apiKey: "“mb_test”" },
     { timeout: 0 }, { timeout: -1 }, { timeout: NaN }, { timeout: Infinity }, { deadline: 0 }, { maxRetries: -1 }, { maxRetries: 1.5 },
@@ -250,7 +250,7 @@ test("settings that cannot be used are told, and no key is shown", async () => {
   assert.throws(() => createMeetbot({ apiKey: `\u200b${KEY}`, baseUrl: "https://x" }), /the API key holds U\+200B as its character 1 /);
 });
 
-test("arguments that cannot be sent are told before anything is sent", async () => {
+test("invalid arguments are errors before anything is sent", async () => {
   const server = await ScriptedServer.start([answer(JOB)]);
   const mb = server.client();
   const circle: Record<string, unknown> = {};
@@ -268,7 +268,7 @@ test("arguments that cannot be sent are told before anything is sent", async () 
     () => mb.getBot("job_1", { headers: { a: "b\r\nc: d" } }), () => mb.getBot("job_1", { headers: { Authorization: "Bearer x" } }), () => mb.request("GET", "api"),
     () => mb.request("GET /", "/x"), () => mb.request("POST", "/x", { json: undefined, timeout: -1 }), () => MeetBot.prototype.getBot.call({} as never, "job_1"),
   ];
-  for (const call of bad) assert.equal((await told(call)).kind, "configuration", String(call));
+  for (const call of bad) assert.equal((await errorOf(call)).kind, "configuration", String(call));
   assert.equal((await server.requests()).length, 0);
 });
 
@@ -293,19 +293,19 @@ test("hooks see each call once, and may add headers", async () => {
   assert.deepEqual(call, { method: "GET", path: "/api/v1/jobs/job_1", attempts: 2, status: 200, requestId: "req_9", error: null });
 });
 
-test("a call of one's own has the key, the tries and the errors of every other", async () => {
+test("a custom call has the key, the retries and the errors of every call", async () => {
   const server = await ScriptedServer.start([answer("", 503), answer({ ok: true }, 200)]);
   const found = await server.client().request("POST", "/api/v1/new?x=1", { json: { a: [1] }, idempotencyKey: "mine" });
   assert.deepEqual([found.status, found.attempts, Buffer.from(found.body).toString()], [200, 2, '{"ok":true}']);
   assert.deepEqual((await server.requests()).map((one) => [one.method, one.path, one.body, one.headers["idempotency-key"]])[1], ["POST", "/api/v1/new?x=1", '{"a":[1]}', "mine"]);
 });
 
-test("errors are known by their class from the other copy of the package, and by classes of one's own only below them", async () => {
+test("errors are recognised by their class from another copy of the package, and custom classes only as subclasses", async () => {
   const { createRequire } = await import("node:module");
   const other = createRequire(import.meta.url)("@meetbot/sdk") as typeof import("@meetbot/sdk");
   assert.notEqual(other.MeetbotError, MeetbotError);
   const server = await ScriptedServer.start([refusal(404, "not_found")]);
-  const error = await told(() => server.client().manifest("job_1"));
+  const error = await errorOf(() => server.client().manifest("job_1"));
   assert.ok(error instanceof other.MeetbotNotFoundError && error instanceof other.MeetbotError && error instanceof Error);
   assert.ok(!(error instanceof other.MeetbotConnectionError) && !((new Error("x") as unknown) instanceof MeetbotError) && !((null as unknown) instanceof MeetbotError));
   class Own extends MeetbotServerError {}

@@ -92,7 +92,7 @@ test("what is not what was promised is an error, and nothing is left of it", asy
   await assert.rejects(other.client().downloadArtifact("job_1", "a", join(folder(), "a")), { kind: "decode", message: /it has 1048776 bytes, not 1048676/ });
 });
 
-test("a target that cannot be written is told, and one that is a folder is not written to", async () => {
+test("an unwritable target is an error, and a folder is not written to", async () => {
   const server = await ScriptedServer.start([ranges(Buffer.from("abc"))]);
   const into = folder();
   await assert.rejects(server.client().downloadArtifact("job_1", "a", join(into, "no", "a")), { kind: "file", message: /no.*cannot be written.*ENOENT/ });

@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { KEY, MockServer, job, signWebhook } from "@meetbot/sdk/testing";
 
-test("jobs are dispatched once per external id and idempotency key, listed, told and cancelled", async () => {
+test("jobs are dispatched once per external id and idempotency key, listed, controlled and cancelled", async () => {
   const mock = new MockServer();
   const mb = mock.client();
   const first = await mb.dispatchBot({ meetingUrl: "https://meet.example/a", externalId: "x-1", autoLeave: { afterSoloSeconds: null } });
@@ -30,7 +30,7 @@ test("jobs are dispatched once per external id and idempotency key, listed, told
   assert.equal(mock.requests[0]?.method, "POST");
 });
 
-test("answers and failures of one's own come first", async () => {
+test("custom answers and failures come first", async () => {
   const mock = new MockServer();
   mock.answerNext(503, { error: "unavailable" }, { "Retry-After": "0" });
   mock.failNext(new TypeError("fetch failed"));

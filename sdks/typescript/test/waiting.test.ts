@@ -27,7 +27,7 @@ test("a server that restarts does not end the wait, but one that is gone does", 
   assert.equal(seen.failed(true, 399_000, false), 5_000);
 });
 
-test("a time limit is kept to the end and told", () => {
+test("a time limit is kept and named in the error", () => {
   const rules = new Rules("j", 10_000);
   // The last question before the end has a second.
   assert.deepEqual([7_500, 8_500, 9_000, 9_900].map((waited) => rules.failed(true, waited, true)), [1_500, 500, 1_000, 100]);
@@ -50,7 +50,7 @@ test("an event is asked after at once", async () => {
   assert.equal((await server.requests()).length, 4, "three questions and one stream");
 });
 
-test("errors that pass are waited out, and a job that is not there is told", async () => {
+test("temporary errors are retried, and an unknown job is an error", async () => {
   const server = await ScriptedServer.start([RESET, refusal(503, "unavailable", { "Retry-After": "0" }), answer(in_("completed"))], NO_STREAM);
   assert.equal((await server.client({ maxRetries: 0 }).waitForBot("job_1")).status, "completed");
   const absent = await ScriptedServer.start([refusal(404, "not_found")]);

@@ -84,8 +84,8 @@ test("a job goes its way, each verb does what it says, and the recording is down
   assert.deepEqual(readdirSync(folder).sort(), [...manifest.files.map((file) => file.name), "manifest.json"].sort());
   assert.ok(paths.at(-1)?.endsWith("manifest.json") && paths.length > 3);
   for (const file of manifest.files) assert.equal(received[file.name ?? ""], file.bytes, file.name ?? "");
-  const told = new TextDecoder().decode(await mb.artifact(job.id, "events.jsonl"));
-  assert.equal(told, readFileSync(join(folder, "events.jsonl"), "utf8"));
+  const text = new TextDecoder().decode(await mb.artifact(job.id, "events.jsonl"));
+  assert.equal(text, readFileSync(join(folder, "events.jsonl"), "utf8"));
   const [file] = manifest.files;
   let bytes = 0;
   for await (const piece of mb.artifactStream(job.id, file!.name!, { expected: file })) bytes += piece.length;
@@ -124,7 +124,7 @@ test("a list goes from page to page, and an iterator over all of it", async () =
   assert.equal((await mb.waitForBot(sent[0]!)).status, "cancelled");
 });
 
-test("a wait is told of every change, and does not ask all the time", async () => {
+test("a wait receives every change without constant polling", async () => {
   const asked: string[] = [];
   const listening = new MeetBot({ apiKey: server.key, baseUrl: server.url, onRequest: (call: CallStarted) => void asked.push(call.path) });
   const job = await listening.dispatchBot({ meetingUrl: sandbox("two-speakers?seconds=4") });
@@ -135,7 +135,7 @@ test("a wait is told of every change, and does not ask all the time", async () =
   assert.ok(seen.length >= 3);
 });
 
-test("what is wrong is told all at once, and a wrong key too", async () => {
+test("all issues are reported together, and a wrong key is an error", async () => {
   await assert.rejects(async () => mb.dispatchBot({ meetingUrl: "not-a-url", displayName: "" }), (error) => {
     assert.ok(error instanceof MeetbotValidationError);
     assert.deepEqual([error.status, error.code, error.issues.map((issue) => issue.path)], [400, "invalid_input", [["meetingUrl"], ["displayName"]]]);

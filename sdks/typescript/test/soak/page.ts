@@ -1,7 +1,7 @@
-/** The story in a page of a browser: sends what it told to the server that the page came from, which passes calls of the API on. */
+/** The story in a page of a browser: sends its result to the server that the page came from, which passes calls of the API on. */
 
 import { story } from "./story.ts";
 
 const apiKey = new URLSearchParams(location.search).get("key") ?? "";
-const told = await story({ apiKey, baseUrl: location.origin, dangerouslyAllowBrowser: true }).catch((error: unknown) => String(error));
-await fetch("/told", { method: "POST", body: JSON.stringify(told) });
+const result = await story({ apiKey, baseUrl: location.origin, dangerouslyAllowBrowser: true }).catch((error: unknown) => String(error));
+await fetch("/result", { method: "POST", body: JSON.stringify(result) });

@@ -14,7 +14,7 @@ import { after, before, test } from "node:test";
 import { buildSync } from "esbuild";
 import { PACKAGE } from "../repository.ts";
 import { freePort, serve, type Server } from "../server.ts";
-import { TOLD } from "./story.ts";
+import { EXPECTED } from "./story.ts";
 
 let server: Server;
 before(async () => {
@@ -45,7 +45,7 @@ for (const [name, args] of [["DENO", ["run", "--allow-all", "--node-modules-dir=
     const folder = mkdtempSync(join(tmpdir(), "meetbot-soak-"));
     const env = { ...process.env, MEETBOT_API_KEY: server.key, MEETBOT_API_BASE_URL: server.url };
     const { stdout } = await promisify(execFile)(program(name), [...args, "test/soak/program.ts", folder], { cwd: PACKAGE, env });
-    assert.deepEqual(JSON.parse(stdout), TOLD);
+    assert.deepEqual(JSON.parse(stdout), EXPECTED);
   });
 }
 
@@ -71,7 +71,7 @@ for (const date of ["2024-01-01", "2026-11-01"]) {
     const child = spawn(program("WORKERD"), ["serve", "config.capnp", "--control-fd=3"], { cwd: folder, stdio: ["ignore", "inherit", "inherit", "pipe"] });
     try {
       await once(createInterface({ input: child.stdio[3] as NodeJS.ReadableStream }), "line");
-      assert.deepEqual(await (await fetch(`http://127.0.0.1:${port}/`)).json(), TOLD);
+      assert.deepEqual(await (await fetch(`http://127.0.0.1:${port}/`)).json(), EXPECTED);
     } finally {
       await ended(child);
     }
@@ -85,13 +85,13 @@ test("the story holds in Chromium", async () => {
     "/page.js": ["text/javascript", script],
   };
   let tell = (_told: string): void => {};
-  const told = new Promise<string>((resolve) => (tell = resolve));
+  const result = new Promise<string>((resolve) => (tell = resolve));
   const site = createServer((request, response) => {
     const [path = ""] = (request.url ?? "").split("?");
     const file = files[path];
     if (file !== undefined) {
       response.writeHead(200, { "content-type": file[0] }).end(file[1]);
-    } else if (path === "/told") {
+    } else if (path === "/result") {
       request.setEncoding("utf8").toArray().then((pieces) => tell(pieces.join("")), () => {});
       response.end();
     } else {
@@ -110,7 +110,7 @@ test("the story holds in Chromium", async () => {
   const browser = spawn(program("CHROMIUM"), [...flags, `http://127.0.0.1:${port}/?key=${server.key}`], { stdio: "ignore" });
   try {
     const gone = once(browser, "exit").then(() => assert.fail("the browser has ended"));
-    assert.deepEqual(JSON.parse(await Promise.race([told, gone])), TOLD);
+    assert.deepEqual(JSON.parse(await Promise.race([result, gone])), EXPECTED);
   } finally {
     await ended(browser);
     site.closeAllConnections();

@@ -12,13 +12,13 @@ function holds(condition: boolean, what: string): void {
 
 /** Gives a line for each thing that was done; fails with the first that did not go as it should. */
 export async function story(options: Options): Promise<string[]> {
-  const told: string[] = [];
+  const result: string[] = [];
   const mb = new MeetBot(options);
 
   const meetingUrl = "https://sandbox.meetbot.dev/two-speakers?seconds=3";
   const { data: job, response } = await mb.dispatchBot({ meetingUrl, displayName: "Acme Notetaker 👋" }).withResponse();
   holds(response.status === 201 && response.attempts === 1, "a dispatch makes a job at its first try");
-  told.push(`dispatched ${job.status}`);
+  result.push(`dispatched ${job.status}`);
 
   let sequence = 0;
   for await (const event of mb.watch(job.id)) {
@@ -27,7 +27,7 @@ export async function story(options: Options): Promise<string[]> {
   }
   const ended = await mb.waitForBot(job.id);
   holds(isFinal(ended.status), "a wait goes on to the end");
-  told.push(`watched, and waited until it was ${ended.status}`);
+  result.push(`watched, and waited until it was ${ended.status}`);
 
   const manifest = await mb.manifest(job.id);
   const file = manifest.files.find((one) => one.name === "events.jsonl") as ManifestFile;
@@ -35,10 +35,10 @@ export async function story(options: Options): Promise<string[]> {
   for await (const piece of mb.artifactStream(job.id, file.name as string, { expected: file })) bytes += piece.length;
   holds(bytes === file.bytes, "a download is as long as the manifest says");
   const other = mb.artifactStream(job.id, file.name as string, { expected: { ...file, sha256: "00".repeat(32) } });
-  told.push(`downloaded, and told another hash: ${await kindOf(async () => { for await (const _ of other); })}`);
+  result.push(`downloaded, with another hash: ${await kindOf(async () => { for await (const _ of other); })}`);
 
   holds((await mb.getBot("job_01KAB1CDEFGHJKMNPQRSTVWXYZ")) === null, "a job that is not there is null");
-  told.push(`a wrong request: ${await kindOf(() => mb.dispatchBot({ meetingUrl: "not-a-url" }))}`);
+  result.push(`a wrong request: ${await kindOf(() => mb.dispatchBot({ meetingUrl: "not-a-url" }))}`);
   holds((await aborted(mb)) === "given up", "a call that is aborted rejects with the signal's reason");
 
   const { body, headers } = signWebhook({ event: "job.finalized", jobId: job.id }, SECRET);
@@ -49,15 +49,15 @@ export async function story(options: Options): Promise<string[]> {
   const events: string[] = [];
   const handler = webhookHandler({ secret: SECRET, onEvent: (event) => void events.push(event.event) });
   const post = async (sent: Uint8Array): Promise<number> => (await handler(new Request("https://hook.invalid/", { method: "POST", body: sent as BodyInit, headers }))).status;
-  told.push(`a receiver: ${await post(body)}, again ${await post(body)}, changed ${await post(Uint8Array.of(...body, 32))}, took ${events}`);
-  return told;
+  result.push(`a receiver: ${await post(body)}, again ${await post(body)}, changed ${await post(Uint8Array.of(...body, 32))}, took ${events}`);
+  return result;
 }
 
 /** What a story that went well gives. */
-export const TOLD: readonly string[] = [
+export const EXPECTED: readonly string[] = [
   "dispatched queued",
   "watched, and waited until it was completed",
-  "downloaded, and told another hash: decode",
+  "downloaded, with another hash: decode",
   "a wrong request: validation",
   "a receiver: 200, again 200, changed 401, took job.finalized",
 ];

@@ -1,4 +1,4 @@
-/** The story in a Cloudflare Worker: answers each request with what it told, or with the error. */
+/** The story in a Cloudflare Worker: answers each request with its result, or with the error. */
 
 import { story } from "./story.ts";
 
