@@ -1,4 +1,4 @@
-//! Settings of a client: time for the whole call, a proxy, roots of one's own, the user agent; and calls of one's own.
+//! Settings of a client: the time limit of a whole call, proxies, custom root certificates, the user agent; and custom calls.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
