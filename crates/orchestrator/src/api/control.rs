@@ -22,7 +22,7 @@ use super::{
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, check_unused_body},
     jobs::refusal::refusal,
-    store::{Commanded, KeptAnswer, Tenant},
+    store::{Commanded, StoredResponse, Tenant},
 };
 
 /// How long a call waits for the bot; after that the answer is 202.
@@ -202,7 +202,7 @@ impl Call {
         let (command, job) = match commanded {
             Commanded::Given(command, job) => (command, job),
             Commanded::NotFound => return Err(no_job(self.job)),
-            Commanded::Earlier(earlier) => return replay(earlier),
+            Commanded::Prior(prior) => return replay(prior),
             Commanded::InvalidState(job) => {
                 return Err(ApiError::invalid_state(refusal(&asked, &job)));
             }
@@ -226,8 +226,8 @@ impl Call {
         let body = serde_json::to_string(&result).map_err(|_| ApiError::internal())?;
         if let Some(key) = key {
             let ignored = ignored.clone().into_header();
-            let answer = KeptAnswer { status, body: body.clone(), ignored };
-            store.keep_answer(self.tenant, key, answer).await?;
+            let answer = StoredResponse { status, body: body.clone(), ignored };
+            store.set_final_response(self.tenant, key, answer).await?;
         }
         let mut response = json(status, body);
         response.extensions_mut().insert(ignored);

@@ -106,6 +106,6 @@ async fn redeliver(
             Ok((Extension(ignored), Json(delivery)).into_response())
         }
         Redelivery::NotFound => Err(none(&id)),
-        Redelivery::Earlier(earlier) => replay(earlier),
+        Redelivery::Prior(prior) => replay(prior),
     }
 }

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     egress::Guard,
     fields::{Fields, Ignored, Issues, REDELIVER, TEST_WEBHOOK},
-    store::{EndpointRedelivery, KeptAnswer},
+    store::{EndpointRedelivery, StoredResponse},
     webhooks::test_event,
 };
 
@@ -64,7 +64,7 @@ async fn redeliver_all(
         EndpointRedelivery::NoEndpoint => {
             Err(ApiError::not_found("nothing was ever sent to this endpoint"))
         }
-        EndpointRedelivery::Earlier(earlier) => replay(earlier),
+        EndpointRedelivery::Prior(prior) => replay(prior),
     }
 }
 
@@ -94,18 +94,18 @@ async fn test_webhook(
     let secrets = store.webhook_secrets(name, now).await?.ok_or_else(gone)?;
     let kept = |tested: &TestedWebhook, ignored: String| {
         let body = serde_json::to_string(tested).map_err(|_| ApiError::internal())?;
-        Ok::<_, ApiError>(KeptAnswer { status: 200, body, ignored })
+        Ok::<_, ApiError>(StoredResponse { status: 200, body, ignored })
     };
     let key = idempotency.as_ref().map(|asked| (asked.key.clone(), asked.ignored.clone()));
     if let Some(idempotency) = idempotency {
         let unknown = kept(&not_known(endpoint.clone(), now.wall), idempotency.ignored.clone())?;
-        if let Some(earlier) = store.begin_answer(tenant, idempotency, unknown, now).await? {
-            return replay(earlier);
+        if let Some(prior) = store.begin_request(tenant, idempotency, unknown, now).await? {
+            return replay(prior);
         }
     }
     let tested = test_event::send(&server.post, endpoint, secrets, now.wall).await;
     if let Some((key, ignored)) = key {
-        store.keep_answer(tenant, key, kept(&tested, ignored)?).await?;
+        store.set_final_response(tenant, key, kept(&tested, ignored)?).await?;
     }
     Ok((Extension(ignored), Json(tested)).into_response())
 }

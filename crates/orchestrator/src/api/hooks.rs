@@ -168,7 +168,7 @@ async fn dispatch(server: &Server, app: &App, body: &str) -> Result<(), ApiError
             server.queue.notify_one();
             return Ok(());
         }
-        Creation::Existing(_) | Creation::Earlier(_) => return Ok(()),
+        Creation::Existing(_) | Creation::Prior(_) => return Ok(()),
         Creation::NoMinutes(_) => "the consumer's bot minutes are used up",
         Creation::QueueFull(_) => "the consumer's queue is full",
     };

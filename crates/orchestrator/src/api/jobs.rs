@@ -79,7 +79,7 @@ async fn create_job(
             Ok((StatusCode::CREATED, extensions(job.id), Json(job)).into_response())
         }
         Creation::Existing(job) => Ok((extensions(job.id), Json(job)).into_response()),
-        Creation::Earlier(earlier) => replay(earlier),
+        Creation::Prior(prior) => replay(prior),
         Creation::NoMinutes(minutes) => {
             server.metrics.refused("minutes_per_month");
             let wait = quota::next_month(now.wall).millis_since(now.wall);

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Server, error::ApiError};
 use crate::{
     fields::Ignored,
-    store::{Earlier, KeptAnswer, Once},
+    store::{IdempotencyKey, PriorRequest, StoredResponse},
 };
 
 /// The largest body, in bytes: sixteen times the largest metadata.
@@ -137,7 +137,7 @@ pub(crate) fn idempotency_key(
     path: &str,
     body: &str,
     ignored: &Ignored,
-) -> Result<Option<Once>, ApiError> {
+) -> Result<Option<IdempotencyKey>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value
         .to_str()
@@ -154,13 +154,13 @@ pub(crate) fn idempotency_key(
         hash.update(part);
     }
     let ignored = ignored.clone().into_header();
-    Ok(Some(Once { key, fingerprint: hash.finalize().into(), ignored }))
+    Ok(Some(IdempotencyKey { key, fingerprint: hash.finalize().into(), ignored }))
 }
 
 /// The response to a repeated request: the stored one, or an error while the first still runs or if its fingerprint differs.
-pub(crate) fn replay(earlier: Earlier) -> Result<Response, ApiError> {
-    match earlier {
-        Earlier::Answered(KeptAnswer { status, body, ignored }) => {
+pub(crate) fn replay(prior: PriorRequest) -> Result<Response, ApiError> {
+    match prior {
+        PriorRequest::Answered(StoredResponse { status, body, ignored }) => {
             let mut response = json(status, body);
             response.extensions_mut().insert(Ignored::kept(ignored));
             response
@@ -168,8 +168,8 @@ pub(crate) fn replay(earlier: Earlier) -> Result<Response, ApiError> {
                 .insert("idempotent-replayed", header::HeaderValue::from_static("true"));
             Ok(response)
         }
-        Earlier::Running => Err(ApiError::still_running()),
-        Earlier::Different => Err(ApiError::idempotency_mismatch()),
+        PriorRequest::Running => Err(ApiError::still_running()),
+        PriorRequest::Different => Err(ApiError::idempotency_mismatch()),
     }
 }
 

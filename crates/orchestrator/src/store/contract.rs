@@ -1,6 +1,5 @@
 //! What every store must do, on whichever database [`Backend`] opens.
 
-mod answers;
 mod audit;
 mod clocks;
 mod commands;
@@ -16,6 +15,7 @@ mod pruning;
 mod quotas;
 mod recordings;
 mod redeliveries;
+mod requests;
 mod room_bots;
 mod sessions;
 mod tally;

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 
 use meetbot_types::Job;
 
-use super::Earlier;
+use super::PriorRequest;
 
 /// What became of a job that was to be created.
 #[derive(Debug, Clone)]
@@ -14,7 +14,7 @@ pub enum Creation {
     /// One with this `externalId` was there before.
     Existing(Box<Job>),
     /// The request came before.
-    Earlier(Earlier),
+    Prior(PriorRequest),
     /// The consumer has used up so many minutes, which are all it has in this month.
     NoMinutes(NonZeroU32),
     /// The consumer has so many jobs in the queue, which are all that it may have there.
@@ -43,7 +43,7 @@ impl Creation {
         match self {
             Self::Created(job) => Some((201, job)),
             Self::Existing(job) => Some((200, job)),
-            Self::Earlier(_) | Self::NoMinutes(_) | Self::QueueFull(_) => None,
+            Self::Prior(_) | Self::NoMinutes(_) | Self::QueueFull(_) => None,
         }
     }
 }

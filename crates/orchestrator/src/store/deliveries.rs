@@ -8,7 +8,7 @@ use meetbot_types::{
     Timestamp, WebhookEvent,
 };
 
-use super::{Earlier, Once, Result, Tenant, WebhookSecrets, Window};
+use super::{IdempotencyKey, PriorRequest, Result, Tenant, WebhookSecrets, Window};
 use crate::clock::StoreNow;
 use crate::deliveries::Lane;
 pub use crate::deliveries::{Room, Verdict};
@@ -62,7 +62,7 @@ pub enum Redelivery {
     /// There is no such delivery.
     NotFound,
     /// The request came before.
-    Earlier(Earlier),
+    Prior(PriorRequest),
 }
 
 /// How many deliveries of an endpoint are sent once more in one transaction, at most.
@@ -76,7 +76,7 @@ pub enum EndpointRedelivery {
     /// Nothing was ever sent to such an endpoint.
     NoEndpoint,
     /// The request came before.
-    Earlier(Earlier),
+    Prior(PriorRequest),
 }
 
 /// Which deliveries to list.
@@ -110,7 +110,7 @@ pub trait DeliveryStore: Send + Sync + 'static {
         &self,
         tenant: Tenant,
         id: DeliveryId,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Redelivery>;
     /// Sends deliveries of an endpoint once more, whatever became of them: the oldest [`REDELIVERED_AT_ONCE`], together with the answer kept for its
@@ -119,7 +119,7 @@ pub trait DeliveryStore: Send + Sync + 'static {
         &self,
         tenant: Tenant,
         which: Redeliver,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<EndpointRedelivery>;
 }

@@ -10,9 +10,9 @@ use meetbot_types::{
 };
 
 use super::{
-    Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, KeptAnswer, Lives,
-    OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant, WaitingMixes, Ways,
-    Window,
+    Claim, Command, Commanded, Creation, Expired, IdempotencyKey, JobFilter, Lives, OldRecording,
+    PriorRequest, Recorded, Reported, Result, Start, StoredResponse, TakenOver, Tenant,
+    WaitingMixes, Ways, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -26,7 +26,7 @@ pub trait JobStore: Send + Sync + 'static {
         job: Job,
         link: MeetingLink,
         start: Start,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Creation>;
     /// A job.
@@ -102,23 +102,33 @@ pub trait JobStore: Send + Sync + 'static {
         id: JobId,
         action: ControlAction,
         message: Option<String>,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Commanded>;
     /// How far a command has come, and its job.
     async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
     /// What an `Idempotency-Key` was used for before.
-    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>>;
-    /// Keeps a first answer for the `Idempotency-Key` of what the store has no part in; [`JobStore::keep_answer`] replaces it. `Some` where the key was used before.
-    async fn begin_answer(
+    async fn prior_request(
         &self,
         tenant: Tenant,
-        once: Once,
-        answer: KeptAnswer,
+        idempotency_key: IdempotencyKey,
         now: StoreNow,
-    ) -> Result<Option<Earlier>>;
+    ) -> Result<Option<PriorRequest>>;
+    /// Keeps a first answer for the `Idempotency-Key` of what the store has no part in; [`JobStore::set_final_response`] replaces it. `Some` where the key was used before.
+    async fn begin_request(
+        &self,
+        tenant: Tenant,
+        idempotency_key: IdempotencyKey,
+        answer: StoredResponse,
+        now: StoreNow,
+    ) -> Result<Option<PriorRequest>>;
     /// Replaces the answer that is kept for a key.
-    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()>;
+    async fn set_final_response(
+        &self,
+        tenant: Tenant,
+        key: String,
+        answer: StoredResponse,
+    ) -> Result<()>;
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
     /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest. A bot
     /// that has none of these `ways` into the job's meeting only finalises what is on disk.

@@ -8,7 +8,7 @@ use meetbot_types::{
     ApiKey, ConsumerId, JobId, KeyId, KeyScope, Page, Timestamp, UseId, bot::Secret,
 };
 
-use super::{Earlier, Once, Result, Rotation, Tenant, WebhookSecrets, Window};
+use super::{IdempotencyKey, PriorRequest, Result, Rotation, Tenant, WebhookSecrets, Window};
 use crate::clock::StoreNow;
 
 /// What a key may do; [`Scope::includes`] says which includes which.
@@ -225,7 +225,7 @@ pub enum KeyCreation {
     /// It is there, and so is its consumer: with this webhook secret, where the consumer is new.
     Created(Key, Option<Secret>),
     /// The request came before. A kept answer has an empty `key`: the store never sees it.
-    Earlier(Earlier),
+    Prior(PriorRequest),
 }
 
 /// What became of a key that was to be revoked.
@@ -245,7 +245,7 @@ pub enum RotationAnswer {
     /// What became of it.
     Now(Rotation),
     /// The request came before.
-    Earlier(Earlier),
+    Prior(PriorRequest),
 }
 
 /// Who may call: keys, their log, webhook secrets, and consumers as a whole.
@@ -256,11 +256,11 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
     /// The same for a caller of this tenant: nothing is made where its request came before. With a new key, its answer is kept: 201 and a `CreatedKey` whose
     /// `key` is empty.
-    async fn create_key_once(
+    async fn create_key_idempotently(
         &self,
         asking: Tenant,
         new: NewKey,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<KeyCreation>;
     /// The key with this public part.
@@ -301,13 +301,13 @@ pub trait KeyStore: Send + Sync + 'static {
     ) -> Result<Rotation>;
     /// The same for a caller of this tenant, and by the consumer's id: nothing is changed where its request came before. With a new secret, its answer is kept:
     /// 200 and a `RotatedSecret`.
-    async fn rotate_webhook_secret_once(
+    async fn rotate_webhook_secret_idempotently(
         &self,
         asking: Tenant,
         consumer: ConsumerId,
         new: Secret,
         overlap: Duration,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<RotationAnswer>;
     /// A consumer's name.

@@ -1,10 +1,10 @@
 //! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
 
-mod answers;
 mod bots;
 mod creation;
 mod deliveries;
 mod feed;
+mod idempotency;
 mod jobs;
 mod keys;
 mod pages;
@@ -35,7 +35,6 @@ use meetbot_types::{
 pub(crate) use self::backend::Backend;
 pub(crate) use self::bots::Leases;
 pub use self::{
-    answers::{Earlier, KeptAnswer, Once},
     bots::{Claim, Claimed, Expired, Lives, TakenOver},
     creation::Creation,
     deliveries::{
@@ -43,6 +42,7 @@ pub use self::{
         Redelivery, Room, Taken, Tried, Verdict,
     },
     feed::{Feed, FeedCursor, FeedPage, FeedStore},
+    idempotency::{IdempotencyKey, PriorRequest, StoredResponse},
     jobs::JobStore,
     keys::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
@@ -133,7 +133,7 @@ pub enum Commanded {
     /// There is no such job.
     NotFound,
     /// The request came before.
-    Earlier(Earlier),
+    Prior(PriorRequest),
 }
 
 /// What a consumer's webhooks are signed with.

@@ -22,7 +22,7 @@ use crate::{
         request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, replay},
     },
     keys::{self, Wanted},
-    store::{Earlier, KeptAnswer, Key, KeyCreation, KeyFilter, Revocation},
+    store::{Key, KeyCreation, KeyFilter, PriorRequest, Revocation, StoredResponse},
 };
 
 const PATH: &str = "/api/v1/admin/keys";
@@ -58,7 +58,7 @@ async fn create_key(
     let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
     let (new, secret) = keys::for_caller(wanted, now.wall, shown, name.as_deref());
     let made = |id: KeyId| Extension(CreatedPath(format!("{PATH}/{id}")));
-    match server.store.create_key_once(caller.tenant, new, idempotency, now).await? {
+    match server.store.create_key_idempotently(caller.tenant, new, idempotency, now).await? {
         KeyCreation::Created(key, webhook_secret) => {
             tracing::info!(key = %key.id, by = %caller.key().id, scope = %key.scope, "a key was made");
             let answer = CreatedKey {
@@ -69,7 +69,7 @@ async fn create_key(
             let extensions = (made(answer.shown.id), Extension(ignored));
             Ok((StatusCode::CREATED, extensions, Json(answer)).into_response())
         }
-        KeyCreation::Earlier(Earlier::Answered(KeptAnswer { status, body, ignored })) => {
+        KeyCreation::Prior(PriorRequest::Answered(StoredResponse { status, body, ignored })) => {
             let mut answer: CreatedKey =
                 serde_json::from_str(&body).map_err(|_| ApiError::internal())?;
             let ApiKey { id, prefix, .. } = &answer.shown;
@@ -77,10 +77,10 @@ async fn create_key(
             let key = keys::for_caller_again(*id, prefix, shown, &name);
             key.expose().clone_into(&mut answer.key);
             let body = serde_json::to_string(&answer).map_err(|_| ApiError::internal())?;
-            let earlier = Earlier::Answered(KeptAnswer { status, body, ignored });
-            Ok((made(answer.shown.id), replay(earlier)?).into_response())
+            let prior = PriorRequest::Answered(StoredResponse { status, body, ignored });
+            Ok((made(answer.shown.id), replay(prior)?).into_response())
         }
-        KeyCreation::Earlier(earlier) => replay(earlier),
+        KeyCreation::Prior(prior) => replay(prior),
     }
 }
 

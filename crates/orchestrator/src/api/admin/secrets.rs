@@ -88,8 +88,14 @@ async fn rotate_secret(
     let idempotency = idempotency_key(&headers, "POST", &path, &body, &ignored)?;
     let new = Secret::new(signature::generate_secret());
     let (store, now) = (&server.store, server.store.now());
-    let rotated =
-        store.rotate_webhook_secret_once(caller.tenant, consumer, new, overlap, idempotency, now);
+    let rotated = store.rotate_webhook_secret_idempotently(
+        caller.tenant,
+        consumer,
+        new,
+        overlap,
+        idempotency,
+        now,
+    );
     match rotated.await? {
         RotationAnswer::Now(Rotation::Done(secrets)) => {
             tracing::info!(%consumer, by = %caller.key().id, "a webhook secret was rotated");
@@ -103,6 +109,6 @@ async fn rotate_secret(
             Err(ApiError::conflict(message))
         }
         RotationAnswer::Now(Rotation::NoConsumer) => Err(no_consumer(consumer)),
-        RotationAnswer::Earlier(earlier) => replay(earlier),
+        RotationAnswer::Prior(prior) => replay(prior),
     }
 }

@@ -44,17 +44,20 @@ async fn a_queued_job_waits_out_a_wall_clock_that_was_set_back() {
 #[tokio::test]
 async fn kept_answers_live_for_a_day_of_the_wall_clock() {
     let fixture = fixture().await;
-    let once = || Once { key: "a".to_owned(), fingerprint: [1; 32], ignored: "a.b".into() };
+    let idempotency_key =
+        || IdempotencyKey { key: "a".to_owned(), fingerprint: [1; 32], ignored: "a.b".into() };
     let job = new_job(at(1));
     let create = |now| {
         let (store, tenant, job) = (&fixture.store, fixture.tenant, job.clone());
         async move {
-            store.create_job(tenant, job.clone(), link(), start(&job), Some(once()), now).await
+            store
+                .create_job(tenant, job.clone(), link(), start(&job), Some(idempotency_key()), now)
+                .await
         }
     };
     assert!(matches!(create(at(1)).await.unwrap(), Creation::Created(_)));
     for hours in [-1, 1, 23] {
-        assert!(matches!(create(off(2, hours)).await.unwrap(), Creation::Earlier(_)), "{hours}");
+        assert!(matches!(create(off(2, hours)).await.unwrap(), Creation::Prior(_)), "{hours}");
     }
-    assert!(!matches!(create(off(2, 25)).await, Ok(Creation::Earlier(_))));
+    assert!(!matches!(create(off(2, 25)).await, Ok(Creation::Prior(_))));
 }

@@ -49,27 +49,36 @@ async fn the_last_good_operators_key_is_kept_where_that_is_asked() {
 async fn a_key_is_made_once_for_an_idempotency_key_and_no_answer_holds_it() {
     let fixture = fixture().await;
     let store = &fixture.store;
-    let once = Once { key: "k".into(), fingerprint: [1; 32], ignored: "note".into() };
-    let create = async |name: &str, once: &Once, now| {
+    let idempotency_key =
+        IdempotencyKey { key: "k".into(), fingerprint: [1; 32], ignored: "note".into() };
+    let create = async |name: &str, idempotency_key: &IdempotencyKey, now| {
         let new = key(name, true);
-        store.create_key_once(fixture.tenant, new, Some(once.clone()), now).await.unwrap()
+        store
+            .create_key_idempotently(fixture.tenant, new, Some(idempotency_key.clone()), now)
+            .await
+            .unwrap()
     };
-    let KeyCreation::Created(made, Some(secret)) = create("new", &once, at(1)).await else {
+    let KeyCreation::Created(made, Some(secret)) = create("new", &idempotency_key, at(1)).await
+    else {
         panic!("a consumer that is new has its secret shown")
     };
     assert_eq!(secret.expose(), "whsec_AAAA");
-    let KeyCreation::Earlier(Earlier::Answered(answer)) = create("new", &once, at(2)).await else {
+    let KeyCreation::Prior(PriorRequest::Answered(answer)) =
+        create("new", &idempotency_key, at(2)).await
+    else {
         panic!()
     };
     assert_eq!((answer.status, answer.ignored.as_str()), (201, "note"));
     let shown: CreatedKey = serde_json::from_str(&answer.body).unwrap();
     assert_eq!((shown.key.as_str(), shown.webhook_secret), ("", Some("whsec_AAAA".to_owned())));
     assert_eq!(shown.shown, made.shown());
-    let other = Once { fingerprint: [2; 32], ..once };
+    let other = IdempotencyKey { fingerprint: [2; 32], ..idempotency_key };
     let different = create("new", &other, at(3)).await;
-    assert!(matches!(different, KeyCreation::Earlier(Earlier::Different)), "{different:?}");
-    let KeyCreation::Created(_, None) =
-        store.create_key_once(fixture.tenant, key("new", false), None, at(4)).await.unwrap()
+    assert!(matches!(different, KeyCreation::Prior(PriorRequest::Different)), "{different:?}");
+    let KeyCreation::Created(_, None) = store
+        .create_key_idempotently(fixture.tenant, key("new", false), None, at(4))
+        .await
+        .unwrap()
     else {
         panic!("a consumer that is known keeps its secret to itself")
     };

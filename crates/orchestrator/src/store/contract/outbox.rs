@@ -333,26 +333,33 @@ async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
 async fn a_secret_is_rotated_once_for_an_idempotency_key() {
     let fixture = fixture().await;
     let (store, tenant) = (&fixture.store, fixture.tenant);
-    let once = Once { key: "r".into(), fingerprint: [1; 32], ignored: "note".into() };
-    let rotate = async |consumer, new: &str, once: Option<&Once>, now| {
+    let idempotency_key =
+        IdempotencyKey { key: "r".into(), fingerprint: [1; 32], ignored: "note".into() };
+    let rotate = async |consumer, new: &str, idempotency_key: Option<&IdempotencyKey>, now| {
         let (new, day) = (Secret::new(new), Duration::from_hours(24));
-        let rotated =
-            store.rotate_webhook_secret_once(tenant, consumer, new, day, once.cloned(), now);
+        let rotated = store.rotate_webhook_secret_idempotently(
+            tenant,
+            consumer,
+            new,
+            day,
+            idempotency_key.cloned(),
+            now,
+        );
         rotated.await.unwrap()
     };
-    let first = rotate(tenant.consumer, "whsec_BBBB", Some(&once), at(10)).await;
+    let first = rotate(tenant.consumer, "whsec_BBBB", Some(&idempotency_key), at(10)).await;
     let RotationAnswer::Now(Rotation::Done(secrets)) = first else { panic!("{first:?}") };
     let shown = secrets.shown(tenant.consumer, "acme".to_owned());
     // Another rotation would be under way: it is the same one.
-    let again = rotate(tenant.consumer, "whsec_CCCC", Some(&once), at(11)).await;
-    let RotationAnswer::Earlier(Earlier::Answered(answer)) = again else { panic!("{again:?}") };
+    let again = rotate(tenant.consumer, "whsec_CCCC", Some(&idempotency_key), at(11)).await;
+    let RotationAnswer::Prior(PriorRequest::Answered(answer)) = again else { panic!("{again:?}") };
     assert_eq!((answer.status, answer.ignored.as_str()), (200, "note"));
     assert_eq!(answer.body, serde_json::to_string(&shown).unwrap());
-    let other = Once { fingerprint: [2; 32], ..once };
+    let other = IdempotencyKey { fingerprint: [2; 32], ..idempotency_key };
     let different = rotate(tenant.consumer, "whsec_CCCC", Some(&other), at(12)).await;
-    assert!(matches!(different, RotationAnswer::Earlier(Earlier::Different)), "{different:?}");
+    assert!(matches!(different, RotationAnswer::Prior(PriorRequest::Different)), "{different:?}");
     // A refusal is no answer that is kept.
-    let third = Once { key: "s".into(), ..other };
+    let third = IdempotencyKey { key: "s".into(), ..other };
     for now in [at(13), at(14)] {
         let refused = rotate(tenant.consumer, "whsec_CCCC", Some(&third), now).await;
         let is_under_way = matches!(refused, RotationAnswer::Now(Rotation::UnderWay(_)));
@@ -371,26 +378,35 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
     let due = fixture.due(at(2)).await.remove(0);
     fixture.note(&due, 200, Verdict::Delivered, at(3)).await;
     let id = due.event.delivery_id;
-    let once = Once { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
-    let ask = async |once: &Once, now| {
-        fixture.store.redeliver(fixture.tenant, id, Some(once.clone()), now).await.unwrap()
+    let idempotency_key =
+        IdempotencyKey { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
+    let ask = async |idempotency_key: &IdempotencyKey, now| {
+        fixture
+            .store
+            .redeliver(fixture.tenant, id, Some(idempotency_key.clone()), now)
+            .await
+            .unwrap()
     };
-    let Redelivery::Sent(sent) = ask(&once, at(4)).await else { panic!() };
+    let Redelivery::Sent(sent) = ask(&idempotency_key, at(4)).await else { panic!() };
     let due = fixture.due(at(5)).await.remove(0);
     assert_eq!((due.event.delivery_id, due.event.data.job_id), (id, job.id));
     fixture.note(&due, 200, Verdict::Delivered, at(6)).await;
-    let Redelivery::Earlier(Earlier::Answered(answer)) = ask(&once, at(7)).await else { panic!() };
+    let Redelivery::Prior(PriorRequest::Answered(answer)) = ask(&idempotency_key, at(7)).await
+    else {
+        panic!()
+    };
     assert_eq!((answer.status, answer.body), (200, serde_json::to_string(&sent).unwrap()));
-    assert_eq!(answer.ignored, once.ignored);
+    assert_eq!(answer.ignored, idempotency_key.ignored);
     assert!(fixture.due(at(8)).await.is_empty(), "it arrived once for that key");
-    let other = Once { fingerprint: [2; 32], ..once };
-    assert!(matches!(ask(&other, at(9)).await, Redelivery::Earlier(Earlier::Different)));
+    let other = IdempotencyKey { fingerprint: [2; 32], ..idempotency_key };
+    assert!(matches!(ask(&other, at(9)).await, Redelivery::Prior(PriorRequest::Different)));
     // What is not there is not kept as an answer.
-    let (nothing, key) = (DeliveryId::generate(at(9).wall), Once { key: "none".into(), ..other });
+    let (nothing, key) =
+        (DeliveryId::generate(at(9).wall), IdempotencyKey { key: "none".into(), ..other });
     let store = &fixture.store;
     let answer = store.redeliver(fixture.tenant, nothing, Some(key.clone()), at(9)).await.unwrap();
     assert!(matches!(answer, Redelivery::NotFound), "{answer:?}");
-    assert!(store.earlier(fixture.tenant, key, at(9)).await.unwrap().is_none());
+    assert!(store.prior_request(fixture.tenant, key, at(9)).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -289,17 +289,21 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
     assert_eq!(fixture.next(since(0)).await, Some(running.id));
     fixture.meet(running.id, 1, 0, 70).await;
     assert_eq!(fixture.minutes(since(70)).await, 2);
-    let ask = async |change: &dyn Fn(&mut Job), tenant, once: Option<Once>, now: StoreNow| {
+    let ask = async |change: &dyn Fn(&mut Job),
+                     tenant,
+                     idempotency_key: Option<IdempotencyKey>,
+                     now: StoreNow| {
         let mut job = new_job(now);
         change(&mut job);
         let start = start(&job);
-        store.create_job(tenant, job, link(), start, once, now).await.unwrap()
+        store.create_job(tenant, job, link(), start, idempotency_key, now).await.unwrap()
     };
-    let once = Once { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
-    let refused = ask(&|_| {}, tenant, Some(once.clone()), since(71)).await;
+    let idempotency_key =
+        IdempotencyKey { key: "again".into(), fingerprint: [1; 32], ignored: "a.b".into() };
+    let refused = ask(&|_| {}, tenant, Some(idempotency_key.clone()), since(71)).await;
     assert!(matches!(refused, Creation::NoMinutes(minutes) if minutes.get() == 2), "{refused:?}");
     // The refusal is not kept, and what is known or costs nothing is not refused.
-    assert!(store.earlier(tenant, once, since(72)).await.unwrap().is_none());
+    assert!(store.prior_request(tenant, idempotency_key, since(72)).await.unwrap().is_none());
     let known = ask(&|job| job.external_id = Some("known".into()), tenant, None, since(72)).await;
     assert!(matches!(known, Creation::Existing(_)), "{known:?}");
     let test = Tenant { live: false, ..tenant };

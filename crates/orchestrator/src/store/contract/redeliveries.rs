@@ -68,14 +68,17 @@ async fn the_same_request_sends_them_again_once() {
     fixture.job_told(URL, at(1)).await;
     let due = fixture.due(at(1)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(1)).await;
-    let once = || Some(Once { key: "a".into(), fingerprint: [1; 32], ignored: String::new() });
-    let ask = async |once, now| {
-        fixture.store.redeliver_all(fixture.tenant, since(1), once, now).await.unwrap()
+    let idempotency_key =
+        || Some(IdempotencyKey { key: "a".into(), fingerprint: [1; 32], ignored: String::new() });
+    let ask = async |idempotency_key, now| {
+        fixture.store.redeliver_all(fixture.tenant, since(1), idempotency_key, now).await.unwrap()
     };
-    assert_eq!(ask(once(), at(2)).await, sent(1));
+    assert_eq!(ask(idempotency_key(), at(2)).await, sent(1));
     let due = fixture.due(at(2)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(2)).await;
-    let EndpointRedelivery::Earlier(Earlier::Answered(answer)) = ask(once(), at(3)).await else {
+    let EndpointRedelivery::Prior(PriorRequest::Answered(answer)) =
+        ask(idempotency_key(), at(3)).await
+    else {
         panic!("it came before")
     };
     assert_eq!(answer.body, r#"{"count":1,"nextCursor":null}"#);
@@ -111,18 +114,30 @@ async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_th
 #[tokio::test]
 async fn a_first_answer_is_kept_until_the_last_one_comes() {
     let fixture = fixture().await;
-    let once = || Once { key: "a".into(), fingerprint: [1; 32], ignored: String::new() };
-    let answer = |body: &str| KeptAnswer { status: 200, body: body.into(), ignored: String::new() };
-    let begin = async |once, now| {
-        fixture.store.begin_answer(fixture.tenant, once, answer("unknown"), now).await.unwrap()
+    let idempotency_key =
+        || IdempotencyKey { key: "a".into(), fingerprint: [1; 32], ignored: String::new() };
+    let answer =
+        |body: &str| StoredResponse { status: 200, body: body.into(), ignored: String::new() };
+    let begin = async |idempotency_key, now| {
+        fixture
+            .store
+            .begin_request(fixture.tenant, idempotency_key, answer("unknown"), now)
+            .await
+            .unwrap()
     };
-    assert_eq!(begin(once(), at(1)).await, None);
-    assert_eq!(begin(once(), at(2)).await, Some(Earlier::Running));
+    assert_eq!(begin(idempotency_key(), at(1)).await, None);
+    assert_eq!(begin(idempotency_key(), at(2)).await, Some(PriorRequest::Running));
     assert_eq!(
-        begin(Once { fingerprint: [2; 32], ..once() }, at(2)).await,
-        Some(Earlier::Different)
+        begin(IdempotencyKey { fingerprint: [2; 32], ..idempotency_key() }, at(2)).await,
+        Some(PriorRequest::Different)
     );
-    assert_eq!(begin(once(), at(60)).await, Some(Earlier::Answered(answer("unknown"))));
-    fixture.store.keep_answer(fixture.tenant, "a".into(), answer("done")).await.unwrap();
-    assert_eq!(begin(once(), at(61)).await, Some(Earlier::Answered(answer("done"))));
+    assert_eq!(
+        begin(idempotency_key(), at(60)).await,
+        Some(PriorRequest::Answered(answer("unknown")))
+    );
+    fixture.store.set_final_response(fixture.tenant, "a".into(), answer("done")).await.unwrap();
+    assert_eq!(
+        begin(idempotency_key(), at(61)).await,
+        Some(PriorRequest::Answered(answer("done")))
+    );
 }

@@ -48,7 +48,7 @@ pub(super) enum Act {
     Create {
         live: bool,
         external: Option<u8>,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
         urls: u8,
         ahead: u16,
     },
@@ -80,7 +80,7 @@ pub(super) enum Act {
     Command {
         job: Which,
         action: ControlAction,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
     },
     DeleteRecording {
         job: Which,
@@ -103,7 +103,7 @@ pub(super) enum Act {
     Redeliver {
         job: Which,
         delivery: Which,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
     },
     Revoke {
         key: Which,
@@ -191,7 +191,7 @@ fn action() -> impl Strategy<Value = ControlAction> {
     ])
 }
 
-fn once() -> impl Strategy<Value = Option<(u8, bool)>> {
+fn idempotency_key() -> impl Strategy<Value = Option<(u8, bool)>> {
     prop::option::weighted(0.4, (0..3_u8, prop::bool::weighted(0.2)))
 }
 
@@ -200,9 +200,9 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
     let which = any::<Which>;
     let external = prop::option::weighted(0.4, 0..3_u8);
     let ahead = prop_oneof![4 => Just(0), 1 => 1..200_u16];
-    let create = (prop::bool::weighted(0.8), external, once(), 0..5_u8, ahead);
+    let create = (prop::bool::weighted(0.8), external, idempotency_key(), 0..5_u8, ahead);
     prop_oneof![
-        6 => create.prop_map(|(live, external, once, urls, ahead)| Act::Create { live, external, once, urls, ahead }),
+        6 => create.prop_map(|(live, external, idempotency_key, urls, ahead)| Act::Create { live, external, idempotency_key, urls, ahead }),
         5 => Just(Act::Claim),
         1 => Just(Act::ClaimTogether),
         16 => (which(), how(), prop::collection::vec(said(), 0..4))
@@ -214,15 +214,15 @@ pub(super) fn act() -> impl Strategy<Value = Act> {
         1 => Just(Act::Expire),
         1 => Just(Act::Sweep),
         2 => which().prop_map(|job| Act::Cancel { job }),
-        4 => (which(), action(), once()).prop_map(|(job, action, once)| Act::Command { job, action, once }),
+        4 => (which(), action(), idempotency_key()).prop_map(|(job, action, idempotency_key)| Act::Command { job, action, idempotency_key }),
         1 => which().prop_map(|job| Act::DeleteRecording { job }),
         3 => (which(), mixed()).prop_map(|(job, mixed)| Act::Mix { job, mixed }),
         6 => (1..6_u8).prop_map(|limit| Act::Take { limit }),
         6 => (which(), came()).prop_map(|(flight, came)| Act::Note { flight, came }),
         5 => Just(Act::Outage),
         1 => Just(Act::Away),
-        2 => (which(), which(), once())
-            .prop_map(|(job, delivery, once)| Act::Redeliver { job, delivery, once }),
+        2 => (which(), which(), idempotency_key())
+            .prop_map(|(job, delivery, idempotency_key)| Act::Redeliver { job, delivery, idempotency_key }),
         1 => which().prop_map(|key| Act::Revoke { key }),
         8 => prop_oneof![4 => 1..20_000_u32, 1 => 20_000..200_000_u32].prop_map(Act::Pass),
         1 => (-3600..=3600_i16).prop_map(Act::Jump),

@@ -9,16 +9,20 @@ use super::{
     state::{Kept, World, ms},
 };
 use crate::store::{
-    Commanded, Creation, Earlier, KeptAnswer, Once, Redelivery, Tenant,
+    Commanded, Creation, IdempotencyKey, PriorRequest, Redelivery, StoredResponse, Tenant,
     contract::{link, new_job, start},
 };
 
 /// How long a call with a key may be under way.
 const RUNNING_MS: i64 = 10_000;
 
-fn asked_once(route: u8, key: u8, other: bool) -> Once {
+fn key_of_route(route: u8, key: u8, other: bool) -> IdempotencyKey {
     let ignored = format!("field-{}", u8::from(other));
-    Once { key: format!("key-{key}"), fingerprint: [route * 2 + u8::from(other); 32], ignored }
+    IdempotencyKey {
+        key: format!("key-{key}"),
+        fingerprint: [route * 2 + u8::from(other); 32],
+        ignored,
+    }
 }
 
 impl World {
@@ -26,7 +30,7 @@ impl World {
         &mut self,
         live: bool,
         external: Option<u8>,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
         urls: u8,
         ahead: u16,
     ) {
@@ -48,15 +52,15 @@ impl World {
             on_finalize: urls[1].map(ToOwned::to_owned),
         };
         let start = start(&new);
-        let once = once.map(|(key, other)| asked_once(0, key, other));
+        let idempotency_key = idempotency_key.map(|(key, other)| key_of_route(0, key, other));
         let created = self
             .store
-            .create_job(tenant, new.clone(), link(), start, once.clone(), self.now)
+            .create_job(tenant, new.clone(), link(), start, idempotency_key.clone(), self.now)
             .await
             .unwrap();
-        if let Some(earlier) = self.earlier(tenant, once.as_ref()) {
-            let Creation::Earlier(answer) = created else { panic!("{created:?}, not {earlier:?}") };
-            assert_eq!(answer, earlier);
+        if let Some(prior) = self.prior_request(tenant, idempotency_key.as_ref()) {
+            let Creation::Prior(answer) = created else { panic!("{created:?}, not {prior:?}") };
+            assert_eq!(answer, prior);
             return;
         }
         let known = name.as_ref().and_then(|name| self.names.get(&(tenant, name.clone())).copied());
@@ -108,41 +112,45 @@ impl World {
             }
             other => panic!("{other:?}"),
         };
-        if let Some(once) = once {
-            self.keep(tenant, once, status, serde_json::to_string(&job).unwrap(), true);
+        if let Some(idempotency_key) = idempotency_key {
+            self.keep(tenant, idempotency_key, status, serde_json::to_string(&job).unwrap(), true);
         }
         self.compare_all().await;
     }
 
     /// What a key was used for, as long as that is kept.
-    pub(super) fn earlier(&self, tenant: Tenant, once: Option<&Once>) -> Option<Earlier> {
-        let once = once?;
-        let kept = self.answers.get(&(tenant, once.key.clone()))?;
+    pub(super) fn prior_request(
+        &self,
+        tenant: Tenant,
+        idempotency_key: Option<&IdempotencyKey>,
+    ) -> Option<PriorRequest> {
+        let idempotency_key = idempotency_key?;
+        let kept = self.answers.get(&(tenant, idempotency_key.key.clone()))?;
         let wall = ms(self.now.wall);
         if kept.at <= wall - 24 * 60 * 60 * 1000 {
             None
-        } else if kept.fingerprint != once.fingerprint {
-            Some(Earlier::Different)
+        } else if kept.fingerprint != idempotency_key.fingerprint {
+            Some(PriorRequest::Different)
         } else if kept.running_until > wall {
-            Some(Earlier::Running)
+            Some(PriorRequest::Running)
         } else {
-            Some(Earlier::Answered(kept.answer.clone()))
+            Some(PriorRequest::Answered(kept.answer.clone()))
         }
     }
 
     pub(super) fn keep(
         &mut self,
         tenant: Tenant,
-        once: Once,
+        idempotency_key: IdempotencyKey,
         status: u16,
         body: String,
         last: bool,
     ) {
         let at = ms(self.now.wall);
         let running_until = if last { 0 } else { at + RUNNING_MS };
-        let answer = KeptAnswer { status, body, ignored: once.ignored };
-        let kept = Kept { fingerprint: once.fingerprint, at, running_until, answer };
-        self.answers.insert((tenant, once.key), kept);
+        let answer = StoredResponse { status, body, ignored: idempotency_key.ignored };
+        let kept = Kept { fingerprint: idempotency_key.fingerprint, at, running_until, answer };
+        self.answers.insert((tenant, idempotency_key.key), kept);
     }
 
     pub(super) async fn cancel(&mut self, job: usize) {
@@ -165,30 +173,30 @@ impl World {
         &mut self,
         job: usize,
         action: ControlAction,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
     ) {
         let ModelJob { id, tenant, .. } = self.jobs[job];
-        let once = once.map(|(key, other)| asked_once(1, key, other));
+        let idempotency_key = idempotency_key.map(|(key, other)| key_of_route(1, key, other));
         let answer = self
             .store
-            .command(tenant, id, action.clone(), None, once.clone(), self.now)
+            .command(tenant, id, action.clone(), None, idempotency_key.clone(), self.now)
             .await
             .unwrap();
-        let earlier = self.earlier(tenant, once.as_ref());
+        let prior = self.prior_request(tenant, idempotency_key.as_ref());
         let model = &mut self.jobs[job];
         match answer {
-            Commanded::Earlier(answer) => assert_eq!(Some(answer), earlier),
+            Commanded::Prior(answer) => assert_eq!(Some(answer), prior),
             Commanded::InvalidState(_) => {
-                assert!(earlier.is_none() && !model.takes(&action), "{} {action}", model.status);
+                assert!(prior.is_none() && !model.takes(&action), "{} {action}", model.status);
             }
             Commanded::Given(command, shown) => {
-                assert!(earlier.is_none() && model.takes(&action), "{} {action}", model.status);
+                assert!(prior.is_none() && model.takes(&action), "{} {action}", model.status);
                 assert_eq!(command.state, model.command(&action, self.now));
                 let state = command.state.clone();
                 model.commands.push(Asked { id: command.id, action, state });
-                if let Some(once) = once {
+                if let Some(idempotency_key) = idempotency_key {
                     let body = serde_json::to_string(&command.result(&shown)).unwrap();
-                    self.keep(tenant, once, 202, body, false);
+                    self.keep(tenant, idempotency_key, 202, body, false);
                 }
             }
             Commanded::NotFound => panic!("it is there"),
@@ -200,22 +208,23 @@ impl World {
         &mut self,
         job: usize,
         delivery: usize,
-        once: Option<(u8, bool)>,
+        idempotency_key: Option<(u8, bool)>,
     ) {
         let tenant = self.jobs[job].tenant;
         let id = self.jobs[job].deliveries[delivery].id.unwrap();
-        let once = once.map(|(key, other)| asked_once(2, key, other));
-        let answer = self.store.redeliver(tenant, id, once.clone(), self.now).await.unwrap();
-        match (answer, self.earlier(tenant, once.as_ref())) {
-            (Redelivery::Earlier(answer), Some(earlier)) => assert_eq!(answer, earlier),
+        let idempotency_key = idempotency_key.map(|(key, other)| key_of_route(2, key, other));
+        let answer =
+            self.store.redeliver(tenant, id, idempotency_key.clone(), self.now).await.unwrap();
+        match (answer, self.prior_request(tenant, idempotency_key.as_ref())) {
+            (Redelivery::Prior(answer), Some(prior)) => assert_eq!(answer, prior),
             (Redelivery::Sent(shown), None) => {
                 self.jobs[job].deliveries[delivery].again(self.now);
-                if let Some(once) = once {
+                if let Some(idempotency_key) = idempotency_key {
                     let body = serde_json::to_string(&shown).unwrap();
-                    self.keep(tenant, once, 200, body, true);
+                    self.keep(tenant, idempotency_key, 200, body, true);
                 }
             }
-            (answer, earlier) => panic!("{answer:?}, not {earlier:?}"),
+            (answer, prior) => panic!("{answer:?}, not {prior:?}"),
         }
         self.compare(job).await;
     }

@@ -8,7 +8,7 @@ use super::job::{ModelJob, What};
 use crate::{
     clock::StoreNow,
     store::{
-        Backend, DueDelivery, KeptAnswer, Key, Store, Tenant,
+        Backend, DueDelivery, Key, Store, StoredResponse, Tenant,
         contract::{at, key},
     },
 };
@@ -54,7 +54,7 @@ pub(super) struct Kept {
     pub(super) fingerprint: [u8; 32],
     pub(super) at: i64,
     pub(super) running_until: i64,
-    pub(super) answer: KeptAnswer,
+    pub(super) answer: StoredResponse,
 }
 
 pub(super) fn ms(time: Timestamp) -> i64 {

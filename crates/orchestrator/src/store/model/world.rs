@@ -26,8 +26,8 @@ fn pick(which: Which, count: usize) -> Option<usize> {
 impl World {
     pub(super) async fn play(&mut self, act: Act) {
         match act {
-            Act::Create { live, external, once, urls, ahead } => {
-                self.create(live, external, once, urls, ahead).await;
+            Act::Create { live, external, idempotency_key, urls, ahead } => {
+                self.create(live, external, idempotency_key, urls, ahead).await;
             }
             Act::Claim => self.claim(1).await,
             Act::ClaimTogether => self.claim(3).await,
@@ -59,9 +59,9 @@ impl World {
                     self.cancel(job).await;
                 }
             }
-            Act::Command { job, action, once } => {
+            Act::Command { job, action, idempotency_key } => {
                 if let Some(job) = pick(job, self.jobs.len()) {
-                    self.command(job, action, once).await;
+                    self.command(job, action, idempotency_key).await;
                 }
             }
             Act::DeleteRecording { job } => {
@@ -95,11 +95,11 @@ impl World {
                 }
             }
             Act::Away => self.away = Some(self.now),
-            Act::Redeliver { job, delivery, once } => {
+            Act::Redeliver { job, delivery, idempotency_key } => {
                 if let Some(job) = pick(job, self.jobs.len())
                     && let Some(delivery) = pick(delivery, self.jobs[job].deliveries.len())
                 {
-                    self.redeliver(job, delivery, once).await;
+                    self.redeliver(job, delivery, idempotency_key).await;
                 }
             }
             Act::Revoke { key } => {

@@ -8,15 +8,15 @@ use meetbot_types::{
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    Outcome, answers, endpoints, outbox,
+    Outcome, endpoints, idempotency, outbox,
     transaction::{Transaction, Value},
     values::{number, optional, optional_time, parsed, read_as, text, time, unescaped},
 };
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, EndpointRedelivery, Once, REDELIVERED_AT_ONCE, Redelivery, Tenant, Window,
-        pages::Filling,
+        DeliveryFilter, EndpointRedelivery, IdempotencyKey, REDELIVERED_AT_ONCE, Redelivery,
+        Tenant, Window, pages::Filling,
     },
 };
 
@@ -69,22 +69,24 @@ pub(super) async fn redeliver(
     transaction: &Transaction,
     tenant: Tenant,
     id: DeliveryId,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<Redelivery> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, tenant, idempotency_key, now.wall).await?
     {
-        return Ok(Redelivery::Earlier(earlier));
+        return Ok(Redelivery::Prior(prior));
     }
     outbox::again(transaction, tenant, id, now).await?;
     let Some(delivery) = of_tenant(transaction, tenant, id).await? else {
         return Ok(Redelivery::NotFound);
     };
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
-        let answer = once.answer(200, body);
-        answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(transaction, tenant, idempotency_key, &response, true, now.wall)
+            .await?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
 }
@@ -93,13 +95,14 @@ pub(super) async fn redeliver_all(
     transaction: &Transaction,
     tenant: Tenant,
     which: &Redeliver,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<EndpointRedelivery> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, tenant, idempotency_key, now.wall).await?
     {
-        return Ok(EndpointRedelivery::Earlier(earlier));
+        return Ok(EndpointRedelivery::Prior(prior));
     }
     let Some(endpoint) = endpoints::find(transaction, tenant, &which.endpoint).await? else {
         return Ok(EndpointRedelivery::NoEndpoint);
@@ -119,10 +122,11 @@ pub(super) async fn redeliver_all(
     outbox::all_again(transaction, &endpoint, &ids, now).await?;
     let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = read_as(serde_json::to_string(&sent), "an answer")?;
-        let answer = once.answer(200, body);
-        answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(transaction, tenant, idempotency_key, &response, true, now.wall)
+            .await?;
     }
     Ok(EndpointRedelivery::Sent(sent))
 }

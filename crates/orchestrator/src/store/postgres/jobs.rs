@@ -6,7 +6,7 @@ use meetbot_types::{ControlAction, Job, JobId, MeetingLink, Page, Timestamp};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    Outcome, answers, commands, leases, mixes, pages, quotas, recordings, records, room_bots,
+    Outcome, commands, idempotency, leases, mixes, pages, quotas, recordings, records, room_bots,
     tally, timeline,
     transaction::{Transaction, Value},
     uploads,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, JobFilter, Once, Start, Tenant, Window, pages::Entry},
+    store::{Commanded, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry},
 };
 
 /// Writes a job that was changed, and what follows from the change. Locks are taken in one order: the job, its lease, its tenant, endpoints, counters.
@@ -97,7 +97,7 @@ pub(super) struct New {
     pub(super) job: Job,
     pub(super) link: MeetingLink,
     pub(super) start: Start,
-    pub(super) once: Option<Once>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
 }
 
 /// Puts a job into the queue. Its tenant's row is the lock of all that is looked at before.
@@ -106,13 +106,14 @@ pub(super) async fn create(
     new: &New,
     now: StoreNow,
 ) -> Outcome<Creation> {
-    let New { tenant, job, link, start, once } = new;
+    let New { tenant, job, link, start, idempotency_key } = new;
     let tenant = *tenant;
     let waiting = quotas::lock(transaction, tenant).await?.waiting;
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, tenant, idempotency_key, now.wall).await?
     {
-        return Ok(Creation::Earlier(earlier));
+        return Ok(Creation::Prior(prior));
     }
     let consumer = tenant.consumer.to_string();
     let existing = match &job.external_id {
@@ -157,9 +158,10 @@ pub(super) async fn create(
         quotas::joined(transaction, tenant, start.from).await?;
         timeline::write_to_feed(transaction, tenant, job, &Happened::created(job)).await?;
     }
-    if let Some(once) = once {
-        let answer = once.answer(status, body);
-        answers::keep(transaction, tenant, once, &answer, true, now.wall).await?;
+    if let Some(idempotency_key) = idempotency_key {
+        let response = idempotency_key.response(status, body);
+        idempotency::insert(transaction, tenant, idempotency_key, &response, true, now.wall)
+            .await?;
     }
     Ok(creation)
 }
@@ -235,7 +237,7 @@ pub(super) struct Call {
     pub(super) id: JobId,
     pub(super) action: ControlAction,
     pub(super) message: Option<String>,
-    pub(super) once: Option<Once>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
 }
 
 pub(super) async fn command(
@@ -244,23 +246,25 @@ pub(super) async fn command(
     call: &Call,
     now: StoreNow,
 ) -> Outcome<Commanded> {
-    let Call { tenant, id, action, message, once } = call;
+    let Call { tenant, id, action, message, idempotency_key } = call;
     let record = records::locked_of_tenant(transaction, *tenant, *id).await?;
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, *tenant, once, now.wall).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, *tenant, idempotency_key, now.wall).await?
     {
-        return Ok(Commanded::Earlier(earlier));
+        return Ok(Commanded::Prior(prior));
     }
     let Some(mut record) = record else { return Ok(Commanded::NotFound) };
     let Some((command, changes)) = record.command(action, message.clone(), now) else {
         return Ok(Commanded::InvalidState(Box::new(record.job)));
     };
     save(transaction, node, &record, changes, now.wall).await?;
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = serde_json::to_string(&command.result(&record.job));
         let body = read_as(body, "a control result")?;
-        let answer = once.answer(202, body);
-        answers::keep(transaction, *tenant, once, &answer, false, now.wall).await?;
+        let response = idempotency_key.response(202, body);
+        idempotency::insert(transaction, *tenant, idempotency_key, &response, false, now.wall)
+            .await?;
     }
     Ok(Commanded::Given(command, Box::new(record.job)))
 }

@@ -4,11 +4,13 @@ use meetbot_types::{ConsumerId, CreatedKey, KeyId, Page, Timestamp, bot::Secret}
 use tokio_postgres::Row;
 
 use super::{
-    Outcome, Problem, answers, pages,
+    Outcome, Problem, idempotency, pages,
     transaction::Transaction,
     values::{escaped, hash, optional_time, parsed, read_as, text, time, unescaped},
 };
-use crate::store::{Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window};
+use crate::store::{
+    IdempotencyKey, Key, KeyCreation, KeyFilter, NewKey, Revocation, Scope, Tenant, Window,
+};
 
 const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
@@ -37,26 +39,27 @@ pub(super) async fn create(
     Ok((key, webhook_secret))
 }
 
-pub(super) async fn create_once(
+pub(super) async fn create_idempotently(
     transaction: &Transaction,
     asking: Tenant,
     new: &NewKey,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: Timestamp,
 ) -> Outcome<KeyCreation> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, asking, once, now).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, asking, idempotency_key, now).await?
     {
-        return Ok(KeyCreation::Earlier(earlier));
+        return Ok(KeyCreation::Prior(prior));
     }
     let Created { key: created, webhook_secret, is_first } = insert(transaction, new, now).await?;
     let webhook_secret = is_first.then_some(webhook_secret);
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let (key, webhook_secret) = (String::new(), webhook_secret.clone());
         let shown = CreatedKey { key, webhook_secret, shown: created.clone().shown() };
         let body = read_as(serde_json::to_string(&shown), "a key")?;
-        let answer = once.answer(201, body);
-        answers::keep(transaction, asking, once, &answer, true, now).await?;
+        let response = idempotency_key.response(201, body);
+        idempotency::insert(transaction, asking, idempotency_key, &response, true, now).await?;
     }
     Ok(KeyCreation::Created(created, webhook_secret.map(Secret::new)))
 }

@@ -3,7 +3,6 @@
 //! Locks are taken in one order: claims, jobs, leases, tenants, endpoints (which are the locks of their deliveries), counters; several rows of a table in the
 //! order of their ids. A statement sees the moment at which it began, so that a lock is a statement of its own, before the read.
 
-mod answers;
 mod audit;
 #[cfg(test)]
 mod backend;
@@ -15,6 +14,7 @@ mod deliveries;
 mod endpoints;
 mod erasure;
 mod feed;
+mod idempotency;
 mod jobs;
 mod keys;
 mod leases;

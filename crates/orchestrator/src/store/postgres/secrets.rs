@@ -6,11 +6,13 @@ use meetbot_types::{ConsumerId, Timestamp, bot::Secret};
 use tokio_postgres::Row;
 
 use super::{
-    Outcome, answers, consumers,
+    Outcome, consumers, idempotency,
     transaction::Transaction,
     values::{escaped, read_as, text},
 };
-use crate::store::{Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets};
+use crate::store::{
+    IdempotencyKey, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets,
+};
 
 const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
 
@@ -89,32 +91,33 @@ pub(super) struct Rotate {
     pub(super) consumer: ConsumerId,
     pub(super) new: Secret,
     pub(super) overlap: Duration,
-    pub(super) once: Option<Once>,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
 }
 
 /// The same for a caller, by the consumer's id, unless its request came before.
-pub(super) async fn rotate_once(
+pub(super) async fn rotate_idempotently(
     transaction: &Transaction,
     rotation: &Rotate,
     now: Timestamp,
 ) -> Outcome<RotationAnswer> {
-    let Rotate { asking, consumer, new, overlap, once } = rotation;
+    let Rotate { asking, consumer, new, overlap, idempotency_key } = rotation;
     let lock = "SELECT 1 FROM consumers WHERE id = $1 FOR NO KEY UPDATE";
     transaction.rows(lock, &[&consumer.to_string()]).await?;
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, *asking, once, now).await?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, *asking, idempotency_key, now).await?
     {
-        return Ok(RotationAnswer::Earlier(earlier));
+        return Ok(RotationAnswer::Prior(prior));
     }
     let Some(name) = consumers::name(transaction, *consumer).await? else {
         return Ok(RotationAnswer::Now(Rotation::NoConsumer));
     };
     let rotation = rotate(transaction, &name, new, *overlap, now).await?;
-    if let (Some(once), Rotation::Done(secrets)) = (once, &rotation) {
+    if let (Some(idempotency_key), Rotation::Done(secrets)) = (idempotency_key, &rotation) {
         let shown = secrets.shown(*consumer, name);
         let body = read_as(serde_json::to_string(&shown), "a webhook secret")?;
-        let answer = once.answer(200, body);
-        answers::keep(transaction, *asking, once, &answer, true, now).await?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(transaction, *asking, idempotency_key, &response, true, now).await?;
     }
     Ok(RotationAnswer::Now(rotation))
 }

@@ -5,11 +5,12 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, endpoints, outbox, pages, read_as};
+use super::{Outcome, endpoints, idempotency, outbox, pages, read_as};
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, EndpointRedelivery, Once, REDELIVERED_AT_ONCE, Redelivery, Tenant, Window,
+        DeliveryFilter, EndpointRedelivery, IdempotencyKey, REDELIVERED_AT_ONCE, Redelivery,
+        Tenant, Window,
     },
 };
 
@@ -55,22 +56,23 @@ pub(super) fn redeliver(
     connection: &Connection,
     tenant: Tenant,
     id: DeliveryId,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<Redelivery> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(connection, tenant, idempotency_key, now.wall)?
     {
-        return Ok(Redelivery::Earlier(earlier));
+        return Ok(Redelivery::Prior(prior));
     }
     outbox::again(connection, tenant, id, now)?;
     let Some(delivery) = of_tenant(connection, tenant, id)? else {
         return Ok(Redelivery::NotFound);
     };
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = read_as(serde_json::to_string(&delivery), "a delivery")?;
-        let answer = once.answer(200, body);
-        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(connection, tenant, idempotency_key, &response, true, now.wall)?;
     }
     Ok(Redelivery::Sent(Box::new(delivery)))
 }
@@ -79,13 +81,14 @@ pub(super) fn redeliver_all(
     connection: &Connection,
     tenant: Tenant,
     which: &Redeliver,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<EndpointRedelivery> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(connection, tenant, idempotency_key, now.wall)?
     {
-        return Ok(EndpointRedelivery::Earlier(earlier));
+        return Ok(EndpointRedelivery::Prior(prior));
     }
     let Some(endpoint) = endpoints::find(connection, tenant, &which.endpoint)? else {
         return Ok(EndpointRedelivery::NoEndpoint);
@@ -104,10 +107,10 @@ pub(super) fn redeliver_all(
     outbox::all_again(connection, &endpoint, &ids, now)?;
     let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = read_as(serde_json::to_string(&sent), "an answer")?;
-        let answer = once.answer(200, body);
-        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(connection, tenant, idempotency_key, &response, true, now.wall)?;
     }
     Ok(EndpointRedelivery::Sent(sent))
 }

@@ -4,7 +4,7 @@ use meetbot_types::{ControlAction, Job, JobId, MeetingLink, Page, Timestamp};
 use rusqlite::{Connection, params, params_from_iter, types::Value};
 
 use super::{
-    Outcome, answers, commands, mixes, pages, quotas, read_as, recordings,
+    Outcome, commands, idempotency, mixes, pages, quotas, read_as, recordings,
     records::{job as job_of, load, of_tenant},
     room_bots, tally, timeline, uploads,
     writer::Transaction,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, JobFilter, Once, Start, Tenant, Window, pages::Entry},
+    store::{Commanded, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry},
 };
 
 /// Writes a job that was changed, and what follows from the change.
@@ -89,13 +89,14 @@ pub(super) fn create(
     job: Job,
     link: &MeetingLink,
     start: Start,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<Creation> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, tenant, once, now.wall)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(connection, tenant, idempotency_key, now.wall)?
     {
-        return Ok(Creation::Earlier(earlier));
+        return Ok(Creation::Prior(prior));
     }
     let consumer = tenant.consumer.to_string();
     let existing = match &job.external_id {
@@ -138,9 +139,9 @@ pub(super) fn create(
         quotas::joined(connection, tenant, start.from)?;
         timeline::write_to_feed(connection, tenant, job, &Happened::created(job))?;
     }
-    if let Some(once) = once {
-        let answer = once.answer(status, body);
-        answers::keep(connection, tenant, once, &answer, true, now.wall)?;
+    if let Some(idempotency_key) = idempotency_key {
+        let response = idempotency_key.response(status, body);
+        idempotency::insert(connection, tenant, idempotency_key, &response, true, now.wall)?;
     }
     Ok(creation)
 }
@@ -228,13 +229,14 @@ pub(super) fn command(
     id: JobId,
     action: &ControlAction,
     message: Option<String>,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
 ) -> Outcome<Commanded> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(transaction, tenant, once, now.wall)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) =
+            idempotency::prior_request(transaction, tenant, idempotency_key, now.wall)?
     {
-        return Ok(Commanded::Earlier(earlier));
+        return Ok(Commanded::Prior(prior));
     }
     let Some(mut record) = of_tenant(transaction, tenant, id)? else {
         return Ok(Commanded::NotFound);
@@ -243,11 +245,11 @@ pub(super) fn command(
         return Ok(Commanded::InvalidState(Box::new(record.job)));
     };
     save(transaction, &record, changes, now.wall)?;
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let body = serde_json::to_string(&command.result(&record.job));
         let body = read_as(body, "a control result")?;
-        let answer = once.answer(202, body);
-        answers::keep(transaction, tenant, once, &answer, false, now.wall)?;
+        let response = idempotency_key.response(202, body);
+        idempotency::insert(transaction, tenant, idempotency_key, &response, false, now.wall)?;
     }
     Ok(Commanded::Given(command, Box::new(record.job)))
 }

@@ -3,8 +3,10 @@
 use meetbot_types::{ConsumerId, CreatedKey, KeyId, Page, Timestamp, bot::Secret};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, answers, pages, read_as};
-use crate::store::{Key, KeyCreation, KeyFilter, NewKey, Once, Revocation, Scope, Tenant, Window};
+use super::{Outcome, idempotency, pages, read_as};
+use crate::store::{
+    IdempotencyKey, Key, KeyCreation, KeyFilter, NewKey, Revocation, Scope, Tenant, Window,
+};
 
 const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
@@ -26,26 +28,26 @@ pub(super) fn create(
     Ok((key, webhook_secret))
 }
 
-pub(super) fn create_once(
+pub(super) fn create_idempotently(
     connection: &Connection,
     asking: Tenant,
     new: &NewKey,
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: Timestamp,
 ) -> Outcome<KeyCreation> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, asking, once, now)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) = idempotency::prior_request(connection, asking, idempotency_key, now)?
     {
-        return Ok(KeyCreation::Earlier(earlier));
+        return Ok(KeyCreation::Prior(prior));
     }
     let Created { key: created, webhook_secret, is_first } = insert(connection, new, now)?;
     let webhook_secret = is_first.then_some(webhook_secret);
-    if let Some(once) = once {
+    if let Some(idempotency_key) = idempotency_key {
         let (key, webhook_secret) = (String::new(), webhook_secret.clone());
         let shown = CreatedKey { key, webhook_secret, shown: created.clone().shown() };
         let body = read_as(serde_json::to_string(&shown), "a key")?;
-        let answer = once.answer(201, body);
-        answers::keep(connection, asking, once, &answer, true, now)?;
+        let response = idempotency_key.response(201, body);
+        idempotency::insert(connection, asking, idempotency_key, &response, true, now)?;
     }
     Ok(KeyCreation::Created(created, webhook_secret.map(Secret::new)))
 }

@@ -1,6 +1,5 @@
 //! The store on SQLite: one writer with group commit, a few readers, every answer on disk.
 
-mod answers;
 mod audit;
 #[cfg(test)]
 mod backend;
@@ -12,6 +11,7 @@ mod deliveries;
 mod endpoints;
 mod erasure;
 mod feed;
+mod idempotency;
 mod jobs;
 mod keys;
 mod mixes;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use meetbot_types::{ConsumerId, Timestamp, bot::Secret};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{Outcome, answers, consumers, read_as};
-use crate::store::{Once, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets};
+use super::{Outcome, consumers, idempotency, read_as};
+use crate::store::{
+    IdempotencyKey, PreviousSecret, Rotation, RotationAnswer, Tenant, WebhookSecrets,
+};
 
 const COLUMNS: &str = "SELECT webhook_secret, previous_secret, previous_until FROM consumers";
 
@@ -76,28 +78,28 @@ pub(super) fn rotate(
 }
 
 /// The same for a caller, by the consumer's id, unless its request came before.
-pub(super) fn rotate_once(
+pub(super) fn rotate_idempotently(
     connection: &Connection,
     asking: Tenant,
     consumer: ConsumerId,
     (new, overlap): (&Secret, Duration),
-    once: Option<&Once>,
+    idempotency_key: Option<&IdempotencyKey>,
     now: Timestamp,
 ) -> Outcome<RotationAnswer> {
-    if let Some(once) = once
-        && let Some(earlier) = answers::earlier(connection, asking, once, now)?
+    if let Some(idempotency_key) = idempotency_key
+        && let Some(prior) = idempotency::prior_request(connection, asking, idempotency_key, now)?
     {
-        return Ok(RotationAnswer::Earlier(earlier));
+        return Ok(RotationAnswer::Prior(prior));
     }
     let Some(name) = consumers::name(connection, consumer)? else {
         return Ok(RotationAnswer::Now(Rotation::NoConsumer));
     };
     let rotation = rotate(connection, &name, new, overlap, now)?;
-    if let (Some(once), Rotation::Done(secrets)) = (once, &rotation) {
+    if let (Some(idempotency_key), Rotation::Done(secrets)) = (idempotency_key, &rotation) {
         let shown = secrets.shown(consumer, name);
         let body = read_as(serde_json::to_string(&shown), "a webhook secret")?;
-        let answer = once.answer(200, body);
-        answers::keep(connection, asking, once, &answer, true, now)?;
+        let response = idempotency_key.response(200, body);
+        idempotency::insert(connection, asking, idempotency_key, &response, true, now)?;
     }
     Ok(RotationAnswer::Now(rotation))
 }

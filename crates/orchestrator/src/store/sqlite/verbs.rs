@@ -14,8 +14,8 @@ use meetbot_types::{
 };
 
 use super::{
-    SqliteStore, answers, bots, commands, deliveries, erasure, feed, jobs, mixes, outbox, paused,
-    quotas, recordings, records, room_bots, secrets, tally, timeline,
+    SqliteStore, bots, commands, deliveries, erasure, feed, idempotency, jobs, mixes, outbox,
+    paused, quotas, recordings, records, room_bots, secrets, tally, timeline,
     writer::{Asker, Transaction},
     zoom,
 };
@@ -23,10 +23,10 @@ use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
         Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
-        DeliveryStore, Earlier, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore,
-        JobFilter, JobStore, KeptAnswer, Leases, Lives, OldRecording, Once, Quota, QuotaChange,
-        Recorded, Redelivery, Reported, Result, Room, Start, Store, Taken, TakenOver, Tally,
-        Tenant, Tried, UsageStore, Used, WaitingMixes, Ways, Window,
+        DeliveryStore, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore, IdempotencyKey,
+        JobFilter, JobStore, Leases, Lives, OldRecording, PriorRequest, Quota, QuotaChange,
+        Recorded, Redelivery, Reported, Result, Room, Start, Store, StoredResponse, Taken,
+        TakenOver, Tally, Tenant, Tried, UsageStore, Used, WaitingMixes, Ways, Window,
     },
 };
 
@@ -75,11 +75,11 @@ impl JobStore for SqliteStore {
         job: Job,
         link: MeetingLink,
         start: Start,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Creation> {
         let create = move |connection: &Transaction<'_>| {
-            jobs::create(connection, tenant, job, &link, start, once.as_ref(), now)
+            jobs::create(connection, tenant, job, &link, start, idempotency_key.as_ref(), now)
         };
         self.writer.write(create).await
     }
@@ -202,11 +202,11 @@ impl JobStore for SqliteStore {
         id: JobId,
         action: ControlAction,
         message: Option<String>,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Commanded> {
         let command = move |connection: &Transaction<'_>| {
-            jobs::command(connection, tenant, id, &action, message, once.as_ref(), now)
+            jobs::command(connection, tenant, id, &action, message, idempotency_key.as_ref(), now)
         };
         self.writer.write(command).await
     }
@@ -215,26 +215,41 @@ impl JobStore for SqliteStore {
         self.read(move |connection| commands::commanded(connection, tenant, id)).await
     }
 
-    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>> {
-        self.read(move |connection| answers::earlier(connection, tenant, &once, now.wall)).await
-    }
-
-    async fn begin_answer(
+    async fn prior_request(
         &self,
         tenant: Tenant,
-        once: Once,
-        answer: KeptAnswer,
+        idempotency_key: IdempotencyKey,
         now: StoreNow,
-    ) -> Result<Option<Earlier>> {
+    ) -> Result<Option<PriorRequest>> {
+        self.read(move |connection| {
+            idempotency::prior_request(connection, tenant, &idempotency_key, now.wall)
+        })
+        .await
+    }
+
+    async fn begin_request(
+        &self,
+        tenant: Tenant,
+        idempotency_key: IdempotencyKey,
+        answer: StoredResponse,
+        now: StoreNow,
+    ) -> Result<Option<PriorRequest>> {
         let begin = move |connection: &Transaction<'_>| {
-            answers::begin(connection, tenant, &once, &answer, now.wall)
+            idempotency::begin_request(connection, tenant, &idempotency_key, &answer, now.wall)
         };
         self.writer.write(begin).await
     }
 
-    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
+    async fn set_final_response(
+        &self,
+        tenant: Tenant,
+        key: String,
+        answer: StoredResponse,
+    ) -> Result<()> {
         self.writer
-            .write(move |connection| answers::replace(connection, tenant, &key, &answer))
+            .write(move |connection| {
+                idempotency::set_final_response(connection, tenant, &key, &answer)
+            })
             .await
     }
 
@@ -369,11 +384,11 @@ impl DeliveryStore for SqliteStore {
         &self,
         tenant: Tenant,
         id: DeliveryId,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Redelivery> {
         let redeliver = move |connection: &Transaction<'_>| {
-            deliveries::redeliver(connection, tenant, id, once.as_ref(), now)
+            deliveries::redeliver(connection, tenant, id, idempotency_key.as_ref(), now)
         };
         self.writer.write(redeliver).await
     }
@@ -382,11 +397,11 @@ impl DeliveryStore for SqliteStore {
         &self,
         tenant: Tenant,
         which: Redeliver,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<EndpointRedelivery> {
         let redeliver = move |connection: &Transaction<'_>| {
-            deliveries::redeliver_all(connection, tenant, &which, once.as_ref(), now)
+            deliveries::redeliver_all(connection, tenant, &which, idempotency_key.as_ref(), now)
         };
         self.writer.write(redeliver).await
     }
@@ -406,7 +421,7 @@ impl Store for SqliteStore {
             secrets::sweep(connection, now.wall)?;
             room_bots::sweep(connection, now.wall)?;
             zoom::sweep(connection, now.wall)?;
-            answers::sweep(connection, now.wall)
+            idempotency::sweep(connection, now.wall)
         };
         self.writer.write(sweep).await
     }

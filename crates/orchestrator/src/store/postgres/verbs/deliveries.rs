@@ -6,8 +6,8 @@ use meetbot_types::{Delivery, DeliveryId, Page, Redeliver};
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, DeliveryStore, EndpointRedelivery, Once, Redelivery, Result, Room, Taken,
-        Tenant, Tried, Window,
+        DeliveryFilter, DeliveryStore, EndpointRedelivery, IdempotencyKey, Redelivery, Result,
+        Room, Taken, Tenant, Tried, Window,
         postgres::{PostgresStore, deliveries, outbox, paused, transaction::Caller},
     },
 };
@@ -56,11 +56,11 @@ impl DeliveryStore for PostgresStore {
         &self,
         tenant: Tenant,
         id: DeliveryId,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Redelivery> {
-        self.write((tenant, id, once, now), |it, (tenant, id, once, now)| {
-            Box::pin(deliveries::redeliver(it, *tenant, *id, once.as_ref(), *now))
+        self.write((tenant, id, idempotency_key, now), |it, (tenant, id, idempotency_key, now)| {
+            Box::pin(deliveries::redeliver(it, *tenant, *id, idempotency_key.as_ref(), *now))
         })
         .await
     }
@@ -69,12 +69,21 @@ impl DeliveryStore for PostgresStore {
         &self,
         tenant: Tenant,
         which: Redeliver,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<EndpointRedelivery> {
-        self.write((tenant, which, once, now), |it, (tenant, which, once, now)| {
-            Box::pin(deliveries::redeliver_all(it, *tenant, which, once.as_ref(), *now))
-        })
+        self.write(
+            (tenant, which, idempotency_key, now),
+            |it, (tenant, which, idempotency_key, now)| {
+                Box::pin(deliveries::redeliver_all(
+                    it,
+                    *tenant,
+                    which,
+                    idempotency_key.as_ref(),
+                    *now,
+                ))
+            },
+        )
         .await
     }
 }

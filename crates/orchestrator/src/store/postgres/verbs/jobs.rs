@@ -12,11 +12,11 @@ use meetbot_types::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
-        Claim, Command, Commanded, Creation, Earlier, Expired, JobFilter, JobStore, KeptAnswer,
-        Leases, Lives, OldRecording, Once, Recorded, Reported, Result, Start, TakenOver, Tenant,
-        WaitingMixes, Ways, Window,
+        Claim, Command, Commanded, Creation, Expired, IdempotencyKey, JobFilter, JobStore, Leases,
+        Lives, OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse,
+        TakenOver, Tenant, WaitingMixes, Ways, Window,
         postgres::{
-            PostgresStore, answers, bots, commands, erasure, jobs, mixes, paused, recordings,
+            PostgresStore, bots, commands, erasure, idempotency, jobs, mixes, paused, recordings,
             records, room_bots, timeline, transaction::Caller,
         },
     },
@@ -30,10 +30,10 @@ impl JobStore for PostgresStore {
         job: Job,
         link: MeetingLink,
         start: Start,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Creation> {
-        let new = jobs::New { tenant, job, link, start, once };
+        let new = jobs::New { tenant, job, link, start, idempotency_key };
         self.write_at(Caller::Creator, now, new, |it, (_, new, now)| {
             Box::pin(jobs::create(it, new, *now))
         })
@@ -195,10 +195,10 @@ impl JobStore for PostgresStore {
         id: JobId,
         action: ControlAction,
         message: Option<String>,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Commanded> {
-        let call = jobs::Call { tenant, id, action, message, once };
+        let call = jobs::Call { tenant, id, action, message, idempotency_key };
         self.write_at(Caller::Other, now, call, |it, (node, call, now)| {
             Box::pin(jobs::command(it, node, call, it.at(*now)))
         })
@@ -210,29 +210,42 @@ impl JobStore for PostgresStore {
             .await
     }
 
-    async fn earlier(&self, tenant: Tenant, once: Once, now: StoreNow) -> Result<Option<Earlier>> {
-        self.read((tenant, once, now), |it, (tenant, once, now)| {
-            Box::pin(answers::earlier(it, *tenant, once, now.wall))
-        })
-        .await
-    }
-
-    async fn begin_answer(
+    async fn prior_request(
         &self,
         tenant: Tenant,
-        once: Once,
-        answer: KeptAnswer,
+        idempotency_key: IdempotencyKey,
         now: StoreNow,
-    ) -> Result<Option<Earlier>> {
-        self.write((tenant, once, answer, now), |it, (tenant, once, answer, now)| {
-            Box::pin(answers::begin(it, *tenant, once, answer, now.wall))
+    ) -> Result<Option<PriorRequest>> {
+        self.read((tenant, idempotency_key, now), |it, (tenant, idempotency_key, now)| {
+            Box::pin(idempotency::prior_request(it, *tenant, idempotency_key, now.wall))
         })
         .await
     }
 
-    async fn keep_answer(&self, tenant: Tenant, key: String, answer: KeptAnswer) -> Result<()> {
+    async fn begin_request(
+        &self,
+        tenant: Tenant,
+        idempotency_key: IdempotencyKey,
+        answer: StoredResponse,
+        now: StoreNow,
+    ) -> Result<Option<PriorRequest>> {
+        self.write(
+            (tenant, idempotency_key, answer, now),
+            |it, (tenant, idempotency_key, answer, now)| {
+                Box::pin(idempotency::begin_request(it, *tenant, idempotency_key, answer, now.wall))
+            },
+        )
+        .await
+    }
+
+    async fn set_final_response(
+        &self,
+        tenant: Tenant,
+        key: String,
+        answer: StoredResponse,
+    ) -> Result<()> {
         self.write((tenant, key, answer), |it, (tenant, key, answer)| {
-            Box::pin(answers::replace(it, *tenant, key, answer))
+            Box::pin(idempotency::set_final_response(it, *tenant, key, answer))
         })
         .await
     }

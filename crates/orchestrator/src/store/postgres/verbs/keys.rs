@@ -8,7 +8,7 @@ use meetbot_types::{ConsumerId, JobId, KeyId, Page, Timestamp, UseId, bot::Secre
 use crate::{
     clock::StoreNow,
     store::{
-        Key, KeyCreation, KeyFilter, KeyStore, KeyUse, NewKey, NewSession, Once, Result,
+        IdempotencyKey, Key, KeyCreation, KeyFilter, KeyStore, KeyUse, NewKey, NewSession, Result,
         Revocation, Rotation, RotationAnswer, SessionStore, Tenant, UseFilter, WebhookSecrets,
         Window,
         postgres::{PostgresStore, audit, consumers, erasure, keys, secrets, sessions},
@@ -21,16 +21,25 @@ impl KeyStore for PostgresStore {
         self.write((new, now), |it, (new, now)| Box::pin(keys::create(it, new, now.wall))).await
     }
 
-    async fn create_key_once(
+    async fn create_key_idempotently(
         &self,
         asking: Tenant,
         new: NewKey,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<KeyCreation> {
-        self.write((asking, new, once, now), |it, (asking, new, once, now)| {
-            Box::pin(keys::create_once(it, *asking, new, once.as_ref(), now.wall))
-        })
+        self.write(
+            (asking, new, idempotency_key, now),
+            |it, (asking, new, idempotency_key, now)| {
+                Box::pin(keys::create_idempotently(
+                    it,
+                    *asking,
+                    new,
+                    idempotency_key.as_ref(),
+                    now.wall,
+                ))
+            },
+        )
         .await
     }
 
@@ -102,18 +111,18 @@ impl KeyStore for PostgresStore {
         .await
     }
 
-    async fn rotate_webhook_secret_once(
+    async fn rotate_webhook_secret_idempotently(
         &self,
         asking: Tenant,
         consumer: ConsumerId,
         new: Secret,
         overlap: Duration,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<RotationAnswer> {
-        let rotation = secrets::Rotate { asking, consumer, new, overlap, once };
+        let rotation = secrets::Rotate { asking, consumer, new, overlap, idempotency_key };
         self.write((rotation, now), |it, (rotation, now)| {
-            Box::pin(secrets::rotate_once(it, rotation, now.wall))
+            Box::pin(secrets::rotate_idempotently(it, rotation, now.wall))
         })
         .await
     }

@@ -15,7 +15,7 @@ use crate::{
     store::{
         Leases, Result, Store,
         postgres::{
-            PostgresStore, answers, outbox, paused, room_bots, secrets,
+            PostgresStore, idempotency, outbox, paused, room_bots, secrets,
             transaction::{Caller, Work},
             zoom,
         },
@@ -110,7 +110,7 @@ impl Store for PostgresStore {
                 secrets::sweep(it, now.wall).await?;
                 room_bots::sweep(it, now.wall).await?;
                 zoom::sweep(it, now.wall).await?;
-                answers::sweep(it, now.wall).await
+                idempotency::sweep(it, now.wall).await
             })
         })
         .await

@@ -8,7 +8,7 @@ use meetbot_types::{ConsumerId, JobId, KeyId, Page, Timestamp, UseId, bot::Secre
 use crate::{
     clock::StoreNow,
     store::{
-        Key, KeyCreation, KeyFilter, KeyStore, KeyUse, NewKey, NewSession, Once, Result,
+        IdempotencyKey, Key, KeyCreation, KeyFilter, KeyStore, KeyUse, NewKey, NewSession, Result,
         Revocation, Rotation, RotationAnswer, SessionStore, Tenant, UseFilter, WebhookSecrets,
         Window,
         sqlite::{SqliteStore, audit, consumers, keys, secrets, sessions, writer::Transaction},
@@ -21,15 +21,15 @@ impl KeyStore for SqliteStore {
         self.writer.write(move |connection| keys::create(connection, &new, now.wall)).await
     }
 
-    async fn create_key_once(
+    async fn create_key_idempotently(
         &self,
         asking: Tenant,
         new: NewKey,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<KeyCreation> {
         let create = move |connection: &Transaction<'_>| {
-            keys::create_once(connection, asking, &new, once.as_ref(), now.wall)
+            keys::create_idempotently(connection, asking, &new, idempotency_key.as_ref(), now.wall)
         };
         self.writer.write(create).await
     }
@@ -99,18 +99,25 @@ impl KeyStore for SqliteStore {
         self.writer.write(rotate).await
     }
 
-    async fn rotate_webhook_secret_once(
+    async fn rotate_webhook_secret_idempotently(
         &self,
         asking: Tenant,
         consumer: ConsumerId,
         new: Secret,
         overlap: Duration,
-        once: Option<Once>,
+        idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<RotationAnswer> {
         let rotate = move |connection: &Transaction<'_>| {
             let new = (&new, overlap);
-            secrets::rotate_once(connection, asking, consumer, new, once.as_ref(), now.wall)
+            secrets::rotate_idempotently(
+                connection,
+                asking,
+                consumer,
+                new,
+                idempotency_key.as_ref(),
+                now.wall,
+            )
         };
         self.writer.write(rotate).await
     }

@@ -28,8 +28,9 @@ async fn an_external_id_names_one_job_in_each_world() {
 #[tokio::test]
 async fn an_idempotency_key_gets_its_first_answer_for_a_day() {
     let fixture = fixture().await;
-    let once = Once { key: "k".into(), fingerprint: [1; 32], ignored: "a.b".into() };
-    let create = async |once: &Once, now| {
+    let idempotency_key =
+        IdempotencyKey { key: "k".into(), fingerprint: [1; 32], ignored: "a.b".into() };
+    let create = async |idempotency_key: &IdempotencyKey, now| {
         fixture
             .store
             .create_job(
@@ -37,18 +38,21 @@ async fn an_idempotency_key_gets_its_first_answer_for_a_day() {
                 new_job(now),
                 link(),
                 start(&new_job(now)),
-                Some(once.clone()),
+                Some(idempotency_key.clone()),
                 now,
             )
             .await
             .unwrap()
     };
-    let Creation::Created(job) = create(&once, at(1)).await else { panic!() };
-    let Creation::Earlier(Earlier::Answered(answer)) = create(&once, at(2)).await else { panic!() };
+    let Creation::Created(job) = create(&idempotency_key, at(1)).await else { panic!() };
+    let Creation::Prior(PriorRequest::Answered(answer)) = create(&idempotency_key, at(2)).await
+    else {
+        panic!()
+    };
     assert_eq!((answer.status, answer.body), (201, serde_json::to_string(&job).unwrap()));
-    assert_eq!(answer.ignored, once.ignored);
-    let other = Once { fingerprint: [2; 32], ..once.clone() };
-    assert!(matches!(create(&other, at(3)).await, Creation::Earlier(Earlier::Different)));
+    assert_eq!(answer.ignored, idempotency_key.ignored);
+    let other = IdempotencyKey { fingerprint: [2; 32], ..idempotency_key.clone() };
+    assert!(matches!(create(&other, at(3)).await, Creation::Prior(PriorRequest::Different)));
     let tomorrow = at(1 + 24 * HOUR.as_secs());
     assert!(matches!(create(&other, tomorrow).await, Creation::Created(_)));
 }
@@ -59,7 +63,8 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
     let job = fixture.create(|_| {}, at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
     fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(3)).await;
-    let once = Once { key: "say".into(), fingerprint: [1; 32], ignored: "a.b".into() };
+    let idempotency_key =
+        IdempotencyKey { key: "say".into(), fingerprint: [1; 32], ignored: "a.b".into() };
     let say = async |now| {
         fixture
             .store
@@ -68,21 +73,21 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
                 job.id,
                 ControlAction::SendChatMessage,
                 Some("hi".into()),
-                Some(once.clone()),
+                Some(idempotency_key.clone()),
                 now,
             )
             .await
             .unwrap()
     };
     assert!(matches!(say(at(4)).await, Commanded::Given(..)));
-    assert!(matches!(say(at(5)).await, Commanded::Earlier(Earlier::Running)));
+    assert!(matches!(say(at(5)).await, Commanded::Prior(PriorRequest::Running)));
     // The server died before the last answer: the first one is given.
-    let Commanded::Earlier(Earlier::Answered(answer)) = say(at(30)).await else { panic!() };
+    let Commanded::Prior(PriorRequest::Answered(answer)) = say(at(30)).await else { panic!() };
     assert_eq!(answer.status, 202);
-    assert_eq!(answer.ignored, once.ignored);
-    let last = KeptAnswer { status: 200, body: "{}".into(), ignored: "a.b".into() };
-    fixture.store.keep_answer(fixture.tenant, "say".into(), last.clone()).await.unwrap();
-    let Commanded::Earlier(Earlier::Answered(answer)) = say(at(31)).await else { panic!() };
+    assert_eq!(answer.ignored, idempotency_key.ignored);
+    let last = StoredResponse { status: 200, body: "{}".into(), ignored: "a.b".into() };
+    fixture.store.set_final_response(fixture.tenant, "say".into(), last.clone()).await.unwrap();
+    let Commanded::Prior(PriorRequest::Answered(answer)) = say(at(31)).await else { panic!() };
     assert_eq!(answer, last);
     let commands = fixture.store.bot_commands(job.id, 1, [1; 32], 0).await.unwrap().unwrap();
     assert_eq!(commands.len(), 1);
