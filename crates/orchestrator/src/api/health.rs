@@ -18,14 +18,14 @@ pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
-/// Liveness: the process answers.
+/// The process lives.
 #[utoipa::path(get, path = "/healthz", tag = "operators", security(()),
     responses((status = 200, description = "It does", body = Object)))]
 async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// Readiness: the store can be written, and jobs are claimed.
+/// The store can be written, and jobs are taken.
 #[utoipa::path(get, path = "/readyz", tag = "operators", security(()),
     responses(
         (status = 200, description = "It can. `storage` is there while the bucket takes no recordings: how many wait for it, and since when", body = Object),
