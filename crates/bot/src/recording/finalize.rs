@@ -1,4 +1,4 @@
-//! The end of a recording: what every attempt left on disk becomes one folder with a manifest, which is written last. Only the mix comes later.
+//! Finalises a recording: collects the files of all attempts in one folder with a manifest, which is written last. Only the mix is made later.
 
 use std::{
     collections::HashMap,
@@ -20,27 +20,27 @@ use super::{
     CAPTIONS, CHAT, NETWORK_LOSS, READ_AT_ONCE,
     files::{MANIFEST, folder_of, hash, make_folder, private, write_whole},
     journal::{self, Content},
+    journal_state::{BegunTrack, JournalState},
     mix,
     scan::{Scan, scan},
-    story::{Begun, Story},
     webm,
 };
 use crate::bounds;
 
-/// A recording that is finished.
+/// A finalised recording.
 #[derive(Debug)]
 pub(crate) struct Finalized {
     /// How the job ends.
     pub(crate) ending: Ending,
-    /// Where the manifest is; `None` when nothing was recorded.
+    /// The manifest's URI; `None` if nothing was recorded.
     pub(crate) manifest_uri: Option<String>,
-    /// How long the recording is.
+    /// The length of the recording.
     pub(crate) duration_ms: u64,
-    /// How long it was paused in all.
+    /// The total length of its pauses.
     pub(crate) paused_ms: u64,
 }
 
-/// Makes this attempt's folder and puts the journal and the chat of those before into it. Answers the folder.
+/// Creates this attempt's folder, and copies the journal and the chat of earlier attempts into it. Returns the folder.
 pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     let own = folder_of(order, order.epoch);
     make_folder(&own)?;
@@ -53,7 +53,7 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
         let Some(source) = source.into_iter().find(|path| path.exists()) else { continue };
         let mut lines = 0;
         write_whole(&target, |copy| {
-            // Only whole lines: the last one may be torn.
+            // Only complete lines: the last one may be truncated.
             journal::read::<serde::de::IgnoredAny>(&source, |line, _| {
                 lines += 1;
                 writeln!(copy, "{line}")
@@ -66,8 +66,8 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     Ok(own)
 }
 
-/// Finishes the recording; `was_in` is whether this attempt has a part in it. `end` says how the job ends, from whether anything was recorded. `None` when it was
-/// stopped: the next attempt does it anew.
+/// Finalises the recording; `was_in` is whether this attempt was in the call. `end` gives the job's ending, from whether anything was recorded. `None` if it was
+/// stopped: the next attempt does it again.
 pub(crate) fn finalize(
     order: &BotOrder,
     was_in: bool,
@@ -76,7 +76,7 @@ pub(crate) fn finalize(
 ) -> io::Result<Option<Finalized>> {
     let finalized = put_together(order, was_in, stop, end);
     if !was_in && !matches!(finalized, Ok(Some(_))) {
-        // Nothing but copies is in it, and on a full disk each attempt would leave more of them.
+        // It contains only copies, and on a full disk each attempt would leave more of them.
         let _ = fs::remove_dir_all(folder_of(order, order.epoch));
     }
     finalized
@@ -88,7 +88,7 @@ fn put_together(
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Option<Finalized>> {
-    // A join that failed leaves evidence, and nothing that was recorded.
+    // A failed join leaves evidence, but no recording.
     let before_the_call = !(1..=order.epoch).any(|epoch| folder_of(order, epoch).exists());
     let nothing =
         |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
@@ -98,8 +98,8 @@ fn put_together(
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
-    let mut story = Story::of(&own)?;
-    let begun = std::mem::take(&mut story.tracks);
+    let mut journal_state = JournalState::of(&own)?;
+    let begun = std::mem::take(&mut journal_state.tracks);
     let mut tracks = Vec::new();
     let mut last_media = HashMap::<u32, u64>::new();
     for track in begun {
@@ -112,18 +112,18 @@ fn put_together(
         *last = (*last).max(track.start_ms + track.duration_ms);
         tracks.push(track);
     }
-    let Some(started_at) = story.started_at.filter(|_| !tracks.is_empty()) else {
+    let Some(started_at) = journal_state.started_at.filter(|_| !tracks.is_empty()) else {
         return Ok(nothing(end(false)));
     };
     let ending = end(true);
     let last_sound = last_media.values().max().copied();
-    let left = story.attempts.last().and_then(|stay| stay.left_ms);
-    let duration_ms = left.unwrap_or(0).max(story.last_ms).max(last_sound.unwrap_or(0));
-    story.finish(duration_ms);
-    let paused_ms = story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum();
-    let attempts = attempts(order, &story, &last_media, duration_ms);
-    // Journals of the first version tell of a loss only by the gaps that it made.
-    let cut_off = story.cut_off
+    let left = journal_state.attempts.last().and_then(|span| span.left_ms);
+    let duration_ms = left.unwrap_or(0).max(journal_state.last_ms).max(last_sound.unwrap_or(0));
+    journal_state.finish(duration_ms);
+    let paused_ms = journal_state.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum();
+    let attempts = attempts(order, &journal_state, &last_media, duration_ms);
+    // Journals of the first version show a lost connection only by its gaps.
+    let cut_off = journal_state.cut_off
         || tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
     let one_stay = attempts.len() == 1 && attempts.iter().all(|attempt| attempt.outcome == "left");
     let unbroken = one_stay && !cut_off;
@@ -172,15 +172,15 @@ fn put_together(
         duration_ms,
         leave_reason: ending.leave_reason.clone(),
         failure_code: ending.failure.as_ref().map(|failure| failure.code.clone()),
-        participants: story.participants,
-        speaking: story.speaking.spans(bounds::SPANS),
+        participants: journal_state.participants,
+        speaking: journal_state.speaking.spans(bounds::SPANS),
         tracks,
-        unavailable: story.unavailable,
+        unavailable: journal_state.unavailable,
         files,
         mixed,
         captions,
         chat,
-        pauses: story.pauses,
+        pauses: journal_state.pauses,
         attempts,
     };
     let path = own.join(MANIFEST);
@@ -192,8 +192,8 @@ fn put_together(
     Ok(Some(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms }))
 }
 
-/// Brings a track's file into this attempt's folder, whole. `None` when nothing is in it.
-fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Track>> {
+/// Moves a track's file into this attempt's folder, and repairs its end. `None` if it is empty.
+fn bring_in(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Option<Track>> {
     let target = own.join(&track.file);
     let source = folder_of(order, track.attempt).join(&track.file);
     let source = if target.exists() { &target } else { &source };
@@ -207,7 +207,7 @@ fn bring_in(order: &BotOrder, own: &Path, track: Begun) -> io::Result<Option<Tra
         return Ok(None);
     }
     if *source == target {
-        // A crash in between leaves a file that is as good as before; the next attempt does the same again.
+        // A crash in between leaves a usable file; the next attempt repeats the step.
         finish(&private().open(&target)?, &scan)?;
     } else {
         let torn = target.with_extension("part");
@@ -246,14 +246,14 @@ fn media_type(track: &Track) -> String {
     format!("{}/{container}", track.kind)
 }
 
-/// Cuts a torn end off, and writes how long the file plays and where a player can begin.
+/// Removes an incomplete end, and writes the duration and the cues.
 fn finish(file: &fs::File, scan: &Scan) -> io::Result<()> {
     file.set_len(scan.whole)?;
     if let Some(at) = scan.duration_at {
         file.write_all_at(&webm::duration(scan.duration_ms), at)?;
     }
     if let Some(at) = scan.seek_head_at {
-        // The file plays without them too: where there is no room left on the disk, it has none.
+        // Cues are optional: on a full disk they are left out.
         let seek_head = match file.write_all_at(&webm::cues(&scan.cues), scan.whole) {
             Ok(()) => webm::seek_head(scan.whole - scan.segment),
             Err(error) if is_full(&error) => {
@@ -272,10 +272,10 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// All attempts, those too that never were in the call. `last_media` is where the media of each end.
+/// All attempts, also those that were never in the call. `last_media` is the end of each attempt's media.
 fn attempts(
     order: &BotOrder,
-    story: &Story,
+    journal_state: &JournalState,
     last_media: &HashMap<u32, u64>,
     end_ms: u64,
 ) -> Vec<Attempt> {
@@ -283,8 +283,8 @@ fn attempts(
     let mut recorded_until: Option<u64> = None;
     let last = if order.finalize.is_some() { order.epoch - 1 } else { order.epoch };
     for attempt in 1..=last {
-        let Some((index, stay)) =
-            story.attempts.iter().enumerate().find(|(_, stay)| stay.attempt == attempt)
+        let Some((index, span)) =
+            journal_state.attempts.iter().enumerate().find(|(_, span)| span.attempt == attempt)
         else {
             attempts.push(Attempt {
                 attempt,
@@ -295,21 +295,21 @@ fn attempts(
             });
             continue;
         };
-        let until = story.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
+        let until = journal_state.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
         let last_media = last_media.get(&attempt).copied();
-        let said = stay.left_ms.or(stay.handed_over_ms);
-        let ended_ms = said.or(last_media).unwrap_or(stay.joined_ms).min(until);
-        let outcome = match (stay.left_ms, stay.handed_over_ms) {
+        let said = span.left_ms.or(span.handed_over_ms);
+        let ended_ms = said.or(last_media).unwrap_or(span.joined_ms).min(until);
+        let outcome = match (span.left_ms, span.handed_over_ms) {
             (Some(_), _) => "left",
             (None, Some(_)) => "handed_over",
             (None, None) => "lost",
         };
         attempts.push(Attempt {
             attempt,
-            joined_ms: Some(stay.joined_ms),
+            joined_ms: Some(span.joined_ms),
             ended_ms: Some(ended_ms),
             outcome: outcome.into(),
-            gap_ms: recorded_until.map(|until| stay.joined_ms.saturating_sub(until)),
+            gap_ms: recorded_until.map(|until| span.joined_ms.saturating_sub(until)),
         });
         recorded_until = Some(ended_ms);
     }
@@ -330,7 +330,7 @@ mod tests {
         track::tests::write_voice,
     };
 
-    /// An attempt that recorded a second of Ann's voice, and lost the meeting or not; it leaves when the meeting is over.
+    /// Runs an attempt that records a second of Ann's voice, loses the connection if `loses`, and leaves when the meeting is over.
     fn attempt(order: &BotOrder, at: Instant, loses: bool) -> Manifest {
         let wall = Timestamp::UNIX_EPOCH;
         let mut recording = Recording::open(order, (at, wall), Counters::default()).unwrap();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_player_finds_the_cues_of_a_finished_file_and_finishing_it_again_changes_nothing() {
+    fn a_finished_file_has_cues_and_finishing_it_again_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let order = order(folder.path(), 1);
         let track = &attempt(&order, crate::clock::now(), false).tracks[0];
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_an_older_program_which_has_no_room_stays_without_cues() {
+    fn an_older_programs_file_without_reserved_space_stays_without_cues() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audio.Ann.webm");
         write_voice(&path, 50);
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_recording_was_told_is_on_disk_before_it_is_said_to_be_done() {
+    fn pauses_and_stops_are_on_disk_before_they_are_reported() {
         assert_eq!(found_after(|_, _| ()), Mode::On);
         let paused = found_after(|recording, at| recording.pause(at).unwrap());
         assert_eq!(paused, Mode::Paused { since_ms: 0 });
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_that_ended_while_the_way_to_it_was_lost_is_not_recorded_whole() {
+    fn a_meeting_that_ended_while_the_connection_was_lost_is_incomplete() {
         for loses in [false, true] {
             let folder = tempfile::tempdir().unwrap();
             let order = order(&folder.path().join("job"), 1);
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn media_from_just_before_an_attempt_joined_do_not_count_for_the_one_before() {
+    fn media_from_just_before_an_admission_belong_to_the_new_attempt() {
         let folder = tempfile::tempdir().unwrap();
         let at = crate::clock::now();
         let order = |epoch| order(&folder.path().join("job"), epoch);
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_two_attempts_leave_on_disk_is_open_to_others() {
+    fn files_of_two_attempts_are_readable_by_the_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let job = folder.path().join("recordings/job");
         let manifest = attempt(&order(&job, 1), crate::clock::now(), false);

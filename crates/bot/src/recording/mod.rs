@@ -9,6 +9,7 @@ mod floor;
 mod gap;
 mod intake;
 pub(crate) mod journal;
+mod journal_state;
 pub(crate) mod mix;
 pub(crate) mod opus;
 #[cfg(test)]
@@ -21,7 +22,6 @@ mod scan;
 pub(crate) mod sound;
 mod source_writer;
 mod speaking;
-mod story;
 mod stream_clock;
 mod track;
 mod unavailable;
@@ -47,10 +47,10 @@ use self::{
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
+    journal_state::JournalState,
     people::{People, RosterChange},
     replay::Replay,
     source_writer::{Key, SourceWriter},
-    story::Story,
 };
 use crate::{
     bounds::{self, Allowance, Exceeded},
@@ -156,7 +156,7 @@ impl Recording {
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
-        let story = Story::of(&folder)?;
+        let journal_state = JournalState::of(&folder)?;
         let line_bytes = [journal::FILE, CHAT, CAPTIONS]
             .into_iter()
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
@@ -166,14 +166,15 @@ impl Recording {
         let before = replayed.unwrap_or_default().as_micros().div_ceil(1_000);
         let replayed_ms = u64::try_from(before).unwrap_or(0);
         let began = wall - Duration::from_millis(replayed_ms);
-        let started_at = story.started_at.unwrap_or(began);
+        let started_at = journal_state.started_at.unwrap_or(began);
         let since = u64::try_from(wall.millis_since(started_at)).unwrap_or(0);
         // If the wall clock was set back, this attempt must not begin before the end of the last.
-        let admitted_ms = since.max(story.last_ms);
+        let admitted_ms = since.max(journal_state.last_ms);
         let base_ms = admitted_ms.saturating_sub(replayed_ms);
         let anchor = admitted.checked_sub(Duration::from_millis(admitted_ms - base_ms));
         let anchor = anchor.unwrap_or(admitted);
-        let replay = replayed.map(|_| Replay::after(order, &story.tracks, &folder)).transpose()?;
+        let replay =
+            replayed.map(|_| Replay::after(order, &journal_state.tracks, &folder)).transpose()?;
         let recorded_ms = replay.as_ref().map_or(0, Replay::end_ms);
         let joined_ms = base_ms.max(recorded_ms).min(admitted_ms);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
@@ -188,30 +189,30 @@ impl Recording {
             journal,
             chat: None,
             captions: None,
-            people: People::after(&story.participants),
+            people: People::after(&journal_state.participants),
             unavailable: 0,
             tracks: HashMap::new(),
             speech: HashMap::new(),
             // A participant may have the name "mixed".
             files: FileNames::with(
-                story.tracks.iter().map(|track| track.file.as_str()).chain([mix::FILE]),
+                journal_state.tracks.iter().map(|track| track.file.as_str()).chain([mix::FILE]),
             ),
             lines: Allowance::new(bounds::LINES, anchor),
             line_bytes,
             job_bytes,
             most_bytes: order.most_bytes,
             // A pause or stop also holds for the next bot.
-            mode: match story.paused_since {
-                _ if story.stopped => Mode::Stopped,
+            mode: match journal_state.paused_since {
+                _ if journal_state.stopped => Mode::Stopped,
                 Some(since_ms) => Mode::Paused { since_ms },
                 None => Mode::On,
             },
             begun: false,
             held: false,
-            paused_ms: story.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
+            paused_ms: journal_state.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum(),
             lost_at_ms: None,
             heard_ms: 0,
-            last_pause_end_ms: story.pauses.last().map(|pause| pause.end_ms),
+            last_pause_end_ms: journal_state.pauses.last().map(|pause| pause.end_ms),
             counters,
         })
     }

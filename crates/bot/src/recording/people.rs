@@ -292,7 +292,7 @@ mod tests {
         people.leave("5");
         assert_eq!(came(&mut people, &person("6", "Guest")), "5");
         assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");
-        assert_eq!(people.join(&person("5", "Guest")), None, "and stays that person");
+        assert_eq!(people.join(&person("5", "Guest")), None, "and spans that person");
         people.leave("5");
         people.leave("6");
         assert_eq!(came(&mut people, &person("5", "Guest")), "5-2");

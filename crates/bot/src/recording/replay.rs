@@ -10,8 +10,8 @@ use std::{
 use meetbot_types::bot::{BotOrder, Caption, ChatMessage, MediaKind};
 
 use super::{
-    CAPTIONS, CHAT, READ_AT_ONCE, Recording, files::folder_of, journal, scan::scan,
-    source_writer::Key, story::Begun,
+    CAPTIONS, CHAT, READ_AT_ONCE, Recording, files::folder_of, journal, journal_state::BegunTrack,
+    scan::scan, source_writer::Key,
 };
 use crate::meeting::{ChatLine, Source};
 
@@ -33,7 +33,11 @@ pub(super) struct Replay {
 
 impl Replay {
     /// The extent after attempts with these tracks, and lines in `folder`. The files are read in full.
-    pub(super) fn after(order: &BotOrder, tracks: &[Begun], folder: &Path) -> io::Result<Self> {
+    pub(super) fn after(
+        order: &BotOrder,
+        tracks: &[BegunTrack],
+        folder: &Path,
+    ) -> io::Result<Self> {
         let mut ends = HashMap::new();
         for track in tracks {
             let Some(source) = Source::named(&track.content.source) else { continue };

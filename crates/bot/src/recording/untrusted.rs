@@ -1,8 +1,8 @@
-//! Checks on the parsers of media from senders and of files that dead bots left: each function asserts what holds for every input.
+//! Checks on the parsers of media from senders and of files of crashed bots: each function asserts what holds for every input.
 //!
 //! The tests feed hostile inputs; the targets in `fuzz/` feed inputs that libFuzzer generates.
 
-#![expect(clippy::unwrap_used, reason = "what does not hold says where")]
+#![expect(clippy::unwrap_used, reason = "a failed check panics at its line")]
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
 use std::time::{Duration, SystemTime};
@@ -11,13 +11,13 @@ use meetbot_types::bot::MediaKind;
 
 use super::{
     journal::Line,
+    journal_state::JournalState,
     opus, scan,
-    story::Story,
     stream_clock::{Seen, StreamClock, Verdict},
 };
 use crate::media::{Codec, SenderReport};
 
-/// A picture: a file's header is made only of one with a size, and what is stored of H.264 is whole units.
+/// A picture: only one with a size gives a file's header, and stored H.264 consists of complete units.
 pub fn picture(bytes: &[u8]) {
     if let Some(start) = super::picture::start(Codec::Vp8, bytes) {
         assert!(start.width > 0 && start.height > 0 && start.private.is_empty());
@@ -40,8 +40,8 @@ pub fn voice(packet: &[u8]) {
     assert!(opus::ticks(packet).is_none_or(|ticks| ticks <= 120 * opus::TICKS_PER_MS));
 }
 
-/// The packets of a voice, each with a sequence number, an RTP time, a Sender Report and an arrival as a sender likes: none is placed after its arrival, so
-/// that no sender makes a file longer than the meeting is.
+/// The packets of a stream with arbitrary sequence numbers, RTP times, Sender Reports and arrivals: none is placed after its arrival, so
+/// that no sender makes a file longer than the meeting.
 pub fn timeline(bytes: &[u8]) {
     let mut clock = StreamClock::new(48_000, true);
     let (mut sequence, mut rtp_time, mut at_ms, mut held) = (0_u64, 0_u64, 0_u64, Vec::new());
@@ -78,7 +78,7 @@ pub fn timeline(bytes: &[u8]) {
     }
 }
 
-/// A file that a dead bot left behind: what is whole of it reads the same again.
+/// A media file of a crashed bot: its valid part gives the same result when it is read again.
 pub fn recording(bytes: &[u8]) {
     for kind in [MediaKind::Audio, MediaKind::Video] {
         let found = scan::scan(&mut &*bytes, &kind).unwrap();
@@ -89,12 +89,12 @@ pub fn recording(bytes: &[u8]) {
     }
 }
 
-/// A journal that a dead bot left behind.
+/// A journal of a crashed bot.
 pub fn journal(text: &str) {
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    let mut story = Story::read(lines);
-    story.finish(story.last_ms);
-    let spans = story.speaking.spans(3);
+    let mut state = JournalState::read(lines);
+    state.finish(state.last_ms);
+    let spans = state.speaking.spans(3);
     assert!(spans.iter().all(|span| span.start_ms < span.end_ms));
     assert!(spans.is_sorted_by_key(|span| span.start_ms));
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_files_of_a_dead_bot_are_read_up_to_the_first_damage() {
+    fn hostile_files_of_a_crashed_bot_are_read_up_to_the_first_damage() {
         let mut file = webm::opus_header();
         let mut blocks = Blocks::default();
         for number in 0..20 {

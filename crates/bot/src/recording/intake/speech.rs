@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::tests::{of_ann, recorded, sound};
 use crate::{
     meeting::Source,
-    recording::{files::folder_of, journal::Line, story::Story},
+    recording::{files::folder_of, journal::Line, journal_state::JournalState},
 };
 
 #[test]
@@ -19,15 +19,15 @@ fn a_crash_loses_at_most_ten_seconds_of_a_long_speech() {
     }
     recording.flush().unwrap();
     // The bot crashes.
-    let mut story = Story::of(&folder_of(&order, 1)).unwrap();
-    let spans = std::mem::take(&mut story.speaking).spans(9);
+    let mut journal_state = JournalState::of(&folder_of(&order, 1)).unwrap();
+    let spans = std::mem::take(&mut journal_state.speaking).spans(9);
     let [span] = spans.as_slice() else { panic!("{spans:?}") };
     assert_eq!((span.participant_id.as_str(), span.start_ms), ("5", 0));
     assert!(span.end_ms >= 18_000, "{spans:?}");
     // The bot is stopped, and the next one continues.
     recording.abandon(None).unwrap();
-    let mut story = Story::of(&folder_of(&order, 1)).unwrap();
-    let spans = std::mem::take(&mut story.speaking).spans(9);
+    let mut journal_state = JournalState::of(&folder_of(&order, 1)).unwrap();
+    let spans = std::mem::take(&mut journal_state.speaking).spans(9);
     assert!(matches!(spans.as_slice(), [span] if span.end_ms == 30_000), "{spans:?}");
 }
 

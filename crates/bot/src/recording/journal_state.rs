@@ -1,4 +1,4 @@
-//! The recording so far, told by its journal. Pure: one reading for the bot that wrote it and for the one that comes after.
+//! The state of a recording, from its journal. Pure: the bot that wrote the journal and the next one read it in the same way.
 
 use std::{collections::HashMap, io, path::Path};
 
@@ -13,44 +13,44 @@ use super::{
 };
 use crate::bounds;
 
-/// What a journal tells.
+/// The state of a recording.
 #[derive(Debug, Default)]
-pub(crate) struct Story {
-    /// When the first bot was in the call: time 0.
+pub(crate) struct JournalState {
+    /// When the first bot was admitted: time 0.
     pub(crate) started_at: Option<Timestamp>,
-    pub(crate) attempts: Vec<Stay>,
+    pub(crate) attempts: Vec<AttemptSpan>,
     pub(crate) participants: Vec<ManifestParticipant>,
-    pub(crate) tracks: Vec<Begun>,
+    pub(crate) tracks: Vec<BegunTrack>,
     pub(crate) unavailable: Vec<UnavailableTrack>,
     pub(crate) pauses: Vec<Span>,
     pub(crate) stopped: bool,
-    /// The way to the meeting was lost while there was something to record.
+    /// The connection to the meeting was lost while there was something to record.
     pub(crate) cut_off: bool,
     /// The time of the last line.
     pub(crate) last_ms: u64,
-    /// The begin of a pause that has not ended.
+    /// The start of an unfinished pause.
     pub(crate) paused_since: Option<u64>,
-    /// The places of participants by their ids,
+    /// Indices of participants by id,
     places: HashMap<String, usize>,
-    /// and of tracks by their files.
+    /// and of tracks by file.
     files: HashMap<String, usize>,
-    /// Who spoke when.
+    /// Spans of speech.
     pub(crate) speaking: Speaking,
 }
 
-/// One bot in the call.
+/// The time of one bot in the call.
 #[derive(Debug)]
-pub(crate) struct Stay {
+pub(crate) struct AttemptSpan {
     pub(crate) attempt: u32,
     pub(crate) joined_ms: u64,
-    /// `None` when it never said that it left: it died, or was handed over.
+    /// `None` if its journal has no leave: it crashed, or left its job to the next bot.
     pub(crate) left_ms: Option<u64>,
     pub(crate) handed_over_ms: Option<u64>,
 }
 
 /// A file that was begun.
 #[derive(Debug)]
-pub(crate) struct Begun {
+pub(crate) struct BegunTrack {
     pub(crate) attempt: u32,
     pub(crate) start_ms: u64,
     pub(crate) file: String,
@@ -60,34 +60,34 @@ pub(crate) struct Begun {
     pub(crate) lost: u64,
 }
 
-impl Story {
+impl JournalState {
     /// Reads the journal of a recording.
     pub(crate) fn of(folder: &Path) -> io::Result<Self> {
-        let mut story = Self::default();
+        let mut state = Self::default();
         journal::read(&folder.join(journal::FILE), |_, line| {
-            story.add(line);
+            state.add(line);
             Ok(())
         })?;
-        Ok(story)
+        Ok(state)
     }
 
     /// Reads the lines in their order.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn read(lines: impl IntoIterator<Item = Line>) -> Self {
-        let mut story = Self::default();
-        lines.into_iter().for_each(|line| story.add(line));
-        story
+        let mut state = Self::default();
+        lines.into_iter().for_each(|line| state.add(line));
+        state
     }
 
     fn participant(&mut self, id: &str) -> Option<&mut ManifestParticipant> {
         self.participants.get_mut(*self.places.get(id)?)
     }
 
-    fn stay(&mut self, attempt: u32) -> Option<&mut Stay> {
-        self.attempts.iter_mut().find(|stay| stay.attempt == attempt)
+    fn span(&mut self, attempt: u32) -> Option<&mut AttemptSpan> {
+        self.attempts.iter_mut().find(|span| span.attempt == attempt)
     }
 
-    fn track(&mut self, file: &str) -> Option<&mut Begun> {
+    fn track(&mut self, file: &str) -> Option<&mut BegunTrack> {
         self.tracks.get_mut(*self.files.get(file)?)
     }
 
@@ -97,15 +97,15 @@ impl Story {
         match line {
             Line::Started { attempt, started_at, .. } => {
                 self.started_at.get_or_insert(started_at);
-                // Who was there when the bot before died is there still only if the roster says so now.
+                // A participant at the time of a crash is still present only if the new roster lists it.
                 if let Some(before) =
-                    self.attempts.last().and_then(|stay| stay.left_ms).or(Some(at))
+                    self.attempts.last().and_then(|span| span.left_ms).or(Some(at))
                 {
                     for person in &mut self.participants {
                         person.left_at.get_or_insert(before.min(at));
                     }
                 }
-                self.attempts.push(Stay {
+                self.attempts.push(AttemptSpan {
                     attempt,
                     joined_ms: at,
                     left_ms: None,
@@ -121,7 +121,7 @@ impl Story {
                         known.names.push(participant.name.clone());
                     }
                     known.name = participant.name;
-                    // A bot may be known as one only after it has come.
+                    // A participant may be recognised as a bot only after the join.
                     known.is_bot = participant.is_bot;
                     known.is_host = participant.is_host;
                 } else {
@@ -147,7 +147,7 @@ impl Story {
                 self.files.entry(file.clone()).or_insert(self.tracks.len());
                 let (gaps, lost) = (Vec::new(), 0);
                 let start_ms = at;
-                self.tracks.push(Begun {
+                self.tracks.push(BegunTrack {
                     attempt,
                     start_ms,
                     file,
@@ -163,7 +163,7 @@ impl Story {
                 }
             }
             Line::TrackUnavailable { participant_id, kind, source, codec, reason, .. } => {
-                // The bots of a job each find it anew.
+                // Each bot of a job reports it again.
                 let is_known = |it: &UnavailableTrack| {
                     (&it.participant_id, &it.source, &it.codec)
                         == (&participant_id, &source, &codec)
@@ -202,13 +202,13 @@ impl Story {
             Line::Stopped { .. } => self.stopped = true,
             Line::ConnectionLost { .. } => self.cut_off |= !self.stopped,
             Line::HandedOver { attempt, .. } => {
-                if let Some(stay) = self.stay(attempt) {
-                    stay.handed_over_ms = Some(at);
+                if let Some(span) = self.span(attempt) {
+                    span.handed_over_ms = Some(at);
                 }
             }
             Line::Left { attempt, .. } => {
-                if let Some(stay) = self.stay(attempt) {
-                    stay.left_ms = Some(at);
+                if let Some(span) = self.span(attempt) {
+                    span.left_ms = Some(at);
                 }
             }
         }
@@ -220,7 +220,7 @@ impl Story {
         }
     }
 
-    /// Everyone, with how long they spoke. A pause that nobody ended ends at `end_ms`.
+    /// Sets the total speech of all participants. An unfinished pause ends at `end_ms`.
     pub(crate) fn finish(&mut self, end_ms: u64) {
         self.end_pause(end_ms);
         for person in &mut self.participants {
@@ -268,21 +268,21 @@ mod tests {
 
     #[test]
     fn the_same_person_over_two_attempts_is_one_participant() {
-        let story = Story::read([
+        let state = JournalState::read([
             started(1, 0),
             joined(0, "a", "Ann"),
             joined(0, "b", "Bob"),
             started(2, 9000),
             joined(9000, "a", "Ann Lee"),
         ]);
-        assert_eq!(story.participants.len(), 2);
-        assert_eq!((story.participants[0].left_at, story.participants[0].names.len()), (None, 2));
-        assert_eq!(story.participants[1].left_at, Some(9000));
-        assert_eq!((story.attempts.len(), story.attempts[0].left_ms), (2, None));
+        assert_eq!(state.participants.len(), 2);
+        assert_eq!((state.participants[0].left_at, state.participants[0].names.len()), (None, 2));
+        assert_eq!(state.participants[1].left_at, Some(9000));
+        assert_eq!((state.attempts.len(), state.attempts[0].left_ms), (2, None));
     }
 
     #[test]
-    fn who_turns_out_to_be_a_bot_is_one_in_the_manifest() {
+    fn a_participant_who_turns_out_to_be_a_bot_is_one_in_the_manifest() {
         let bot = |at_ms| {
             let Line::ParticipantJoined { participant, .. } = joined(at_ms, "a", "Recorder") else {
                 unreachable!("`joined` says so")
@@ -290,15 +290,15 @@ mod tests {
             let participant = Participant { is_bot: true, ..participant };
             Line::ParticipantJoined { at_ms, participant }
         };
-        let story = Story::read([started(1, 0), joined(0, "a", "Recorder"), bot(700)]);
-        let [recorder] = story.participants.as_slice() else { panic!("{story:?}") };
+        let state = JournalState::read([started(1, 0), joined(0, "a", "Recorder"), bot(700)]);
+        let [recorder] = state.participants.as_slice() else { panic!("{state:?}") };
         assert_eq!((recorder.is_bot, recorder.joined_at, recorder.names.len()), (true, 0, 1));
     }
 
     #[test]
     fn speech_and_pauses_add_up() {
         let speaking = |start_ms, end_ms| Line::Speaking { id: "a".into(), start_ms, end_ms };
-        let mut story = Story::read([
+        let mut state = JournalState::read([
             started(1, 0),
             joined(0, "a", "Ann"),
             speaking(100, 400),
@@ -307,30 +307,30 @@ mod tests {
             speaking(800, 1000),
             Line::Paused { at_ms: 1100 },
         ]);
-        story.finish(2000);
-        assert_eq!(story.participants[0].speaking_ms, 500);
-        assert_eq!(std::mem::take(&mut story.speaking).spans(9).len(), 2);
+        state.finish(2000);
+        assert_eq!(state.participants[0].speaking_ms, 500);
+        assert_eq!(std::mem::take(&mut state.speaking).spans(9).len(), 2);
         let expected = [Span { start_ms: 500, end_ms: 700 }, Span { start_ms: 1100, end_ms: 2000 }];
-        assert_eq!(story.pauses, expected);
+        assert_eq!(state.pauses, expected);
     }
 
     #[test]
-    fn a_pause_lasts_until_someone_resumes_whichever_bot_leaves_in_it() {
+    fn a_pause_lasts_until_a_resume_also_over_several_bots() {
         let left = |attempt, at_ms| Line::Left { attempt, at_ms, reason: None };
         let lines = [started(1, 0), Line::Paused { at_ms: 500 }, left(1, 900)];
-        let mut story = Story::read(lines.clone());
-        assert_eq!(story.paused_since, Some(500), "the next bot goes on with it");
-        story.finish(900);
-        assert_eq!(story.pauses, [Span { start_ms: 500, end_ms: 900 }]);
+        let mut state = JournalState::read(lines.clone());
+        assert_eq!(state.paused_since, Some(500), "the next bot continues the pause");
+        state.finish(900);
+        assert_eq!(state.pauses, [Span { start_ms: 500, end_ms: 900 }]);
 
         let next = [started(2, 4000), Line::Resumed { at_ms: 5000 }, left(2, 6000)];
-        let mut story = Story::read(lines.into_iter().chain(next));
-        story.finish(6000);
-        assert_eq!(story.pauses, [Span { start_ms: 500, end_ms: 5000 }]);
+        let mut state = JournalState::read(lines.into_iter().chain(next));
+        state.finish(6000);
+        assert_eq!(state.pauses, [Span { start_ms: 500, end_ms: 5000 }]);
     }
 
     #[test]
-    fn gaps_that_touch_are_one() {
+    fn adjacent_gaps_are_merged() {
         let gap = |start_ms, end_ms| Line::Gap {
             file: "f".into(),
             start_ms,
@@ -345,12 +345,13 @@ mod tests {
             participant_id: "a".into(),
             content: Content::default(),
         };
-        let story = Story::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
-        assert_eq!((story.tracks[0].gaps.len(), story.tracks[0].lost), (2, 3));
+        let state =
+            JournalState::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
+        assert_eq!((state.tracks[0].gaps.len(), state.tracks[0].lost), (2, 3));
     }
 
     #[test]
-    fn a_file_begins_when_its_last_line_says() {
+    fn a_file_begins_at_the_time_of_its_last_line() {
         let track = |at_ms| Line::Track {
             attempt: 1,
             at_ms,
@@ -359,7 +360,7 @@ mod tests {
             content: Content::default(),
         };
         let moved = |file: &str| Line::TrackStart { at_ms: 500, file: file.into() };
-        let story = Story::read([started(1, 0), track(900), moved("f"), moved("g")]);
-        assert_eq!((story.tracks.len(), story.tracks[0].start_ms), (1, 500));
+        let state = JournalState::read([started(1, 0), track(900), moved("f"), moved("g")]);
+        assert_eq!((state.tracks.len(), state.tracks[0].start_ms), (1, 500));
     }
 }
