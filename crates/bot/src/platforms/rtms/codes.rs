@@ -1,45 +1,45 @@
-//! What the numbers of Zoom mean for a bot: why a stream stopped (`RTMS_STOP_REASON`) and why a handshake failed (`RTMS_STATUS_CODE`), as documented in
+//! Zoom's codes: why a stream stopped (`RTMS_STOP_REASON`) and why a handshake failed (`RTMS_STATUS_CODE`), as documented in
 //! November 2026 (developers.zoom.us, `docs/rtms/data-types`).
 
 use meetbot_types::{Failure, FailureCode};
 
 use super::protocol::MediaType;
 
-/// What a stream's stop means.
+/// The meaning of a stream's stop.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// Somebody took the bot out.
+    /// The bot was removed.
     Removed,
     /// The meeting is over.
     Ended,
-    /// Consent was withdrawn: what was recorded is to be deleted.
+    /// Consent was withdrawn: the recording must be deleted.
     Revoked,
-    /// For good.
+    /// Permanent.
     Failed(Failure),
-    /// The stream may come back, by the same servers or by others.
+    /// The stream may come back, on the same or other servers.
     Interrupted(String),
 }
 
-/// Why a handshake does not lead on.
+/// The meaning of a failed handshake.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// For good.
+    /// Permanent.
     Failed(Failure),
-    /// The connection before is still known to the server: it forgets it after three keep-alives without an answer (30 s).
+    /// The server still has the previous connection: it drops it after three unanswered keep-alives (30 s).
     Duplicate,
-    /// Sound is not given in the codec that was asked for, or not with these parameters.
+    /// Audio is not available in the requested codec, or with these parameters.
     Codec(Failure),
-    /// This type of media is not given to this app; the others may be.
+    /// This type of media is not available to this app; others may be.
     NotGiven(String),
-    /// The stream is no longer there: another one may come.
+    /// The stream has ended: another one may begin.
     Gone(String),
 }
 
-/// What the stop of a stream means. `None` is a stream that ended without saying why.
+/// The meaning of a stream's stop. `None` is a stop without a reason.
 pub(super) fn stop(reason: Option<u64>) -> Stop {
     let failed = |code, detail: &str| Stop::Failed(Failure::new(code, detail.to_owned()));
     match reason {
-        // The host, or the person whose app it is, stopped it; that person left or was put out; the host disabled the app.
+        // The host or the app's user stopped it; the user left or was removed; the host disabled the app.
         Some(1..=5) => Stop::Removed,
         Some(6) => Stop::Ended,
         Some(7) => Stop::Interrupted("Zoom cancelled the stream".to_owned()),
@@ -54,14 +54,14 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
             FailureCode::RecordingDisabled,
             "an administrator of the host's account disabled the app",
         ),
-        // An app closed it (`STOP_BC_RECEIVER_REQUEST_CLOSE`): this bot did not, since it listens no more once it has; the meeting may go on.
+        // A client of the app closed it (`STOP_BC_RECEIVER_REQUEST_CLOSE`), not this bot, which would not read the message; the meeting may continue.
         Some(20) => Stop::Interrupted("the stream was closed by the app".to_owned()),
         Some(reason) => Stop::Interrupted(format!("Zoom stopped the stream (reason {reason})")),
         None => Stop::Interrupted("Zoom stopped the stream without a reason".to_owned()),
     }
 }
 
-/// Why the signalling connection is refused. `said` is Zoom's own reason.
+/// Why the signalling connection is refused. `said` is Zoom's reason.
 pub(super) fn signalling_refusal(status: u64, said: &str) -> Refusal {
     match status {
         2 | 40 => Refusal::Gone(format!("Zoom knows no such stream{}", because(status, said))),
@@ -98,7 +98,7 @@ pub(super) fn media_refusal(media: MediaType, status: u64, said: &str) -> Refusa
     }
 }
 
-/// What a type of media is called in sentences.
+/// The name of a type of media in texts.
 pub(super) const fn word(media: MediaType) -> &'static str {
     match media {
         MediaType::Audio => "sound",
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_stop_reason_of_the_documents_ends_as_it_should() {
+    fn each_documented_stop_reason_has_its_meaning() {
         use FailureCode::{AuthFailure, RecordingDisabled};
         for reason in 0..=30 {
             let stop = stop(Some(reason));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn each_status_of_a_handshake_means_what_the_documents_say() {
+    fn each_documented_handshake_status_has_its_meaning() {
         for status in 1..=50 {
             let refusal = signalling_refusal(status, "x");
             let as_it_should = match status {

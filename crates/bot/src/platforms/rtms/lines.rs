@@ -1,4 +1,4 @@
-//! The connections of a stream: a task each, so that one that is slow holds no other up.
+//! The connections of a stream, each in a task, so that a slow one does not delay the others.
 
 use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
 
@@ -13,32 +13,33 @@ use url::Url;
 use super::session::Line;
 use crate::platforms::dial::{DialError, Socket, Target, dial};
 
-/// Messages that came and were not handled yet, of all connections together. A bot that is held up lets the server wait.
-const WAITING: usize = 64;
-/// Messages that are to be said on one connection: handshakes and answers to keep-alives.
-const UNSAID: usize = 16;
-/// How long the server may take for one of them, and for the last of all.
-const PATIENCE: Duration = Duration::from_secs(10);
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The capacity of the queue of received messages, over all connections. While it is full, the server waits.
+const INCOMING_QUEUE: usize = 64;
+/// The capacity of a connection's queue of outgoing messages: handshakes and answers to keep-alives.
+const OUTGOING_QUEUE: usize = 16;
+/// How long sending one of them may take.
+const SEND_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long closing all connections may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What came of a connection.
+/// An event of a connection.
 #[derive(Debug)]
-pub(super) enum Heard {
-    /// It is there.
+pub(super) enum LineEvent {
+    /// The connection is open.
     Connected,
-    /// The server said something.
+    /// The server sent a message.
     Text(Utf8Bytes),
-    /// It is down, or could not be made, for this reason.
+    /// The connection is down, or could not be opened, for this reason.
     Down(String),
 }
 
-/// What came of which connection.
+/// An event and its connection.
 #[derive(Debug)]
-pub(super) struct News {
+pub(super) struct LineReport {
     pub(super) line: Line,
-    /// It is the line's connection; else one that was dropped.
+    /// Whether it is the line's present connection; else it is a dropped one.
     pub(super) current: bool,
-    pub(super) heard: Heard,
+    pub(super) event: LineEvent,
 }
 
 /// The connections of a stream.
@@ -46,33 +47,39 @@ pub(super) struct Lines {
     tls: Arc<ClientConfig>,
     address_policy: AddressPolicy,
     open: BTreeMap<Line, Open>,
-    /// How many were made.
+    /// How many connections were made.
     made: u64,
-    news: mpsc::Receiver<(Line, u64, Heard)>,
-    teller: mpsc::Sender<(Line, u64, Heard)>,
+    reports: mpsc::Receiver<(Line, u64, LineEvent)>,
+    reporter: mpsc::Sender<(Line, u64, LineEvent)>,
 }
 
 struct Open {
     number: u64,
-    say: mpsc::Sender<String>,
+    sender: mpsc::Sender<String>,
     task: AbortOnDropHandle<()>,
 }
 
 impl Lines {
-    /// None yet.
+    /// No connections.
     pub(super) fn new(tls: Arc<ClientConfig>, address_policy: AddressPolicy) -> Self {
-        let (teller, news) = mpsc::channel(WAITING);
-        Self { tls, address_policy, open: BTreeMap::new(), made: 0, news, teller }
+        let (reporter, reports) = mpsc::channel(INCOMING_QUEUE);
+        Self { tls, address_policy, open: BTreeMap::new(), made: 0, reports, reporter }
     }
 
-    /// Connects a line in a task of its own; the connection that it had is dropped.
+    /// Connects a line in a separate task; its previous connection is dropped.
     pub(super) fn dial(&mut self, line: Line, url: Url) {
         self.made += 1;
-        let (say, said) = mpsc::channel(UNSAID);
-        let teller = Teller { line, number: self.made, to: self.teller.clone() };
-        let talking = talk(url, self.address_policy.clone(), Arc::clone(&self.tls), said, teller);
-        let task = AbortOnDropHandle::new(tokio::spawn(talking));
-        self.open.insert(line, Open { number: self.made, say, task });
+        let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
+        let reporter = LineReporter { line, number: self.made, to: self.reporter.clone() };
+        let running = run_connection(
+            url,
+            self.address_policy.clone(),
+            Arc::clone(&self.tls),
+            outgoing,
+            reporter,
+        );
+        let task = AbortOnDropHandle::new(tokio::spawn(running));
+        self.open.insert(line, Open { number: self.made, sender, task });
     }
 
     pub(super) fn hang_up(&mut self, line: Line) {
@@ -83,100 +90,100 @@ impl Lines {
         self.open.clear();
     }
 
-    /// Says something on a line. On one that takes nothing it is not said: the server notices that, and cuts it.
-    pub(super) fn say(&self, line: Line, text: String) {
+    /// Queues a message on a line. If the queue is full, the message is dropped: the server detects missing answers, and closes the connection.
+    pub(super) fn send(&self, line: Line, text: String) {
         if let Some(open) = self.open.get(&line) {
-            let _ = open.say.try_send(text);
+            let _ = open.sender.try_send(text);
         }
     }
 
-    /// What comes next. Dropping the call loses nothing.
-    pub(super) async fn next(&mut self) -> News {
-        match self.news.recv().await {
-            Some((line, number, heard)) => {
+    /// The next event. Cancel-safe.
+    pub(super) async fn next(&mut self) -> LineReport {
+        match self.reports.recv().await {
+            Some((line, number, event)) => {
                 let current = self.open.get(&line).is_some_and(|open| open.number == number);
-                News { line, current, heard }
+                LineReport { line, current, event }
             }
             None => future::pending().await,
         }
     }
 
-    /// Says what is left and closes all, which may take two seconds.
+    /// Sends the remaining messages and closes all connections, within [`CLOSE_TIMEOUT`].
     pub(super) async fn close(self) {
-        drop(self.news);
-        let tasks = self.open.into_values().map(|Open { say, task, .. }| {
-            drop(say);
+        drop(self.reports);
+        let tasks = self.open.into_values().map(|Open { sender, task, .. }| {
+            drop(sender);
             task
         });
         let tasks: Vec<_> = tasks.collect();
         let all = futures_util::future::join_all(tasks);
-        let _ = tokio::time::timeout(LAST_WORDS, all).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, all).await;
     }
 }
 
-/// Tells what comes of one connection.
-struct Teller {
+/// Reports the events of one connection.
+struct LineReporter {
     line: Line,
     number: u64,
-    to: mpsc::Sender<(Line, u64, Heard)>,
+    to: mpsc::Sender<(Line, u64, LineEvent)>,
 }
 
-impl Teller {
-    async fn tell(&self, heard: Heard) {
-        // Nobody listens any more where the meeting is left.
-        let _ = self.to.send((self.line, self.number, heard)).await;
+impl LineReporter {
+    async fn report(&self, event: LineEvent) {
+        // The receiver is gone once the meeting is left.
+        let _ = self.to.send((self.line, self.number, event)).await;
     }
 }
 
-async fn talk(
+async fn run_connection(
     url: Url,
     address_policy: AddressPolicy,
     tls: Arc<ClientConfig>,
-    said: mpsc::Receiver<String>,
-    teller: Teller,
+    outgoing: mpsc::Receiver<String>,
+    reporter: LineReporter,
 ) {
     let target =
         Target { url: &url, protocol: None, token: None, address_policy: Some(&address_policy) };
     let why = match dial(&target, &tls).await {
         Err(DialError::Temporary(why) | DialError::Permanent(why)) => why,
         Ok(dialled) => {
-            teller.tell(Heard::Connected).await;
-            match relay(dialled.socket, said, &teller).await {
+            reporter.report(LineEvent::Connected).await;
+            match relay(dialled.socket, outgoing, &reporter).await {
                 Some(why) => why,
                 None => return,
             }
         }
     };
-    teller.tell(Heard::Down(why)).await;
+    reporter.report(LineEvent::Down(why)).await;
 }
 
-/// Relays both ways until the connection breaks; `None` where the bot closes it.
+/// Relays in both directions until the connection fails; `None` if the bot closes it.
 async fn relay(
     socket: Socket,
-    mut said: mpsc::Receiver<String>,
-    teller: &Teller,
+    mut outgoing: mpsc::Receiver<String>,
+    reporter: &LineReporter,
 ) -> Option<String> {
     let (mut sink, mut stream) = socket.split();
     loop {
         tokio::select! {
-            text = said.recv() => {
+            text = outgoing.recv() => {
                 let Some(text) = text else {
                     let _ = sink.close().await;
                     return None;
                 };
-                match tokio::time::timeout(PATIENCE, sink.send(Packet::text(text))).await {
+                match tokio::time::timeout(SEND_TIMEOUT, sink.send(Packet::text(text))).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Some(format!("the connection broke: {error}")),
-                    Err(_) => return Some("the server takes nothing of what it is sent".to_owned()),
+                    Ok(Err(error)) => return Some(format!("the connection failed: {error}")),
+                    Err(_) => return Some("the server does not read its messages".to_owned()),
                 }
             }
             packet = stream.next() => match packet {
-                Some(Ok(Packet::Text(text))) => teller.tell(Heard::Text(text)).await,
+                Some(Ok(Packet::Text(text))) => reporter.report(LineEvent::Text(text)).await,
                 Some(Ok(Packet::Close(_))) | None => {
                     return Some("the server closed the connection".to_owned());
                 }
                 Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(format!("the connection broke: {error}")),
+                Some(Err(error)) => return Some(format!("the connection failed: {error}")),
             },
         }
     }

@@ -1,5 +1,5 @@
-//! Zoom by its Realtime Media Streams (RTMS): the meeting's media come from server to server, and no bot stands in the meeting. `docs/platforms/zoom.md` tells
-//! users about it.
+//! Zoom by its Realtime Media Streams (RTMS): the meeting's media are sent from server to server, and no bot is in the meeting. `docs/platforms/zoom.md`
+//! documents it for users.
 
 mod codes;
 mod lines;
@@ -21,9 +21,9 @@ use url::Url;
 
 use self::{
     codes::Stop,
-    lines::{Heard, Lines, News},
+    lines::{LineEvent, LineReport, Lines},
     protocol::{MediaType, Message, Sound, StreamId},
-    session::{Act, Line, Session},
+    session::{Action, Line, Session},
     streams::{Streams, everybody},
 };
 use super::{
@@ -38,45 +38,46 @@ use crate::{
     meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Source},
 };
 
-/// Nothing more of a stream that is over comes once nothing has come for this long: media come from other servers than the news that it is over, and may
+/// An ended stream is drained after this time without a message: media come from other servers than the end, and may
 /// be later,
 const QUIET: Duration = Duration::from_millis(300);
-/// or so much has.
+/// or after this many messages.
 const LAST_MESSAGES: usize = 3_000;
 /// Why there is no stream.
 const NOT_OFFERED: &str = "no RTMS stream was offered: the app has to be added by a participant's account and allowed by the host's, its RTMS has to be started (or start by itself) in the meeting, its events have to reach this server's `/api/v1/hooks/zoom`, and the account needs RTMS credits";
-/// Why the stream is not this job's.
-const ANOTHERS: &str = "another job, which was made earlier, has the stream of this meeting";
+/// Why the stream does not belong to this job.
+const OTHER_JOBS_STREAM: &str =
+    "another job, which was made earlier, has the stream of this meeting";
 
-/// A meeting whose stream the bot receives, or waits for.
+/// A meeting whose stream the bot receives or awaits.
 pub(crate) struct RtmsMeeting {
     app: ZoomApp,
-    /// What the orchestrator knows of the stream.
-    news: watch::Receiver<Option<ZoomStream>>,
-    /// For the join after this one.
+    /// The stream as the orchestrator sends it.
+    stream_updates: watch::Receiver<Option<ZoomStream>>,
+    /// State for the next join.
     received: watch::Sender<ZoomMedia>,
     call: Option<Session>,
     lines: Lines,
     streams: Streams,
     messages: Messages,
-    /// Of the news that was taken last.
+    /// The version of the stream that was handled last.
     version: u64,
-    /// A mix was heard.
+    /// A mix was received.
     mixed: bool,
     /// The job's bots had a stream of this meeting before.
     was_in: bool,
-    /// How the meeting has ended, and how many messages are still taken.
+    /// The event that ended the meeting, and how many messages are still handled.
     over: Option<(MeetingEvent, usize)>,
-    /// Told already, and not asked for yet.
+    /// Events for the next calls of `next`.
     events: VecDeque<MeetingEvent>,
 }
 
 impl RtmsMeeting {
-    /// Receives the stream of the order's meeting as soon as there is one.
+    /// Receives the stream of the order's meeting as soon as it exists.
     pub(crate) fn join(order: &BotOrder, app: &ZoomApp, connect: &Connect, joins: &Joins) -> Self {
         let mut meeting = Self {
             app: app.clone(),
-            news: joins.zoom_stream.subscribe(),
+            stream_updates: joins.zoom_stream.subscribe(),
             received: joins.zoom_media.clone(),
             call: None,
             lines: Lines::new(connect.tls.clone(), order.address_policy.clone()),
@@ -88,9 +89,9 @@ impl RtmsMeeting {
             over: None,
             events: VecDeque::new(),
         };
-        let known = meeting.news.borrow_and_update().clone();
+        let known = meeting.stream_updates.borrow_and_update().clone();
         match known {
-            Some(stream) => meeting.take_news(stream),
+            Some(stream) => meeting.on_stream(stream),
             None => meeting.wait(NOT_OFFERED),
         }
         meeting
@@ -102,8 +103,8 @@ impl RtmsMeeting {
         self.events.push_back(MeetingEvent::Lobby(Lobby::WaitingForHost));
     }
 
-    /// The orchestrator knows something new of the stream.
-    fn take_news(&mut self, stream: ZoomStream) {
+    /// The orchestrator sent a new state of the stream.
+    fn on_stream(&mut self, stream: ZoomStream) {
         if stream.version <= self.version {
             return;
         }
@@ -111,7 +112,7 @@ impl RtmsMeeting {
         let now = clock::now();
         let id = StreamId::new(&self.app, &stream.meeting_uuid, &stream.stream_id);
         let running = self.call.as_mut().filter(|call| *call.id() == id);
-        let acts = match (stream.state, running) {
+        let actions = match (stream.state, running) {
             (ZoomStreamState::Started | ZoomStreamState::Interrupted, Some(call)) => {
                 call.moved(stream.server_urls, now)
             }
@@ -123,11 +124,11 @@ impl RtmsMeeting {
                     MediaType::Chat,
                 ];
                 wanted.extend(self.app.video.then_some(MediaType::Video));
-                // Another stream of the meeting: nothing of the one before it is needed any more.
+                // Another stream of the meeting: the previous one is obsolete.
                 self.lines.hang_up_all();
-                let (call, acts) = Session::begin(id, stream.server_urls, wanted, now);
+                let (call, actions) = Session::begin(id, stream.server_urls, wanted, now);
                 self.call = Some(call);
-                acts
+                actions
             }
             (ZoomStreamState::Stopped, Some(call)) => call.stop(stream.stop_reason.map(u64::from)),
             (ZoomStreamState::Stopped, None) => {
@@ -140,40 +141,40 @@ impl RtmsMeeting {
                 return;
             }
             (ZoomStreamState::GivenToAnotherJob, Some(_)) => {
-                self.events.push_back(MeetingEvent::Lost(ANOTHERS.to_owned()));
+                self.events.push_back(MeetingEvent::Lost(OTHER_JOBS_STREAM.to_owned()));
                 return;
             }
-            (ZoomStreamState::GivenToAnotherJob, None) => return self.wait(ANOTHERS),
+            (ZoomStreamState::GivenToAnotherJob, None) => return self.wait(OTHER_JOBS_STREAM),
         };
-        self.act(acts);
+        self.perform(actions);
     }
 
-    /// Moves the stream until something happened.
+    /// Drives the stream until something happened.
     async fn step(&mut self) {
         let wake = self.call.as_ref().and_then(Session::wake);
         tokio::select! {
-            stream = changed(&mut self.news) => {
+            stream = changed(&mut self.stream_updates) => {
                 if let Some(stream) = stream {
-                    self.take_news(stream);
+                    self.on_stream(stream);
                 }
             }
-            news = self.lines.next() => self.hear(news),
+            report = self.lines.next() => self.on_line_report(report),
             () = clock::sleep_until(wake) => {
-                let acts = self.call.as_mut().map(|call| call.poll(clock::now()));
-                self.act(acts.unwrap_or_default());
+                let actions = self.call.as_mut().map(|call| call.poll(clock::now()));
+                self.perform(actions.unwrap_or_default());
             }
         }
     }
 
-    fn hear(&mut self, News { line, current, heard }: News) {
+    fn on_line_report(&mut self, LineReport { line, current, event }: LineReport) {
         let now = clock::now();
         let Some(call) = &mut self.call else { return };
-        let acts = match heard {
-            Heard::Connected if current => call.connected(line, now),
-            Heard::Down(why) if current => call.down(line, &bounds::REASON.cut(why), now),
-            Heard::Connected | Heard::Down(_) => return,
-            Heard::Text(text) => {
-                // Of media only the bytes are bounded, which the recording does.
+        let actions = match event {
+            LineEvent::Connected if current => call.connected(line, now),
+            LineEvent::Down(why) if current => call.down(line, &bounds::REASON.cut(why), now),
+            LineEvent::Connected | LineEvent::Down(_) => return,
+            LineEvent::Text(text) => {
+                // Media are not counted: the recording bounds their bytes.
                 let is_media = matches!(
                     line,
                     Line::Media(MediaType::Audio | MediaType::Video | MediaType::Share)
@@ -186,7 +187,7 @@ impl RtmsMeeting {
                     return;
                 }
                 match (Message::read(&text), line) {
-                    (Ok(message), _) if current => call.hear(line, message, now),
+                    (Ok(message), _) if current => call.on_message(line, message, now),
                     (
                         Ok(Message::Audio(piece) | Message::Video(piece) | Message::Share(piece)),
                         Line::Media(media),
@@ -194,38 +195,38 @@ impl RtmsMeeting {
                     (Ok(_), _) => return,
                     (Err(error), _) => {
                         let error = bounds::REASON.cut(error.to_string());
-                        tracing::debug!(?line, error, "a message of Zoom's is passed over");
+                        tracing::debug!(?line, error, "a message of Zoom is ignored");
                         return;
                     }
                 }
             }
         };
-        self.act(acts);
+        self.perform(actions);
     }
 
-    fn act(&mut self, acts: Vec<Act>) {
-        for act in acts {
+    fn perform(&mut self, actions: Vec<Action>) {
+        for act in actions {
             match act {
-                Act::Dial(line, url) => self.dial(line, &url),
-                Act::HangUp(line) => self.lines.hang_up(line),
-                Act::Say(line, message) => self.lines.say(line, message.to_string()),
-                Act::Admit { people, first_ms } => {
+                Action::Dial(line, url) => self.dial(line, &url),
+                Action::HangUp(line) => self.lines.hang_up(line),
+                Action::Send(line, message) => self.lines.send(line, message.to_string()),
+                Action::Admit { people, first_ms } => {
                     let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
                     let first = first_ms.map(|first| self.streams.begin(first, wall_ms, now));
                     let from = first.unwrap_or(now);
                     self.events.push_back(MeetingEvent::Replays { from });
-                    // Everybody in the meeting sees Zoom's own notice, and the host's account allows the app.
+                    // Zoom shows a notice to everybody in the meeting, and the host's account allows the app.
                     let recording = RecordingRule::Free;
                     self.events.push_back(MeetingEvent::Admitted { people, recording });
                 }
-                Act::Tell(event) => self.events.push_back(event),
-                Act::Media { media, piece, resumed } => {
+                Action::Emit(event) => self.events.push_back(event),
+                Action::Media { media, piece, resumed } => {
                     if resumed {
                         self.streams.resumed(media);
                     }
                     self.media(media, piece);
                 }
-                Act::Text { media, person, at_ms, span_ms, text } => {
+                Action::Text { media, person, at_ms, span_ms, text } => {
                     let (id, name) = person.map_or_else(Default::default, |it| (it.id, it.name));
                     if !self.streams.is_new(media, &id, at_ms, &text) {
                         continue;
@@ -251,8 +252,8 @@ impl RtmsMeeting {
                         })
                     });
                 }
-                Act::Speaks(person) => self.streams.speaks(person, clock::now()),
-                Act::Shares(person) => self.streams.shares(person),
+                Action::Speaks(person) => self.streams.speaks(person, clock::now()),
+                Action::Shares(person) => self.streams.shares(person),
             }
         }
     }
@@ -266,7 +267,7 @@ impl RtmsMeeting {
             return;
         }
         if piece.person.is_none() && !std::mem::replace(&mut self.mixed, true) {
-            tracing::warn!("Zoom sends one mix instead of a voice for each person");
+            tracing::warn!("Zoom sends one mix instead of a stream for each person");
             let everybody = session::participant(&everybody());
             self.events.push_back(MeetingEvent::Joined(everybody));
         }
@@ -277,7 +278,7 @@ impl RtmsMeeting {
         }
     }
 
-    /// Connects a line, where its server is one of Zoom's: its URL comes from a webhook, or from a server.
+    /// Connects a line, if its server belongs to Zoom: the URL comes from a webhook or a server, and is checked.
     fn dial(&mut self, line: Line, url: &str) {
         match allowed(url, &self.app.hosts) {
             Ok(url) => self.lines.dial(line, url),
@@ -311,14 +312,14 @@ fn allowed(url: &str, hosts: &[String]) -> Result<Url, String> {
     Ok(url)
 }
 
-async fn changed(news: &mut watch::Receiver<Option<ZoomStream>>) -> Option<ZoomStream> {
-    match news.changed().await {
-        Ok(()) => news.borrow_and_update().clone(),
+async fn changed(stream_updates: &mut watch::Receiver<Option<ZoomStream>>) -> Option<ZoomStream> {
+    match stream_updates.changed().await {
+        Ok(()) => stream_updates.borrow_and_update().clone(),
         Err(_) => std::future::pending().await,
     }
 }
 
-/// Whether nothing follows an event.
+/// Whether an event is the last one.
 const fn ends(event: &MeetingEvent) -> bool {
     matches!(
         event,
@@ -350,7 +351,7 @@ impl Meeting for RtmsMeeting {
                     None
                 };
                 match last {
-                    Some(news) => self.hear(news),
+                    Some(report) => self.on_line_report(report),
                     None => {
                         if let Some((end, _)) = self.over.take() {
                             self.received.send_replace(self.streams.received());
@@ -375,14 +376,14 @@ impl Meeting for RtmsMeeting {
         self.events.push_back(MeetingEvent::CommandDone { id, outcome: Err(why.to_owned()) });
     }
 
-    /// Zoom can be asked for none: it begins a camera with one.
+    /// Does nothing: Zoom has no such request, and begins each camera with a keyframe.
     fn request_keyframe(&mut self, _: TrackId) {}
 
     async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
         if let Some(mut call) = self.call.take() {
             for act in call.leave() {
-                if let Act::Say(line, message) = act {
-                    self.lines.say(line, message.to_string());
+                if let Action::Send(line, message) = act {
+                    self.lines.send(line, message.to_string());
                 }
             }
         }
@@ -390,7 +391,7 @@ impl Meeting for RtmsMeeting {
         Vec::new()
     }
 
-    /// The stream stays open: a bot that closes it ends it for the next bot too.
+    /// Leaves the stream open: closing it would end it for the next bot too.
     async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
         self.lines.close().await;
         Vec::new()
@@ -402,7 +403,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_servers_of_zoom_are_connected_to() {
+    fn only_servers_of_zoom_are_allowed() {
         let hosts = ["zoom.us".to_owned(), "zoomgov.com".to_owned()];
         for url in ["wss://rtms.zoom.us/x?y=1", "wss://zoom.us", "wss://RTMS.ZoomGov.com.:8443/"] {
             assert!(allowed(url, &hosts).is_ok(), "{url}");

@@ -1,7 +1,7 @@
-//! The messages of Zoom's Realtime Media Streams, version 1: one JSON object a text frame, on both `WebSockets`, told apart by `msg_type`.
+//! The messages of Zoom's Realtime Media Streams, version 1: one JSON object in each text frame, on both `WebSockets`, distinguished by `msg_type`.
 //!
-//! Numbers and fields are those of Zoom's public documents (developers.zoom.us, `docs/rtms`: event reference, data types; read in November 2026). Fields and
-//! numbers that are not known here are passed over: Zoom adds some each few months.
+//! Numbers and fields are those of Zoom's public documents (developers.zoom.us, `docs/rtms`: event reference, data types; read in November 2026). Unknown fields and
+//! numbers are ignored: Zoom adds some every few months.
 
 mod read;
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use self::read::Raw;
 
-/// `RTMS_MESSAGE_TYPE`, the ones that are sent or read.
+/// The values of `RTMS_MESSAGE_TYPE` that are sent or read.
 mod kind {
     pub(super) const SIGNALLING_HANDSHAKE: u64 = 1;
     pub(super) const SIGNALLING_ANSWER: u64 = 2;
@@ -44,7 +44,7 @@ mod event_kind {
     pub(super) const SHARING_STARTED: u64 = 5;
     pub(super) const SHARING_STOPPED: u64 = 6;
     pub(super) const MEDIA_INTERRUPTED: u64 = 7;
-    /// What the bot asks to be told.
+    /// The events to which the bot subscribes.
     pub(super) const WANTED: [u64; 6] =
         [ACTIVE_SPEAKER, JOINED, LEFT, SHARING_STARTED, SHARING_STOPPED, MEDIA_INTERRUPTED];
 }
@@ -59,7 +59,7 @@ pub(super) enum MediaType {
     Chat = 16,
 }
 
-/// `MEDIA_PAYLOAD_TYPE`: how sound is encoded.
+/// `MEDIA_PAYLOAD_TYPE`: the audio codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sound {
     /// Samples of 16 bits, little-endian.
@@ -67,12 +67,12 @@ pub(super) enum Sound {
     Opus = 4,
 }
 
-/// What a stream is known by. The UUID is base64 and may hold `/` and `+`: it is sent as it came.
+/// The identification of a stream. The UUID is base64 and may contain `/` and `+`: it is sent unchanged.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct StreamId {
     pub(super) meeting_uuid: String,
     pub(super) stream: String,
-    /// Hex HMAC-SHA256 with the app's client secret over `client id,meeting uuid,stream id`. Whoever holds it can join this stream and no other.
+    /// Hex HMAC-SHA256 with the app's client secret over `client id,meeting uuid,stream id`. With it a client can join this stream only.
     pub(super) signature: String,
 }
 
@@ -114,7 +114,7 @@ impl StreamId {
                 "content_type": 2, "sample_rate": 3, "channel": 1, "codec": sound as u8,
                 "data_opt": 2, "send_rate": 20,
             } }),
-            // Raw video, H.264, 1280×720, of who speaks.
+            // Raw video, H.264, 1280×720, of the active speaker.
             MediaType::Video => json!({ "video": {
                 "content_type": 3, "codec": 7, "resolution": 2, "data_opt": 3, "fps": 25,
             } }),
@@ -122,7 +122,7 @@ impl StreamId {
             MediaType::Share => json!({ "deskshare": {
                 "content_type": 3, "codec": 7, "resolution": 3, "fps": 10,
             } }),
-            // Text; languages are told apart by the server.
+            // Text; the server detects the language.
             MediaType::Transcript => json!({ "transcript": { "content_type": 5 } }),
             MediaType::Chat => json!({ "chat": { "content_type": 5 } }),
         };
@@ -139,58 +139,58 @@ impl StreamId {
         })
     }
 
-    /// Media may flow: the handshake of a media connection is done. It goes to the signalling connection.
+    /// Announces that media may be sent: the handshake of a media connection is complete. It is sent on the signalling connection.
     pub(super) fn client_ready(&self) -> Value {
         json!({ "msg_type": kind::CLIENT_READY, "rtms_stream_id": self.stream })
     }
 
-    /// The stream is to end.
+    /// Ends the stream.
     pub(super) fn close(&self) -> Value {
         json!({ "msg_type": kind::CLOSE, "rtms_stream_id": self.stream })
     }
 }
 
-/// Asks for events of the meeting.
+/// Subscribes to events of the meeting.
 pub(super) fn subscription() -> Value {
     let events = event_kind::WANTED.map(|kind| json!({ "event_type": kind, "subscribe": true }));
     json!({ "msg_type": kind::SUBSCRIPTION, "events": events })
 }
 
-/// Answers a keep-alive, on the connection on which it came, with its own timestamp.
+/// Answers a keep-alive with its timestamp, on the same connection.
 pub(super) fn keep_alive(timestamp: u64) -> Value {
     json!({ "msg_type": kind::KEEP_ALIVE_ANSWER, "timestamp": timestamp })
 }
 
-/// A message of Zoom's.
+/// A message of Zoom.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Message<'a> {
-    /// The answer to the signalling handshake, with the servers of media by their type.
+    /// The answer to the signalling handshake, with the media servers by type.
     SignallingAnswer { status: u64, reason: String, servers: Servers },
     /// The answer to a media handshake.
     MediaAnswer { status: u64, reason: String },
-    /// What happened in the meeting.
+    /// An event of the meeting.
     Event(Event),
-    /// How the stream is.
+    /// The state of the stream.
     Stream { state: StreamState, reason: Option<u64> },
-    /// How the session is: a stream may have several after one another.
+    /// The state of the session: a stream may have several consecutive sessions.
     Session { state: SessionState, reason: Option<u64> },
-    /// Is to be answered with its timestamp.
+    /// A keep-alive, which must be answered with its timestamp.
     KeepAlive { timestamp: u64 },
-    /// Sound.
+    /// Audio.
     Audio(Media),
     /// A frame of a camera.
     Video(Media),
     /// A frame of a shared screen.
     Share(Media),
-    /// What somebody said.
+    /// A line of the transcript.
     Transcript(Text<'a>),
-    /// What somebody wrote.
+    /// A chat message.
     Chat(Text<'a>),
-    /// Of a type that is not known here, or needs nothing.
+    /// A message of an unknown type, or one without effect.
     Other(u64),
 }
 
-/// Servers of media, by the type that they carry; `all` carries each.
+/// Media servers by type; `all` serves every type.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Servers {
@@ -203,7 +203,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// The server of a type of media. `None` where the app may not have it, or the host does not give it.
+    /// The server of a type of media. `None` if the app or the host does not allow it.
     pub(super) fn of(&self, media: MediaType) -> Option<&str> {
         let own = match media {
             MediaType::Audio => &self.audio,
@@ -216,10 +216,10 @@ impl Servers {
     }
 }
 
-/// Someone in the meeting.
+/// A person in the meeting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Person {
-    /// The number of this stay in the meeting, as text.
+    /// The id of this participation in the meeting, as text.
     pub(super) id: String,
     pub(super) name: String,
 }
@@ -227,13 +227,13 @@ pub(super) struct Person {
 /// `EVENT_UPDATE`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// Who speaks now.
+    /// The new active speaker.
     Speaker(Person),
     Joined(Vec<Person>),
     Left(Vec<Person>),
     SharingStarted(Option<Person>),
     SharingStopped(Option<Person>),
-    /// The media connections of these types (bits of [`MediaType`]) are down; `None` where Zoom does not say of which.
+    /// The media connections of these types (bits of [`MediaType`]) are down; `None` if Zoom does not name the types.
     MediaInterrupted(Option<u64>),
     Other(u64),
 }
@@ -263,10 +263,10 @@ pub(super) enum SessionState {
     Other(u64),
 }
 
-/// A piece of media.
+/// A packet or picture.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Media {
-    /// Whose. `None` where the stream is a mix, whose id is −1 or missing.
+    /// The sender. `None` for a mix, whose id is −1 or missing.
     pub(super) person: Option<Person>,
     /// When it was captured, in ms of Unix time.
     pub(super) at_ms: u64,
@@ -277,9 +277,9 @@ pub(super) struct Media {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Text<'a> {
     pub(super) person: Option<Person>,
-    /// When it was said or written, in ms of Unix time.
+    /// When it was spoken or written, in ms of Unix time.
     pub(super) at_ms: u64,
-    /// From when to when it was said, where Zoom says so.
+    /// Its start and end, if Zoom sends them.
     pub(super) span_ms: Option<(u64, u64)>,
     pub(super) said: Cow<'a, str>,
 }
@@ -288,7 +288,7 @@ impl<'a> Message<'a> {
     /// Reads a text frame.
     ///
     /// # Errors
-    /// No JSON object with a `msg_type`, or a message that lacks what gives it its meaning. The error says which; what people said or wrote does not stand in it.
+    /// Not a JSON object with a `msg_type`, or a message without a required field. The error names it, and does not contain people's texts.
     pub(super) fn read(frame: &'a str) -> Result<Self, ReadError> {
         let raw: Raw<'a> =
             serde_json::from_str(frame).map_err(|error| ReadError::Json(error.to_string()))?;
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_documents_own_messages_are_read() {
+    fn the_messages_in_zooms_documents_are_read() {
         let answer = r#"{"msg_type":2,"protocol_version":1,"sequence":0,"status_code":0,"reason":"",
             "media_server":{"server_urls":{"audio":"wss://a","all":"wss://b"}}}"#;
         let Ok(Message::SignallingAnswer { status: 0, reason, servers }) = Message::read(answer)
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_and_numbers_that_nobody_knows_are_passed_over() {
+    fn unknown_fields_and_numbers_are_ignored() {
         for frame in [
             r#"{"msg_type":23,"content":{"data":{"x":1}}}"#,
             r#"{"msg_type":"99"}"#,
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_without_what_gives_it_meaning_says_what_is_missing() {
+    fn the_error_of_an_incomplete_message_names_the_missing_field() {
         for (frame, lacks) in [
             (r#"{"msg_type":2}"#, "status_code"),
             (r#"{"msg_type":6}"#, "event"),

@@ -1,10 +1,10 @@
-//! One stream, without its sockets: what is heard and what time it is go in, what to dial, say and tell comes out.
+//! The state machine of one stream, without sockets: messages and times in, actions out.
 //!
-//! A stream has a signalling connection and one connection for each type of media. The server asks on each every 10 s whether it is still there; after three
-//! questions without an answer it cuts that connection, and ends the stream when the signalling connection is away for 60 s.
+//! A stream has a signalling connection and one connection for each type of media. The server sends a keep-alive on each every 10 s; after three
+//! unanswered ones it closes that connection, and it ends the stream if the signalling connection is down for 60 s.
 
 mod connection;
-mod heard;
+mod incoming;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,19 +21,19 @@ use super::{
 };
 use crate::meeting::MeetingEvent;
 
-/// A connection on which nothing comes for this long is down: three keep-alives, as the documents advise.
+/// A connection without a message for this long counts as down: three keep-alives, as Zoom's documents recommend.
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a handshake may wait for its answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long the server waits for the signalling connection to come back.
 const LONGEST_ABSENCE: Duration = Duration::from_mins(1);
-/// A connection of media that the server calls interrupted is dialled again unless something comes on it within this time.
-const SUSPICION: Duration = Duration::from_secs(1);
+/// A media connection that the server reports as interrupted is dialled again unless a message comes on it within this time.
+const INTERRUPTION_GRACE: Duration = Duration::from_secs(1);
 /// How long a stopped session may wait for another one, or for the stream to end.
 const BETWEEN_SESSIONS: Duration = Duration::from_secs(30);
-/// How long the first sound may take. What the server replays comes at once; a meeting in which nobody says anything may send nothing.
-const FIRST_SOUND: Duration = Duration::from_secs(1);
-/// What comes before the first sound waits for it, since that says when the recording begins: as much as this, in bytes.
+/// How long to wait for the first audio. Replayed audio comes at once; a silent meeting may send none.
+const FIRST_AUDIO_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many bytes from before the first audio are held: the first audio determines when the recording begins.
 const EARLY_BYTES: usize = 8 << 20;
 
 /// A connection of the stream.
@@ -43,37 +43,37 @@ pub(super) enum Line {
     Media(MediaType),
 }
 
-/// What is to be done.
+/// An action for [`super::RtmsMeeting`].
 #[derive(Debug)]
-pub(super) enum Act {
-    /// Connect this line; the one that was there is dropped.
+pub(super) enum Action {
+    /// Connect this line; its previous connection is dropped.
     Dial(Line, String),
     /// Drop it.
     HangUp(Line),
-    /// Say this on it.
-    Say(Line, Value),
-    /// The bot is in, and these are there.
+    /// Send this on it.
+    Send(Line, Value),
+    /// The bot is admitted.
     Admit {
         people: Vec<Participant>,
-        /// When the first piece of media was captured, in ms of Unix time.
+        /// When the first media were captured, in ms of Unix time.
         first_ms: Option<u64>,
     },
-    /// Tell the bot.
-    Tell(MeetingEvent),
-    /// A piece of somebody's media. `resumed`: its connection was down since the piece before it.
+    /// Pass this event to the bot.
+    Emit(MeetingEvent),
+    /// A packet or picture. `resumed` is whether its connection was down since the previous one.
     Media { media: MediaType, piece: Media, resumed: bool },
     /// A line of the transcript, or of the chat.
     Text {
         media: MediaType,
         person: Option<Person>,
         at_ms: u64,
-        /// From when to when it was said, where Zoom says so.
+        /// Its start and end, if Zoom sends them.
         span_ms: Option<(u64, u64)>,
         text: String,
     },
-    /// Who speaks from now on.
+    /// The new active speaker.
     Speaks(Person),
-    /// Who shares a screen from now on.
+    /// The person who shares a screen from now on.
     Shares(Option<Person>),
 }
 
@@ -81,20 +81,20 @@ pub(super) enum Act {
 #[derive(Debug)]
 pub(super) struct Session {
     id: StreamId,
-    /// The signalling servers, tried in turns.
+    /// The signalling servers, tried alternately.
     urls: Vec<String>,
     sequence: u64,
     lines: BTreeMap<Line, Connection>,
     wanted: Vec<MediaType>,
-    /// How it asks for sound.
+    /// The requested audio codec.
     sound: Sound,
     people: HashMap<String, String>,
     /// Since when media may flow.
     ready: Option<Instant>,
     admitted: bool,
-    /// What came before the bot was let in, when the first picture of it was captured, and how many bytes it has.
-    early: (Vec<Act>, Option<u64>, usize),
-    /// When Zoom said that connections of media are interrupted, without saying which.
+    /// Actions from before the admission, when their first picture was captured, and their size in bytes.
+    early: (Vec<Action>, Option<u64>, usize),
+    /// When Zoom reported interrupted media connections without their types.
     suspected: Option<Instant>,
     /// Why the session stopped, and until when another one may begin.
     stopped: Option<(Option<u64>, Instant)>,
@@ -108,7 +108,7 @@ impl Session {
         urls: Vec<String>,
         wanted: Vec<MediaType>,
         now: Instant,
-    ) -> (Self, Vec<Act>) {
+    ) -> (Self, Vec<Action>) {
         let mut session = Self {
             id,
             urls,
@@ -124,44 +124,44 @@ impl Session {
             stopped: None,
             over: false,
         };
-        let acts = session.dial_signalling(now);
-        (session, acts)
+        let actions = session.dial_signalling(now);
+        (session, actions)
     }
 
-    /// The stream that it is.
+    /// The id of the stream.
     pub(super) const fn id(&self) -> &StreamId {
         &self.id
     }
 
-    /// How sound comes.
+    /// The audio codec.
     pub(super) const fn sound(&self) -> Sound {
         self.sound
     }
 
-    /// The stream goes on at these servers: all connections are made anew.
-    pub(super) fn moved(&mut self, urls: Vec<String>, now: Instant) -> Vec<Act> {
+    /// The stream continues on these servers: all connections are reopened.
+    pub(super) fn moved(&mut self, urls: Vec<String>, now: Instant) -> Vec<Action> {
         if self.over {
             return Vec::new();
         }
         self.urls = urls;
         self.stopped = None;
-        let mut acts = self.hang_up_media(now);
-        acts.extend(self.dial_signalling(now));
-        acts
+        let mut actions = self.hang_up_media(now);
+        actions.extend(self.dial_signalling(now));
+        actions
     }
 
-    fn hang_up_media(&mut self, now: Instant) -> Vec<Act> {
+    fn hang_up_media(&mut self, now: Instant) -> Vec<Action> {
         let media = self.lines.iter_mut().filter(|(line, _)| **line != Line::Signalling);
         media
             .map(|(line, connection)| {
                 connection.lose(now);
                 connection.state = State::Down(None);
-                Act::HangUp(*line)
+                Action::HangUp(*line)
             })
             .collect()
     }
 
-    fn dial_signalling(&mut self, now: Instant) -> Vec<Act> {
+    fn dial_signalling(&mut self, now: Instant) -> Vec<Action> {
         let failures = self.lines.get(&Line::Signalling).map_or(0, |line| line.failures);
         let Some(url) = self.urls.get(failures % self.urls.len().max(1)).cloned() else {
             let lost = "Zoom named no signalling server".to_owned();
@@ -170,27 +170,27 @@ impl Session {
         self.dial(Line::Signalling, &url, now)
     }
 
-    fn dial(&mut self, line: Line, url: &str, now: Instant) -> Vec<Act> {
+    fn dial(&mut self, line: Line, url: &str, now: Instant) -> Vec<Action> {
         let connection = self.lines.entry(line).or_insert_with(|| Connection::new(now));
         url.clone_into(&mut connection.url);
         connection.state = State::Dialling;
-        vec![Act::Dial(line, url.to_owned())]
+        vec![Action::Dial(line, url.to_owned())]
     }
 
-    /// A line is connected: its handshake is said.
-    pub(super) fn connected(&mut self, line: Line, now: Instant) -> Vec<Act> {
-        let Some(connection) = self.lines.get_mut(&line) else { return vec![Act::HangUp(line)] };
+    /// A line is connected: sends its handshake.
+    pub(super) fn connected(&mut self, line: Line, now: Instant) -> Vec<Action> {
+        let Some(connection) = self.lines.get_mut(&line) else { return vec![Action::HangUp(line)] };
         connection.state = State::Asking(now);
         self.sequence += 1;
         let handshake = match line {
             Line::Signalling => self.id.signalling_handshake(self.sequence),
             Line::Media(media) => self.id.media_handshake(media, self.sound, self.sequence),
         };
-        vec![Act::Say(line, handshake)]
+        vec![Action::Send(line, handshake)]
     }
 
     /// A line is down, or could not be connected.
-    pub(super) fn down(&mut self, line: Line, why: &str, now: Instant) -> Vec<Act> {
+    pub(super) fn down(&mut self, line: Line, why: &str, now: Instant) -> Vec<Action> {
         if self.over {
             return Vec::new();
         }
@@ -203,66 +203,66 @@ impl Session {
         let Some(connection) = self.lines.get_mut(&line) else { return Vec::new() };
         connection.fail(now);
         tracing::info!(?line, why, "a connection to Zoom is down");
-        vec![Act::HangUp(line)]
+        vec![Action::HangUp(line)]
     }
 
-    /// The stream is over, for this reason of Zoom's.
-    pub(super) fn stop(&mut self, reason: Option<u64>) -> Vec<Act> {
+    /// The stream is over, for this reason of Zoom.
+    pub(super) fn stop(&mut self, reason: Option<u64>) -> Vec<Action> {
         self.end(end_of(codes::stop(reason)))
     }
 
-    /// The last event. Lines stay as they are: media that are on their way still come.
-    fn end(&mut self, event: MeetingEvent) -> Vec<Act> {
+    /// Emits the last event. The lines stay open for late media.
+    fn end(&mut self, event: MeetingEvent) -> Vec<Action> {
         if std::mem::replace(&mut self.over, true) {
             return Vec::new();
         }
-        vec![Act::Tell(event)]
+        vec![Action::Emit(event)]
     }
 
-    /// A piece of media came on a connection that was dropped meanwhile.
-    pub(super) fn late(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
+    /// Media came on a connection that was dropped meanwhile.
+    pub(super) fn late(&mut self, media: MediaType, piece: Media) -> Vec<Action> {
         self.piece(media, piece, false)
     }
 
-    fn media(&mut self, media: MediaType, piece: Media) -> Vec<Act> {
+    fn media(&mut self, media: MediaType, piece: Media) -> Vec<Action> {
         let connection = self.lines.get_mut(&Line::Media(media));
         let resumed = connection.is_some_and(|connection| std::mem::take(&mut connection.resumed));
         self.piece(media, piece, resumed)
     }
 
-    fn piece(&mut self, media: MediaType, piece: Media, resumed: bool) -> Vec<Act> {
-        let mut acts: Vec<Act> = self.know(piece.person.as_ref()).into_iter().collect();
+    fn piece(&mut self, media: MediaType, piece: Media, resumed: bool) -> Vec<Action> {
+        let mut actions: Vec<Action> = self.add_person(piece.person.as_ref()).into_iter().collect();
         let (at_ms, bytes) = (piece.at_ms, piece.data.len());
         if media == MediaType::Audio {
-            acts.extend(self.admit(Some(at_ms)));
+            actions.extend(self.admit(Some(at_ms)));
         } else if !self.admitted {
             self.early.1 = Some(self.early.1.map_or(at_ms, |first| first.min(at_ms)));
         }
-        acts.extend(self.once_in(Act::Media { media, piece, resumed }, bytes));
-        acts
+        actions.extend(self.when_admitted(Action::Media { media, piece, resumed }, bytes));
+        actions
     }
 
-    fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Act> {
-        let mut acts: Vec<Act> = self.know(text.person.as_ref()).into_iter().collect();
+    fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Action> {
+        let mut actions: Vec<Action> = self.add_person(text.person.as_ref()).into_iter().collect();
         let Text { person, at_ms, span_ms, said } = text;
         let bytes = said.len();
-        let text = Act::Text { media, person, at_ms, span_ms, text: said.into_owned() };
-        acts.extend(self.once_in(text, bytes));
-        acts
+        let text = Action::Text { media, person, at_ms, span_ms, text: said.into_owned() };
+        actions.extend(self.when_admitted(text, bytes));
+        actions
     }
 
-    /// This is to be done at once, or when the bot is let in.
-    fn once_in(&mut self, act: Act, bytes: usize) -> Vec<Act> {
+    /// Returns the action at once, or holds it until the bot is admitted.
+    fn when_admitted(&mut self, act: Action, bytes: usize) -> Vec<Action> {
         if self.admitted {
             return vec![act];
         }
         self.early.0.push(act);
-        self.early.2 += bytes + size_of::<Act>();
+        self.early.2 += bytes + size_of::<Action>();
         if self.early.2 > EARLY_BYTES { self.admit(None) } else { Vec::new() }
     }
 
-    /// Lets the bot in, unless it is: with the first sound, captured at `sound_ms`, which says whether the server replays what came before the bot.
-    fn admit(&mut self, sound_ms: Option<u64>) -> Vec<Act> {
+    /// Admits the bot, unless it is: with the first audio, captured at `sound_ms`, which shows whether the server replays earlier media.
+    fn admit(&mut self, sound_ms: Option<u64>) -> Vec<Action> {
         if std::mem::replace(&mut self.admitted, true) {
             return Vec::new();
         }
@@ -270,24 +270,24 @@ impl Session {
         let people = self.people.iter().map(person).map(|person| participant(&person)).collect();
         let (early, picture_ms, _) = std::mem::take(&mut self.early);
         let first_ms = sound_ms.into_iter().chain(picture_ms).min();
-        [Act::Admit { people, first_ms }].into_iter().chain(early).collect()
+        [Action::Admit { people, first_ms }].into_iter().chain(early).collect()
     }
 
-    /// Somebody is there. Who came before the bot is known by what they say only.
-    fn know(&mut self, person: Option<&Person>) -> Option<Act> {
+    /// Adds a person. People who joined before the bot are known only by their media.
+    fn add_person(&mut self, person: Option<&Person>) -> Option<Action> {
         let person = person?;
         match self.people.get(&person.id) {
             Some(known) if *known == person.name || person.name.is_empty() => None,
-            // A name that changes is a new one for the same person: the bot makes a rename of it.
+            // Another name for a known person: the bot reports a rename.
             _ => {
                 self.people.insert(person.id.clone(), person.name.clone());
                 let joined = MeetingEvent::Joined(participant(person));
-                self.admitted.then_some(Act::Tell(joined))
+                self.admitted.then_some(Action::Emit(joined))
             }
         }
     }
 
-    /// When `poll` is to be called again.
+    /// When `poll` must be called again.
     pub(super) fn wake(&self) -> Option<Instant> {
         if self.over {
             return None;
@@ -295,14 +295,14 @@ impl Session {
         let lines = self.lines.values().filter_map(Connection::wake);
         let others = [
             self.stopped.map(|(_, until)| until),
-            self.suspected.map(|since| since + SUSPICION),
-            self.ready.filter(|_| !self.admitted).map(|since| since + FIRST_SOUND),
+            self.suspected.map(|since| since + INTERRUPTION_GRACE),
+            self.ready.filter(|_| !self.admitted).map(|since| since + FIRST_AUDIO_TIMEOUT),
         ];
         lines.chain(others.into_iter().flatten()).min()
     }
 
-    /// Time has passed.
-    pub(super) fn poll(&mut self, now: Instant) -> Vec<Act> {
+    /// Handles timeouts.
+    pub(super) fn poll(&mut self, now: Instant) -> Vec<Action> {
         if self.over {
             return Vec::new();
         }
@@ -311,28 +311,28 @@ impl Session {
         {
             return self.stop(reason);
         }
-        let mut acts = Vec::new();
-        if self.ready.is_some_and(|since| now >= since + FIRST_SOUND) {
-            acts.extend(self.admit(None));
+        let mut actions = Vec::new();
+        if self.ready.is_some_and(|since| now >= since + FIRST_AUDIO_TIMEOUT) {
+            actions.extend(self.admit(None));
         }
         if let Some(since) = self.suspected
-            && now >= since + SUSPICION
+            && now >= since + INTERRUPTION_GRACE
         {
             self.suspected = None;
             for line in self.media_silent_since(since) {
-                acts.extend(self.down(line, "Zoom says that it is interrupted", now));
+                actions.extend(self.down(line, "Zoom reports that it is interrupted", now));
             }
         }
         for line in self.lines.keys().copied().collect::<Vec<_>>() {
-            acts.extend(self.poll_line(line, now));
+            actions.extend(self.poll_line(line, now));
         }
-        acts
+        actions
     }
 
-    fn poll_line(&mut self, line: Line, now: Instant) -> Vec<Act> {
+    fn poll_line(&mut self, line: Line, now: Instant) -> Vec<Action> {
         let Some(connection) = self.lines.get(&line) else { return Vec::new() };
         match connection.state {
-            State::Up(heard) if now >= heard + SILENCE => {
+            State::Up(last) if now >= last + SILENCE => {
                 self.down(line, "no keep-alive came for 30 s", now)
             }
             State::Asking(since) if now >= since + ANSWER => {
@@ -361,22 +361,22 @@ impl Session {
     fn media_silent_since(&self, since: Instant) -> Vec<Line> {
         let media = self.lines.iter().filter(|(line, _)| **line != Line::Signalling);
         let silent = |connection: &Connection| match connection.state {
-            State::Up(heard) => heard <= since,
+            State::Up(last) => last <= since,
             _ => false,
         };
         media.filter(|(_, connection)| silent(connection)).map(|(line, _)| *line).collect()
     }
 
-    /// What is said before the bot goes: its stream is to end.
-    pub(super) fn leave(&mut self) -> Vec<Act> {
+    /// The actions of a leave: the stream must end.
+    pub(super) fn leave(&mut self) -> Vec<Action> {
         if std::mem::replace(&mut self.over, true) {
             return Vec::new();
         }
-        vec![Act::Say(Line::Signalling, self.id.close())]
+        vec![Action::Send(Line::Signalling, self.id.close())]
     }
 }
 
-/// What a stop is for the bot.
+/// The bot's event for a stop.
 pub(super) fn end_of(stop: Stop) -> MeetingEvent {
     match stop {
         Stop::Removed => MeetingEvent::Removed,
@@ -387,7 +387,7 @@ pub(super) fn end_of(stop: Stop) -> MeetingEvent {
     }
 }
 
-/// A person for the bot. Zoom does not say who is the host.
+/// The participant of a person. Zoom does not mark the host.
 pub(super) fn participant(person: &Person) -> Participant {
     let Person { id, name } = person.clone();
     Participant { id, name, is_host: false, is_bot: false }

@@ -1,7 +1,7 @@
-//! Media of a stream as frames of the recorder: one clock for all people, by the timestamps of Zoom. Pure.
+//! Converts media of a stream into frames of the recorder: one clock for all people, by Zoom's timestamps. Pure.
 //!
-//! Zoom's timestamps are milliseconds of Unix time, and its messages come over TCP: packets are never lost one by one, but they come in bursts, and those of up
-//! to a minute before the bot are replayed when it comes. So where a frame belongs follows from its timestamp, and its arrival only puts Zoom's clock beside
+//! Zoom's timestamps are milliseconds of Unix time, and its messages use TCP: single packets are never lost, but they come in bursts, and up
+//! to a minute from before the join is replayed. So a frame's place follows from its timestamp, and the arrival only maps Zoom's clock to
 //! the bot's.
 
 use std::{
@@ -20,46 +20,46 @@ use crate::{
     recording::{picture, sound},
 };
 
-/// How far back the server replays: 60 s, and some for the way.
+/// How far back the server replays: 60 s, and some network delay.
 const REPLAYED_MS: i64 = 70_000;
-/// A frame that is later than this tells that Zoom's clock was set.
+/// If a frame is later than this, Zoom's clock was set.
 const LATEST: Duration = Duration::from_mins(2);
-/// Timestamps of a voice may be off by this, in ticks: they are of whole milliseconds, and of when a server took the packet.
+/// How much timestamps of audio may be off, in ticks: they have whole milliseconds, and are the time at which a server received the packet.
 const JITTER_TICKS: i64 = 60 * TICKS_PER_MS;
-/// A voice may be ahead of its timestamps by this, in ticks: a server that was held up gives many packets the same one.
+/// How much audio may be ahead of its timestamps, in ticks: a delayed server gives many packets the same timestamp.
 const AHEAD_TICKS: i64 = 2_000 * TICKS_PER_MS;
-/// A voice follows the timestamps by this part of the difference a packet, so that a clock that drifts moves nothing by leaps.
-const CREEP: i64 = 64;
-/// Who stopped being the active speaker may still finish a word.
-const LAST_WORD: Duration = Duration::from_millis(1_500);
-/// A packet of Opus that is not longer than this is silence.
+/// Each packet corrects one part in this many of the difference to its timestamp, so that clock drift causes no jumps.
+const DRIFT_DIVISOR: i64 = 64;
+/// How long a previous active speaker still counts as speaking.
+const SPEAKER_GRACE: Duration = Duration::from_millis(1_500);
+/// An Opus packet of at most this size is silence.
 const SILENT_BYTES: usize = 10;
-/// Lines of text that are known, so that those that are replayed come once.
+/// How many lines of text are kept, to skip replayed ones.
 const KNOWN_TEXTS: usize = 1_000;
 
 const TICKS_PER_MS: i64 = 48;
 
-/// The participant whose voice a mix is.
+/// The id of the participant of a mix.
 const MIX: &str = "mix";
 
-/// The media of one stream, and of the streams after it of the same meeting.
+/// The media of one stream, and of later streams of the same meeting.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     clock: Option<Clock>,
-    /// The timestamp of the last packet that a join before received from each source, in ms.
+    /// The timestamp of the last packet that an earlier join received from each source, in ms.
     before_ms: HashMap<(String, Source), u64>,
     voices: HashMap<String, Timeline>,
     pictures: HashMap<(String, Source), Pictures>,
-    /// Whose camera came last.
+    /// The person of the last camera picture.
     shown: Option<String>,
     sharer: Option<String>,
     speaker: Option<String>,
-    /// Until when those who spoke before are still taken for speakers.
+    /// Until when previous active speakers still count as speaking.
     spoke: HashMap<String, Instant>,
     texts: HashSet<(MediaType, String, u64, String)>,
 }
 
-/// How Zoom's clock and the bot's go together.
+/// Maps Zoom's clock to the bot's.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     zoom_ms: u64,
@@ -67,7 +67,7 @@ struct Clock {
 }
 
 impl Clock {
-    /// When something of this timestamp was captured, by the bot's clock.
+    /// The bot's time of a timestamp.
     fn at(self, at_ms: u64) -> Instant {
         if at_ms >= self.zoom_ms {
             let after = Duration::from_millis((at_ms - self.zoom_ms).min(u64::from(u32::MAX)));
@@ -79,37 +79,37 @@ impl Clock {
     }
 }
 
-/// The packets of one voice.
+/// The timeline of one audio stream.
 #[derive(Debug)]
 struct Timeline {
     sequence: u64,
-    /// Where the next packet belongs if it follows the last, in ticks of Zoom's time.
+    /// The place of the next packet if it follows the last, in ticks of Zoom's time.
     next: i64,
     last_ms: u64,
-    /// What is not after this was there before the connection broke.
+    /// Packets up to this were received before the connection failed.
     known_ms: Option<u64>,
 }
 
-/// The pictures of one camera or screen.
+/// The video of one camera or screen.
 #[derive(Debug, Default)]
 struct Pictures {
     sequence: u64,
     last_ms: u64,
     known_ms: Option<u64>,
-    /// Pictures are missing before the next.
+    /// Pictures before the next one are missing.
     broken: bool,
-    /// The parameter sets that came last, where they came without a picture.
+    /// The last parameter sets that came without a picture.
     sets: Vec<u8>,
 }
 
 impl Streams {
-    /// Of a stream whose media were received before: what is sent again is doubled.
+    /// The state after earlier joins: media that they received are duplicates.
     pub(super) fn after(before: &ZoomMedia) -> Self {
         let clock = before.clock.map(|(zoom_ms, ours)| Clock { zoom_ms, ours });
         Self { clock, before_ms: before.last_ms.clone(), ..Self::default() }
     }
 
-    /// What was received, by the joins before too.
+    /// The received media, including those of earlier joins.
     pub(super) fn received(&self) -> ZoomMedia {
         let voices = self.voices.iter();
         let voices = voices.map(|(id, it)| ((id.clone(), Source::Microphone), it.newest_ms()));
@@ -119,8 +119,8 @@ impl Streams {
         ZoomMedia { clock: self.clock.map(|clock| (clock.zoom_ms, clock.ours)), last_ms }
     }
 
-    /// The first piece of media was captured at `first_ms`, and came now. Answers when the stream began for this bot: before now where the server replays what
-    /// was said before the bot came.
+    /// The first media were captured at `first_ms`, and arrive now. Returns when the stream began for this bot: before now if the server replays
+    /// earlier media.
     pub(super) fn begin(&mut self, first_ms: u64, wall_ms: i64, now: Instant) -> Instant {
         let age_ms = wall_ms.saturating_sub_unsigned(first_ms);
         let replayed = u64::try_from(age_ms).ok().filter(|_| age_ms <= REPLAYED_MS);
@@ -129,39 +129,39 @@ impl Streams {
         clock.at(first_ms).min(now)
     }
 
-    /// When something was captured, by the bot's clock: never after now.
+    /// The bot's time of a timestamp, at most now.
     pub(super) fn at(&mut self, at_ms: u64, now: Instant) -> Instant {
         let clock = self.clock.get_or_insert(Clock { zoom_ms: at_ms, ours: now });
         let at = clock.at(at_ms);
         if at > now || now.saturating_duration_since(at) > LATEST {
-            // Those before were late on their way, or Zoom's clock was set.
+            // Earlier frames were delayed, or Zoom's clock was set.
             *clock = Clock { zoom_ms: at_ms, ours: now };
             return now;
         }
         at
     }
 
-    /// How long ago something was said or written; 0 where its timestamp tells nothing.
+    /// The age of a timestamp in ms; 0 if it is unusable.
     pub(super) fn ms_ago(&self, at_ms: u64, now: Instant) -> u64 {
         let Some(clock) = self.clock else { return 0 };
         let ago = now.saturating_duration_since(clock.at(at_ms));
         if ago > LATEST { 0 } else { u64::try_from(ago.as_millis()).unwrap_or(0) }
     }
 
-    /// Somebody is the active speaker from now on.
+    /// Sets the active speaker.
     pub(super) fn speaks(&mut self, person: Person, now: Instant) {
         if let Some(before) = self.speaker.replace(person.id) {
             self.spoke.retain(|_, until| *until > now);
-            self.spoke.insert(before, now + LAST_WORD);
+            self.spoke.insert(before, now + SPEAKER_GRACE);
         }
     }
 
-    /// Somebody shares a screen from now on, or nobody does.
+    /// Sets the person who shares a screen.
     pub(super) fn shares(&mut self, person: Option<Person>) {
         self.sharer = person.map(|person| person.id);
     }
 
-    /// Whether a line of text is new; one that is replayed is not.
+    /// Whether a line of text is new, and not replayed.
     pub(super) fn is_new(
         &mut self,
         media: MediaType,
@@ -175,7 +175,7 @@ impl Streams {
         self.texts.insert((media, person.to_owned(), at_ms, text.to_owned()))
     }
 
-    /// The connection of these media was down: what follows may be replayed, or incomplete.
+    /// The connection of these media was down: the next media may be replayed or incomplete.
     pub(super) fn resumed(&mut self, media: MediaType) {
         match media {
             MediaType::Audio => {
@@ -193,7 +193,7 @@ impl Streams {
         }
     }
 
-    /// A packet of somebody's voice, or of all voices where it is nobody's. `None` where it is doubled, or cannot be what it is said to be.
+    /// Converts a packet of a person's audio, or of a mix. `None` if it is a duplicate, or invalid.
     pub(super) fn sound(
         &mut self,
         piece: Media,
@@ -209,7 +209,7 @@ impl Streams {
         let participant = person.map_or_else(|| MIX.to_owned(), |person| person.id);
         let arrived = self.at(at_ms, now);
         let level_dbov = (sound == Sound::L16).then(|| sound::level_dbov(&data));
-        // Samples of silence are as long as others, and their level says what they are.
+        // PCM packets of silence have the usual size; their level shows it.
         let is_silent = sound == Sound::Opus && data.len() <= SILENT_BYTES;
         let voice = self.voice(&participant, is_silent, now);
         let zoom_ticks = ticks(at_ms);
@@ -240,7 +240,7 @@ impl Streams {
         Some((participant, frame))
     }
 
-    /// Whether somebody speaks in a packet: by the meeting's active speaker once it names one, and never where there is silence.
+    /// Whether a packet has speech: by the meeting's active speaker once it names one, and never in silence.
     fn voice(&self, participant: &str, is_silent: bool, now: Instant) -> Option<bool> {
         let speaker = self.speaker.as_deref()?;
         let named = speaker == participant
@@ -249,7 +249,7 @@ impl Streams {
         Some(named && !is_silent)
     }
 
-    /// A picture of somebody's camera or screen. `None` where it is doubled, or nobody's, or has no picture in it.
+    /// Converts a picture of a camera or screen. `None` if it is a duplicate, has no sender, or contains no picture.
     pub(super) fn picture(
         &mut self,
         media: MediaType,
@@ -303,12 +303,12 @@ impl Streams {
 }
 
 impl Timeline {
-    /// Up to which timestamp packets were received, in ms.
+    /// The timestamp of the newest received packet, in ms.
     fn newest_ms(&self) -> u64 {
         self.known_ms.map_or(self.last_ms, |known| known.max(self.last_ms))
     }
 
-    /// Where a packet belongs, in ticks of Zoom's time; `None` when it was there already.
+    /// The place of a packet, in ticks of Zoom's time; `None` if it is a duplicate.
     fn take(&mut self, at_ms: u64, lasts: i64) -> Option<i64> {
         if self.known_ms.is_some_and(|known| at_ms <= known && known - at_ms < 60_000) {
             return None;
@@ -317,7 +317,7 @@ impl Timeline {
         self.last_ms = at_ms;
         let off = ticks(at_ms) - self.next;
         let place = if (-AHEAD_TICKS..=JITTER_TICKS).contains(&off) {
-            self.next + (off / CREEP).clamp(-TICKS_PER_MS, TICKS_PER_MS)
+            self.next + (off / DRIFT_DIVISOR).clamp(-TICKS_PER_MS, TICKS_PER_MS)
         } else {
             ticks(at_ms)
         };
@@ -328,12 +328,12 @@ impl Timeline {
 }
 
 impl Pictures {
-    /// Up to which timestamp pictures were received, in ms.
+    /// The timestamp of the newest received picture, in ms.
     fn newest_ms(&self) -> u64 {
         self.known_ms.map_or(self.last_ms, |known| known.max(self.last_ms))
     }
 
-    /// A picture with the parameter sets that came before it alone; `None` for those themselves.
+    /// A picture with the parameter sets that came separately before it; `None` for parameter sets alone.
     fn whole(&mut self, data: Vec<u8>) -> Option<Vec<u8>> {
         if picture::is_h264_sets(&data) {
             self.sets = data;
@@ -359,7 +359,7 @@ fn ticks(at_ms: u64) -> i64 {
     i64::try_from(at_ms).unwrap_or(0).saturating_mul(TICKS_PER_MS)
 }
 
-/// The participant of a mix, where Zoom gives no voice alone.
+/// The participant of a mix, if Zoom sends no separate streams.
 pub(super) fn everybody() -> Person {
     Person { id: MIX.to_owned(), name: "Everybody".to_owned() }
 }
@@ -378,7 +378,7 @@ mod tests {
     const OPUS: [u8; 40] = [0x78; 40];
 
     #[test]
-    fn packets_follow_each_other_whatever_milliseconds_their_timestamps_are_off() {
+    fn packets_are_contiguous_despite_jitter_of_their_timestamps() {
         let (mut streams, now) = (Streams::default(), clock::now());
         let mut places = Vec::new();
         for number in 0..500_u64 {
@@ -395,7 +395,7 @@ mod tests {
         }
         let (ends, at_ms) = (places[499], 1_000_000 + 499 * 20);
         assert!(ends.abs_diff(at_ms * 48) < 20 * 48, "{ends}");
-        // A pause stays one.
+        // A pause is kept.
         let later = now + Duration::from_secs(20);
         let after =
             streams.sound(piece("1", 1_015_000, &OPUS), Sound::Opus, later).unwrap().1.rtp_time;
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_replayed_after_a_reconnection_comes_once() {
+    fn media_replayed_after_a_reconnection_are_dropped() {
         let (mut streams, now) = (Streams::default(), clock::now());
         assert!(streams.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_some());
         assert!(streams.sound(piece("1", 1_020, &OPUS), Sound::Opus, now).is_some());
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_join_knows_what_the_joins_before_it_received() {
+    fn a_join_drops_media_that_earlier_joins_received() {
         let now = clock::now();
         let key = [0, 0, 0, 1, 0x65, 1];
         let mut before = Streams::default();
@@ -427,7 +427,7 @@ mod tests {
         assert!(before.picture(MediaType::Share, piece("1", 1_100, &key), now).is_some());
         let mut next = Streams::after(&before.received());
         assert!(next.sound(piece("1", 1_000, &OPUS), Sound::Opus, now).is_none());
-        // Its connection breaks before all was sent again, and then the meeting is lost once more.
+        // Its connection fails during the replay, and then the meeting is lost once more.
         next.resumed(MediaType::Audio);
         assert!(next.sound(piece("1", 1_400, &OPUS), Sound::Opus, now).is_none());
         let mut last = Streams::after(&next.received());
@@ -439,19 +439,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_before_the_bot_came_is_placed_before_it() {
+    fn media_from_before_the_join_are_placed_before_it() {
         let (mut streams, now) = (Streams::default(), clock::now());
         let began = streams.begin(1_000_000, 1_030_000, now);
         assert_eq!(now - began, Duration::from_secs(30));
         assert_eq!(streams.at(1_010_000, now), began + Duration::from_secs(10));
-        // A clock that is not set tells nothing.
+        // A clock that is not set is ignored.
         for wall_ms in [0, 999_000, 1_000_000 + 3_600_000, i64::MAX, i64::MIN] {
             assert_eq!(Streams::default().begin(1_000_000, wall_ms, now), now, "{wall_ms}");
         }
     }
 
     #[test]
-    fn no_frame_arrives_before_it_was_captured_whatever_its_timestamp_is() {
+    fn no_timestamp_places_a_frame_after_its_arrival() {
         let (mut streams, now) = (Streams::default(), clock::now());
         for at_ms in [5_000, 0, u64::MAX, 1, u64::MAX - 1, 9_000_000, 8_999_000] {
             assert!(streams.at(at_ms, now) <= now, "{at_ms}");
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_comes_back_goes_on_with_a_keyframe() {
+    fn a_returning_camera_continues_with_a_keyframe() {
         let (mut streams, now) = (Streams::default(), clock::now());
         let mut show = |person: &str, at_ms, data: &[u8]| {
             let shown = streams.picture(MediaType::Video, piece(person, at_ms, data), now);
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn who_speaks_is_who_the_meeting_names_for_a_word_longer() {
+    fn the_active_speaker_counts_as_speaking_for_a_moment_longer() {
         let (mut streams, now) = (Streams::default(), clock::now());
         let mut voice = |person: &str, at_ms: u64, data: &[u8], speaks: Option<&str>| {
             let now = now + Duration::from_millis(at_ms);

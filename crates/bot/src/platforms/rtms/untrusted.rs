@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use super::{
     protocol::{MediaType, Message, StreamId},
-    session::{Act, Line, Session},
+    session::{Action, Line, Session},
     streams::Streams,
 };
 use crate::clock;
 
-/// A conversation with Zoom's servers, a message a line: each line has few consequences. Every connection that the bot makes is there at once.
+/// A conversation with Zoom's servers, one message on each line: each line causes a bounded number of actions. Every dialled connection is up at once.
 pub fn zoom(words: &str) {
     const MEDIA: [MediaType; 5] = [
         MediaType::Audio,
@@ -32,25 +32,25 @@ pub fn zoom(words: &str) {
     let (mut session, _) = Session::begin(id, urls, MEDIA.to_vec(), now);
     let mut streams = Streams::default();
     let _ = session.connected(Line::Signalling, now);
-    // What comes before the first sound has its consequences with it.
+    // Actions from before the first audio are released with it.
     let mut few = 0;
     for line in words.lines() {
         now += Duration::from_millis(500);
         for on in MEDIA.map(Line::Media).into_iter().chain([Line::Signalling]) {
             let Ok(message) = Message::read(line) else { break };
-            let acts = session.hear(on, message, now);
+            let actions = session.on_message(on, message, now);
             few += 16 + line.len() / 8;
-            assert!(acts.len() <= few, "{} acts", acts.len());
-            few -= acts.len();
-            for act in acts {
+            assert!(actions.len() <= few, "{} actions", actions.len());
+            few -= actions.len();
+            for act in actions {
                 match act {
-                    Act::Dial(line, _) => drop(session.connected(line, now)),
-                    Act::Media { media: MediaType::Audio, piece, .. } => {
+                    Action::Dial(line, _) => drop(session.connected(line, now)),
+                    Action::Media { media: MediaType::Audio, piece, .. } => {
                         drop(streams.sound(piece, session.sound(), now));
                     }
-                    Act::Media { media, piece, .. } => drop(streams.picture(media, piece, now)),
-                    Act::Speaks(person) => streams.speaks(person, now),
-                    Act::Shares(person) => streams.shares(person),
+                    Action::Media { media, piece, .. } => drop(streams.picture(media, piece, now)),
+                    Action::Speaks(person) => streams.speaks(person, now),
+                    Action::Shares(person) => streams.shares(person),
                     _ => {}
                 }
             }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_zoom_messages_are_read_and_have_few_consequences() {
+    fn hostile_zoom_messages_are_read_and_cause_few_actions() {
         let whole = [
             r#"{"msg_type":2,"status_code":0,"media_server":{"server_urls":{"all":"wss://m.zoom.us"}}}"#,
             r#"{"msg_type":4,"status_code":0,"reason":""}"#,

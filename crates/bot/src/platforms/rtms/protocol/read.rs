@@ -1,4 +1,4 @@
-//! The fields of Zoom's messages as they stand in JSON: a number may be a text, and what has another shape than it should counts as missing.
+//! The raw JSON fields of Zoom's messages: a number may be a text, and a field of an unexpected type counts as missing.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Event, Media, Person, ReadError, Servers, Text, event_kind};
 use crate::bounds;
 
-/// All fields of all messages.
+/// The fields of all messages.
 #[derive(Deserialize)]
 pub(super) struct Raw<'a> {
     #[serde(deserialize_with = "number")]
@@ -80,7 +80,7 @@ struct Content<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// In words: a number means something only beside the message's type.
+    /// The reason as text: the meaning of a number depends on the message's type.
     pub(super) fn reason_text(&self) -> String {
         match &self.reason {
             Some(Value::String(reason)) => reason.clone(),
@@ -89,7 +89,7 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// `RTMS_STOP_REASON`; the documents call it `reason` in one place and `stop_reason` in another.
+    /// `RTMS_STOP_REASON`; Zoom's documents name it both `reason` and `stop_reason`.
     pub(super) fn reason_number(&self) -> Option<u64> {
         let reasons = [&self.reason, &self.stop_reason];
         reasons.into_iter().flatten().find_map(|reason| match reason {
@@ -127,7 +127,7 @@ impl<'a> Raw<'a> {
 }
 
 impl Person {
-    /// Of an id of a message. A stream of several people together has the id −1; 0 is nobody.
+    /// The person of a message's id. A mixed stream has the id −1; 0 means no person.
     fn of(id: Option<String>, name: Option<String>) -> Option<Self> {
         let id = id.filter(|id| !matches!(id.as_str(), "" | "0" | "-1"))?;
         Some(Self { id: bounds::id(id), name: bounds::NAME.cut(name.unwrap_or_default()) })
@@ -168,26 +168,26 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     loose.and_then(Loose::number).ok_or_else(|| D::Error::custom("a type that is no whole number"))
 }
 
-/// The same, where it may be missing. What is no number counts as missing: only `msg_type` makes a message unreadable.
+/// The same for an optional field. Anything but a number counts as missing: only a bad `msg_type` makes a message unreadable.
 fn maybe_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Ok(deserializer.deserialize_any(LooseVisitor)?.and_then(Loose::number))
 }
 
-/// What has the shape of a `T`; anything else counts as missing.
+/// A `T`; a value of another type counts as missing.
 fn shaped<'de, D: Deserializer<'de>, T: DeserializeOwned>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }
 
-/// Those of a list that are people.
+/// The valid people of a list.
 fn people<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RawPerson>, D::Error> {
     let people: Option<Vec<Value>> = shaped(deserializer)?;
     let people = people.unwrap_or_default().into_iter();
     Ok(people.filter_map(|person| serde_json::from_value(person).ok()).collect())
 }
 
-/// An id or a name as text, whether it is written as a number or as a text.
+/// An id or a name as text, from a number or a text.
 fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(deserializer.deserialize_any(LooseVisitor)?.map(|loose| match loose {
         Loose::Number(number) => number.to_string(),

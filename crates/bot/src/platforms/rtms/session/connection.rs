@@ -1,21 +1,21 @@
-//! How far one connection of a stream is, and when it is tried again.
+//! The state of one connection of a stream, and its retries.
 
 use std::time::{Duration, Instant};
 
 use super::{ANSWER, SILENCE};
 
-/// The waits between tries, in seconds: those of Zoom's own client. The first try follows at once, since most cuts are short.
+/// The waits between tries, in seconds, as in Zoom's client. The first retry is immediate, since most interruptions are short.
 const WAITS: [u64; 6] = [0, 3, 6, 12, 24, 30];
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum State {
-    /// To be dialled again at this time; `None` where signalling says when.
+    /// Down, and dialled again at this time; `None` if signalling decides when.
     Down(Option<Instant>),
     Dialling,
-    /// Since when its handshake waits for an answer.
+    /// When its handshake was sent.
     Asking(Instant),
-    /// When something was last heard on it.
+    /// When the last message came.
     Up(Instant),
 }
 
@@ -23,18 +23,18 @@ pub(super) enum State {
 pub(super) struct Connection {
     pub(super) url: String,
     pub(super) state: State,
-    /// How often in a row it failed.
+    /// How many consecutive tries failed.
     pub(super) failures: usize,
     /// Since when it is not up.
     pub(super) away_since: Instant,
-    /// It was down since its last piece of media.
+    /// It was down since its last media message.
     pub(super) resumed: bool,
-    /// The server last refused it since another connection is there.
+    /// The server last refused it as a duplicate.
     pub(super) duplicate: bool,
 }
 
 impl Connection {
-    /// One that was never up.
+    /// A connection that was never up.
     pub(super) fn new(now: Instant) -> Self {
         Self {
             url: String::new(),
@@ -46,26 +46,26 @@ impl Connection {
         }
     }
 
-    /// Something was heard.
-    pub(super) fn heard(&mut self, now: Instant) {
-        if let State::Up(heard) = &mut self.state {
-            *heard = now;
+    /// A message came.
+    pub(super) fn on_message(&mut self, now: Instant) {
+        if let State::Up(on_message) = &mut self.state {
+            *on_message = now;
         }
     }
 
-    /// Its handshake is done.
+    /// Its handshake is complete.
     pub(super) const fn up(&mut self, now: Instant) {
         self.state = State::Up(now);
         self.failures = 0;
         self.duplicate = false;
     }
 
-    /// Whether it is up, at this server.
+    /// Whether it is up, on this server.
     pub(super) fn is_up_at(&self, url: &str) -> bool {
         matches!(self.state, State::Up(_)) && self.url == url
     }
 
-    /// It is no longer up, if it was.
+    /// It is not up any more.
     pub(super) const fn lose(&mut self, now: Instant) {
         if matches!(self.state, State::Up(_)) {
             self.away_since = now;
@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// It is down, and to be tried again.
+    /// It is down, and will be retried.
     pub(super) fn fail(&mut self, now: Instant) {
         self.lose(now);
         let wait = Duration::from_secs(WAITS[self.failures.min(WAITS.len() - 1)]);
@@ -81,13 +81,13 @@ impl Connection {
         self.state = State::Down(Some(now + wait));
     }
 
-    /// When something is due.
+    /// When its next timeout is due.
     pub(super) fn wake(&self) -> Option<Instant> {
         match self.state {
             State::Down(retry) => retry,
             State::Dialling => None,
             State::Asking(since) => Some(since + ANSWER),
-            State::Up(heard) => Some(heard + SILENCE),
+            State::Up(on_message) => Some(on_message + SILENCE),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What Zoom says, and what follows.
+//! Handles Zoom's messages.
 
 use std::time::Instant;
 
 use meetbot_types::{Failure, FailureCode};
 
 use super::{
-    Act, BETWEEN_SESSIONS, Line, Session,
+    Action, BETWEEN_SESSIONS, Line, Session,
     connection::{Connection, State},
 };
 use crate::{
@@ -17,18 +17,18 @@ use crate::{
 };
 
 impl Session {
-    /// A message came on a line.
-    pub(in crate::platforms::rtms) fn hear(
+    /// Handles a message on a line.
+    pub(in crate::platforms::rtms) fn on_message(
         &mut self,
         line: Line,
         message: Message<'_>,
         now: Instant,
-    ) -> Vec<Act> {
+    ) -> Vec<Action> {
         let Some(connection) = self.lines.get_mut(&line) else { return Vec::new() };
-        connection.heard(now);
+        connection.on_message(now);
         match (message, line) {
             (Message::KeepAlive { timestamp }, _) => {
-                vec![Act::Say(line, protocol::keep_alive(timestamp))]
+                vec![Action::Send(line, protocol::keep_alive(timestamp))]
             }
             (Message::Audio(piece), Line::Media(MediaType::Audio)) => {
                 self.media(MediaType::Audio, piece)
@@ -43,7 +43,7 @@ impl Session {
                 self.text(MediaType::Transcript, text)
             }
             (Message::Chat(text), Line::Media(MediaType::Chat)) => self.text(MediaType::Chat, text),
-            // Media that are still on their way when a stream is over are taken, and nothing else.
+            // After the end of a stream only late media are handled.
             _ if self.over => Vec::new(),
             (Message::SignallingAnswer { status: 0, servers, .. }, Line::Signalling) => {
                 self.signalling_is_up(&servers, now)
@@ -65,12 +65,12 @@ impl Session {
                 self.session(state, reason, now);
                 Vec::new()
             }
-            // On the wrong line, or of no interest.
+            // On the wrong line, or irrelevant.
             _ => Vec::new(),
         }
     }
 
-    fn signalling_is_up(&mut self, servers: &Servers, now: Instant) -> Vec<Act> {
+    fn signalling_is_up(&mut self, servers: &Servers, now: Instant) -> Vec<Action> {
         if let Some(signalling) = self.lines.get_mut(&Line::Signalling) {
             signalling.up(now);
         }
@@ -79,43 +79,43 @@ impl Session {
             return self
                 .end(MeetingEvent::Refused(Failure::new(FailureCode::RecordingDisabled, detail)));
         }
-        let mut acts = vec![Act::Say(Line::Signalling, protocol::subscription())];
-        // What was said of media that came up while signalling was away is lost.
+        let mut actions = vec![Action::Send(Line::Signalling, protocol::subscription())];
+        // Announcements of media that connected while signalling was down are lost, so they are repeated.
         let is_up = |line: &Connection| matches!(line.state, State::Up(_));
         if self.lines.iter().any(|(line, it)| *line != Line::Signalling && is_up(it)) {
-            acts.push(Act::Say(Line::Signalling, self.id.client_ready()));
+            actions.push(Action::Send(Line::Signalling, self.id.client_ready()));
         }
         for media in self.wanted.clone() {
             let line = Line::Media(media);
             match servers.of(media) {
-                // One that is up goes on: only signalling was away.
+                // A connection that is up stays: only signalling was down.
                 Some(url) if self.lines.get(&line).is_some_and(|line| line.is_up_at(url)) => {}
-                Some(url) => acts.extend(self.dial(line, url, now)),
+                Some(url) => actions.extend(self.dial(line, url, now)),
                 None => tracing::info!("Zoom does not give the meeting's {}", codes::word(media)),
             }
         }
-        acts
+        actions
     }
 
-    fn media_is_up(&mut self, media: MediaType, now: Instant) -> Vec<Act> {
+    fn media_is_up(&mut self, media: MediaType, now: Instant) -> Vec<Action> {
         if let Some(connection) = self.lines.get_mut(&Line::Media(media)) {
             connection.up(now);
         }
         if media == MediaType::Audio {
             self.ready.get_or_insert(now);
         }
-        // Nothing may be said on signalling before its own handshake, after which this is.
+        // On signalling nothing may be sent before its handshake; after that this is sent.
         let signalling = self.lines.get(&Line::Signalling).map(|line| line.state);
         match signalling {
-            Some(State::Up(_)) => vec![Act::Say(Line::Signalling, self.id.client_ready())],
+            Some(State::Up(_)) => vec![Action::Send(Line::Signalling, self.id.client_ready())],
             _ => Vec::new(),
         }
     }
 
-    fn refused(&mut self, line: Line, refusal: Refusal, now: Instant) -> Vec<Act> {
+    fn refused(&mut self, line: Line, refusal: Refusal, now: Instant) -> Vec<Action> {
         match (refusal, line) {
             (Refusal::Codec(_), _) if self.sound == Sound::Opus => {
-                tracing::info!("Zoom gives no Opus: samples are asked for");
+                tracing::info!("Zoom offers no Opus: samples are requested");
                 self.sound = Sound::L16;
                 let url = self.lines.get(&line).map(|line| line.url.clone()).unwrap_or_default();
                 self.dial(line, &url, now)
@@ -130,41 +130,41 @@ impl Session {
             (Refusal::NotGiven(why), _) => {
                 tracing::info!(why, "a type of media is not recorded");
                 self.lines.remove(&line);
-                vec![Act::HangUp(line)]
+                vec![Action::HangUp(line)]
             }
             (Refusal::Gone(why), _) => self.end(MeetingEvent::Lost(why)),
             (Refusal::Duplicate, _) => {
                 if let Some(connection) = self.lines.get_mut(&line) {
                     connection.duplicate = true;
                 }
-                self.down(line, "another connection of this stream is there", now)
+                self.down(line, "another connection has this stream", now)
             }
         }
     }
 
-    fn event(&mut self, event: Event, now: Instant) -> Vec<Act> {
+    fn event(&mut self, event: Event, now: Instant) -> Vec<Action> {
         match event {
             Event::Joined(people) => {
-                people.into_iter().filter_map(|person| self.know(Some(&person))).collect()
+                people.into_iter().filter_map(|person| self.add_person(Some(&person))).collect()
             }
             Event::Left(people) => {
-                let (mut acts, admitted) = (Vec::new(), self.admitted);
+                let (mut actions, admitted) = (Vec::new(), self.admitted);
                 for person in people {
                     if self.people.remove(&person.id).is_some() && admitted {
-                        acts.push(Act::Tell(MeetingEvent::Left(person.id)));
+                        actions.push(Action::Emit(MeetingEvent::Left(person.id)));
                     }
                 }
-                acts
+                actions
             }
             Event::Speaker(person) => {
-                let joined = self.know(Some(&person));
-                joined.into_iter().chain([Act::Speaks(person)]).collect()
+                let joined = self.add_person(Some(&person));
+                joined.into_iter().chain([Action::Speaks(person)]).collect()
             }
             Event::SharingStarted(person) => {
-                let joined = self.know(person.as_ref());
-                joined.into_iter().chain([Act::Shares(person)]).collect()
+                let joined = self.add_person(person.as_ref());
+                joined.into_iter().chain([Action::Shares(person)]).collect()
             }
-            Event::SharingStopped(_) => vec![Act::Shares(None)],
+            Event::SharingStopped(_) => vec![Action::Shares(None)],
             Event::MediaInterrupted(None) => {
                 self.suspected.get_or_insert(now);
                 Vec::new()
@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    fn stream(&mut self, state: StreamState, reason: Option<u64>, now: Instant) -> Vec<Act> {
+    fn stream(&mut self, state: StreamState, reason: Option<u64>, now: Instant) -> Vec<Action> {
         match state {
             StreamState::Terminating => {
                 self.stopped.get_or_insert((reason, now + BETWEEN_SESSIONS));
@@ -192,7 +192,7 @@ impl Session {
                 let reason = reason.or(self.stopped.and_then(|(reason, _)| reason));
                 self.stop(reason)
             }
-            // A pause is a gap of the media, and interruptions show on the connections.
+            // A pause is a gap in the media, and interruptions are detected on the connections.
             StreamState::Active
             | StreamState::Resumed
             | StreamState::Paused
@@ -207,7 +207,7 @@ impl Session {
             SessionState::Started | SessionState::Resumed | SessionState::Initialising => {
                 self.stopped = None;
             }
-            // The stream may have another session, or ends with a message of its own.
+            // The stream may have another session, or ends with a separate message.
             SessionState::Stopped => self.stopped = Some((reason, now + BETWEEN_SESSIONS)),
             SessionState::Paused | SessionState::Inactive | SessionState::Other(_) => {}
         }
