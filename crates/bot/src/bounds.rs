@@ -248,7 +248,7 @@ mod tests {
                 "the connection is given up and made again, for a minute",
             ),
             (
-                "what is said to a meeting's server that takes nothing",
+                "messages to a meeting's server that does not read",
                 bytes(UNSENT_BYTES as u64),
                 "the same",
             ),

@@ -41,7 +41,7 @@ pub(crate) enum Observed {
         /// The id of this bot.
         own_id: Option<String>,
     },
-    /// Someone speaks.
+    /// A participant speaks.
     Speech,
     /// The connection to the meeting is lost, for this reason.
     Lost(String),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the pictures of cameras and screens in the imitation: black and white, each a key frame and a frame that changes nothing, in each codec. Needs ffmpeg with
+# Makes the pictures of cameras and screens in the imitation: black and white, each a keyframe and an unchanged interframe, in each codec. Needs ffmpeg with
 # libvpx, libx264 and libaom.
 set -euo pipefail
 cd "$(dirname "$0")"

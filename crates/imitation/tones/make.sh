@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the tones of the people in the imitation: 2 s each, of which the second is played again and again. Needs ffmpeg.
+# Makes the tones of the people in the imitation: 2 s each, of which the second is looped. Needs ffmpeg.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -74,7 +74,7 @@ pub struct Frame {
     /// Units of `rtp_time` per second.
     pub clock_rate: u32,
     /// The sequence numbers of its packets, extended so that they do not wrap. A frame comes after all with lower numbers; a sender that changes its SSRC
-    /// counts anew, from any number.
+    /// may restart at any number.
     pub sequence: RangeInclusive<u64>,
     /// When its first packet came into the socket, by the system's timestamp (without one: when it was read). The packet may have been delayed at the sender or on
     /// the network, so this is only an upper bound of the time at which the frame was made.

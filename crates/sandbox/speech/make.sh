@@ -17,7 +17,7 @@ say carol en-us+f5 80 175 "Sorry for being late, my train stood still for half a
 ffmpeg -v error -y -f lavfi -i "sine=frequency=1000:sample_rate=48000:duration=2" -af "volume=4" -ac 1 -c:a libopus -b:a 24k -vbr off \
     -frame_duration 20 -fflags +bitexact -flags:a +bitexact -map_metadata -1 tone.opus
 
-# 2 s of a quiet room, at -57 dB of full scale on average, and Alice at -45: for what counts as silence.
+# 2 s of a quiet room, at -57 dB of full scale on average, and Alice at -45, to test the detection of silence.
 encode=(-ac 1 -ar 48000 -c:a libopus -b:a 24k -vbr off -frame_duration 20 -fflags +bitexact -flags:a +bitexact -map_metadata -1)
 ffmpeg -v error -y -f lavfi -i "anoisesrc=color=pink:sample_rate=48000:duration=2:seed=1" -af "volume=-41dB" "${encode[@]}" room.opus
 ffmpeg -v error -y -t 6 -i alice.opus -af "volume=-24dB" "${encode[@]}" whisper.opus

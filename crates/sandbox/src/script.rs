@@ -46,7 +46,7 @@ pub(crate) enum Voice {
     Sentences,
     /// A tone of 1 kHz.
     Tone,
-    /// The noise of a room in which nobody speaks.
+    /// The noise of a quiet room.
     Room,
     /// Quiet speech.
     Whisper,

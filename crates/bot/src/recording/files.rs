@@ -73,12 +73,12 @@ pub(crate) fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<fs::File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let torn = path.with_extension("part");
-    let mut file = BufWriter::new(private().create(true).truncate(true).open(&torn)?);
+    let temporary = path.with_extension("part");
+    let mut file = BufWriter::new(private().create(true).truncate(true).open(&temporary)?);
     write(&mut file)?;
     file.flush()?;
     file.get_ref().sync_all()?;
-    fs::rename(&torn, path)
+    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]

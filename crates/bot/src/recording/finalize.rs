@@ -210,15 +210,15 @@ fn bring_in(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Optio
         // A crash in between leaves a usable file; the next attempt repeats the step.
         finish(&private().open(&target)?, &scan)?;
     } else {
-        let torn = target.with_extension("part");
+        let temporary = target.with_extension("part");
         file.rewind()?;
-        let copied = private().create(true).truncate(true).open(&torn).and_then(|mut part| {
+        let copied = private().create(true).truncate(true).open(&temporary).and_then(|mut part| {
             io::copy(&mut file.take(scan.whole), &mut part)?;
             finish(&part, &scan)?;
-            fs::rename(&torn, &target)
+            fs::rename(&temporary, &target)
         });
         if let Err(error) = copied {
-            let _ = fs::remove_file(&torn);
+            let _ = fs::remove_file(&temporary);
             return Err(error);
         }
     }
@@ -297,8 +297,8 @@ fn attempts(
         };
         let until = journal_state.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
         let last_media = last_media.get(&attempt).copied();
-        let said = span.left_ms.or(span.handed_over_ms);
-        let ended_ms = said.or(last_media).unwrap_or(span.joined_ms).min(until);
+        let left_ms = span.left_ms.or(span.handed_over_ms);
+        let ended_ms = left_ms.or(last_media).unwrap_or(span.joined_ms).min(until);
         let outcome = match (span.left_ms, span.handed_over_ms) {
             (Some(_), _) => "left",
             (None, Some(_)) => "handed_over",

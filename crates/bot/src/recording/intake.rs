@@ -34,7 +34,7 @@ const MOST_APART_MS: f64 = 2_000.0;
 pub(crate) struct Recorded {
     /// It is the first of this attempt, and is on disk.
     pub(crate) first: bool,
-    /// Someone speaks in it.
+    /// There is speech in it.
     pub(crate) speech: bool,
     /// The bot must ask its sender for a keyframe.
     pub(crate) keyframe_wanted: bool,

@@ -65,8 +65,8 @@ impl Replay {
             Ok(())
         })?;
         journal::read(&folder.join(CAPTIONS), |_, caption: Caption| {
-            let said = (caption.speaker_id, caption.text);
-            self.captions.entry(said).or_default().push(caption.start_ms);
+            let key = (caption.speaker_id, caption.text);
+            self.captions.entry(key).or_default().push(caption.start_ms);
             Ok(())
         })?;
         Ok(self)
@@ -92,8 +92,8 @@ impl Replay {
     }
 
     pub(super) fn has_caption(&self, speaker_id: &str, text: &str, start_ms: u64) -> bool {
-        let said = (speaker_id.to_owned(), text.to_owned());
-        self.captions.get(&said).is_some_and(|starts| {
+        let key = (speaker_id.to_owned(), text.to_owned());
+        self.captions.get(&key).is_some_and(|starts| {
             starts.iter().any(|start| start.abs_diff(start_ms) <= SAME_CAPTION_MS)
         })
     }

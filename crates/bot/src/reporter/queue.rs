@@ -393,12 +393,12 @@ mod tests {
             queue.push(report, Timestamp::UNIX_EPOCH, now);
             drain(&mut queue)
         };
-        let mut heard = 0;
+        let mut reported = 0;
         for number in 0..3_000 {
             let report = if number % 2 == 0 { chat("hello") } else { joined("Ann") };
-            heard += push(report, 0).len();
+            reported += push(report, 0).len();
         }
-        assert_eq!(heard, 1_000);
+        assert_eq!(reported, 1_000);
         let left_out = BotReport::LeftOut { messages: 1_000, participant_events: 1_000 };
         assert_eq!(push(BotReport::Admitted, 59), [BotReport::Admitted], "a minute is not over");
         assert_eq!(push(BotReport::Admitted, 60), [left_out, BotReport::Admitted]);

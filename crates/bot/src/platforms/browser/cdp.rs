@@ -218,7 +218,7 @@ mod tests {
                 ids.push((message["id"].as_u64().unwrap(), message["sessionId"].clone()));
             }
             let long = "x".repeat(200_000);
-            let said = [
+            let answers = [
                 "{\"method\":\"A.a\",\"params\":{\"n\":1}}".to_owned(),
                 "no JSON".to_owned(),
                 json!({"id": ids[2].0, "result": {"which": "third"}}).to_string(),
@@ -228,7 +228,7 @@ mod tests {
                 json!({"method": "B.b", "sessionId": "s", "params": {"long": long}}).to_string(),
                 json!({"id": ids[0].0, "result": {"which": ids[0].1}}).to_string(),
             ];
-            for message in said {
+            for message in answers {
                 writer.write_all(message.as_bytes()).await.unwrap();
                 writer.write_all(&[0]).await.unwrap();
             }

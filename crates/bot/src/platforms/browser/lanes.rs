@@ -351,8 +351,8 @@ mod tests {
             (4, &[42], Speaker::Several),
             (5, &[], Speaker::Several),
         ] {
-            let heard = fixture.take(0, number, sources);
-            assert_eq!((heard.len(), &heard[0].0), (1, &speaker), "{sources:?}");
+            let taken = fixture.take(0, number, sources);
+            assert_eq!((taken.len(), &taken[0].0), (1, &speaker), "{sources:?}");
         }
     }
 
@@ -385,9 +385,9 @@ mod tests {
         for (number, source) in
             [(0, ANN), (1, ANN), (4, ANN), (5, BOB), (6, BOB), (8, ANN), (9, ANN)]
         {
-            let heard = fixture.take(0, number, &[source]).remove(0);
-            if heard.0 == of("ann") {
-                ann.push((heard.1.rtp_time, *heard.1.sequence.start()));
+            let taken = fixture.take(0, number, &[source]).remove(0);
+            if taken.0 == of("ann") {
+                ann.push((taken.1.rtp_time, *taken.1.sequence.start()));
             }
         }
         let steps: Vec<_> =
@@ -416,7 +416,7 @@ mod tests {
         assert!(fixture.lanes.overdue(fixture.at(2_219)).is_empty());
         let overdue = fixture.lanes.overdue(fixture.at(3_000));
         assert!(
-            overdue.len() == 9 && overdue.iter().all(|heard| heard.0 == unknown_speaker(0)),
+            overdue.len() == 9 && overdue.iter().all(|taken| taken.0 == unknown_speaker(0)),
             "{overdue:?}"
         );
         assert_eq!(fixture.take(0, 150, &[400]).len(), 1, "a source waits only once");

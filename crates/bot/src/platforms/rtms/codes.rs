@@ -61,40 +61,42 @@ pub(super) fn stop(reason: Option<u64>) -> Stop {
     }
 }
 
-/// Why the signalling connection is refused. `said` is Zoom's reason.
-pub(super) fn signalling_refusal(status: u64, said: &str) -> Refusal {
+/// Why the signalling connection is refused. `zoom_reason` is the reason that Zoom sent.
+pub(super) fn signalling_refusal(status: u64, zoom_reason: &str) -> Refusal {
     match status {
-        2 | 40 => Refusal::Gone(format!("Zoom knows no such stream{}", because(status, said))),
+        2 | 40 => {
+            Refusal::Gone(format!("Zoom knows no such stream{}", because(status, zoom_reason)))
+        }
         3 => Refusal::Failed(Failure::new(
             FailureCode::AuthFailure,
             format!(
                 "Zoom refused the signature: `client_id` and `client_secret_file` have to be those of the app that the stream is for{}",
-                because(status, said)
+                because(status, zoom_reason)
             ),
         )),
         8 => Refusal::Duplicate,
-        _ => unexpected("signalling", status, said),
+        _ => unexpected("signalling", status, zoom_reason),
     }
 }
 
 /// Why a media connection is refused.
-pub(super) fn media_refusal(media: MediaType, status: u64, said: &str) -> Refusal {
+pub(super) fn media_refusal(media: MediaType, status: u64, zoom_reason: &str) -> Refusal {
     match (status, media) {
-        (2 | 3 | 40, _) => signalling_refusal(status, said),
+        (2 | 3 | 40, _) => signalling_refusal(status, zoom_reason),
         (15 | 16, _) => Refusal::Duplicate,
         (17..=24, MediaType::Audio) => Refusal::Codec(Failure::new(
             FailureCode::InternalError,
             format!(
                 "Zoom gives this meeting's sound neither as Opus nor as L16 at 48 kHz for each person{}",
-                because(status, said)
+                because(status, zoom_reason)
             ),
         )),
         (9..=14 | 17 | 25..=39 | 43, _) => Refusal::NotGiven(format!(
             "Zoom does not give the meeting's {}{}",
             word(media),
-            because(status, said)
+            because(status, zoom_reason)
         )),
-        _ => unexpected("media", status, said),
+        _ => unexpected("media", status, zoom_reason),
     }
 }
 
@@ -109,17 +111,17 @@ pub(super) const fn word(media: MediaType) -> &'static str {
     }
 }
 
-fn unexpected(connection: &str, status: u64, said: &str) -> Refusal {
-    let because = because(status, said);
+fn unexpected(connection: &str, status: u64, zoom_reason: &str) -> Refusal {
+    let because = because(status, zoom_reason);
     let detail = format!("Zoom refused the bot's {connection} handshake{because}");
     Refusal::Failed(Failure::new(FailureCode::InternalError, detail))
 }
 
-fn because(status: u64, said: &str) -> String {
-    if said.is_empty() {
+fn because(status: u64, zoom_reason: &str) -> String {
+    if zoom_reason.is_empty() {
         format!(" (status {status})")
     } else {
-        format!(" (status {status}: {})", crate::bounds::REASON.cut(said.to_owned()))
+        format!(" (status {status}: {})", crate::bounds::REASON.cut(zoom_reason.to_owned()))
     }
 }
 

@@ -281,7 +281,7 @@ pub(super) struct Text<'a> {
     pub(super) at_ms: u64,
     /// Its start and end, if Zoom sends them.
     pub(super) span_ms: Option<(u64, u64)>,
-    pub(super) said: Cow<'a, str>,
+    pub(super) content: Cow<'a, str>,
 }
 
 impl<'a> Message<'a> {

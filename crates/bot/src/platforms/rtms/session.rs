@@ -244,9 +244,9 @@ impl Session {
 
     fn text(&mut self, media: MediaType, text: Text<'_>) -> Vec<Action> {
         let mut actions: Vec<Action> = self.add_person(text.person.as_ref()).into_iter().collect();
-        let Text { person, at_ms, span_ms, said } = text;
-        let bytes = said.len();
-        let text = Action::Text { media, person, at_ms, span_ms, text: said.into_owned() };
+        let Text { person, at_ms, span_ms, content } = text;
+        let bytes = content.len();
+        let text = Action::Text { media, person, at_ms, span_ms, text: content.into_owned() };
         actions.extend(self.when_admitted(text, bytes));
         actions
     }

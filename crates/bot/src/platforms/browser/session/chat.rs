@@ -24,7 +24,7 @@ const MOST_IDS: usize = 20_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Chat {
-    heard: HashSet<String>,
+    seen_ids: HashSet<String>,
     outgoing: VecDeque<Outgoing>,
 }
 
@@ -76,10 +76,10 @@ impl Chat {
         now: Instant,
         output: &mut VecDeque<Output>,
     ) -> Option<ChatLine> {
-        if self.heard.len() >= MOST_IDS {
-            self.heard.clear();
+        if self.seen_ids.len() >= MOST_IDS {
+            self.seen_ids.clear();
         }
-        if !self.heard.insert(line.id.clone()) {
+        if !self.seen_ids.insert(line.id.clone()) {
             return None;
         }
         if !roster.is_self(&line.device) {

@@ -161,12 +161,12 @@ fn end_to_end_encrypted_streams_do_not_block_others() {
 fn an_earlier_session_of_the_bot_is_not_a_participant() {
     let now = start();
     let mut second = session_after(vec!["100".to_owned()], now);
-    let ghost = json!([{"id": 100, "display": "meetbot"}]);
-    let back = json!({"videoroom": "joined", "id": 101, "publishers": [], "attendees": ghost});
+    let earlier = json!([{"id": 100, "display": "meetbot"}]);
+    let back = json!({"videoroom": "joined", "id": 101, "publishers": [], "attendees": earlier});
     let actions = on_message(&mut second, event(1, "join", &back), now);
     let nobody = |actions: &[Action]| matches!(actions, [Action::Emit(MeetingEvent::Admitted { people, .. })] if people.is_empty());
     assert!(nobody(&actions), "{actions:?}");
-    for word in [json!({"joining": ghost[0]}), json!({"leaving": 100})] {
+    for word in [json!({"joining": earlier[0]}), json!({"leaving": 100})] {
         let mut word = word;
         word["videoroom"] = "event".into();
         let actions = on_message(&mut second, event(1, "", &word), now);
@@ -190,7 +190,7 @@ fn refused_streams_are_requested_again_a_limited_number_of_times() {
         at = session.wake();
         assert_eq!(at - session.last_message, RETRY_AFTER);
         assert_eq!(session.poll(at).unwrap().len(), 1);
-        assert!(session.wake() > at, "an answer is awaited");
+        assert!(session.wake() > at, "a request is pending");
         session.last_message = at;
     }
     let actions = on_message(&mut session, refused(), at);

@@ -120,7 +120,7 @@ impl<'a> Raw<'a> {
         Ok(Text {
             at_ms: at_ms.ok_or(ReadError::lacks("content.timestamp"))?,
             span_ms,
-            said: content.data.ok_or(ReadError::lacks("content.data"))?,
+            content: content.data.ok_or(ReadError::lacks("content.data"))?,
             person: Person::of(content.user_id, content.user_name),
         })
     }

@@ -175,7 +175,7 @@ impl Session {
                     Line::Signalling => false,
                 });
                 let named: Vec<Line> = named.collect();
-                let down = |line| self.down(line, "Zoom says that it is interrupted", now);
+                let down = |line| self.down(line, "Zoom reports that it is interrupted", now);
                 named.into_iter().flat_map(down).collect()
             }
             Event::Other(_) => Vec::new(),
