@@ -437,8 +437,7 @@ impl Recording {
         Ok(())
     }
 
-    /// Writes all buffers to the files, so that a crash of the process loses nothing of them. It fails also if the job exceeds its bytes on
-    /// disk.
+    /// Writes all buffers to the files, so that a crash of the process loses nothing of them. It also fails if the job exceeds its bytes.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.flush_files()?;
         self.bound_job()
@@ -471,8 +470,7 @@ impl Recording {
         self.counters.add(|counters| counters.bytes_written += bytes);
     }
 
-    /// Closes every file; [`finalize`](finalize::finalize) syncs them. After an error the other files are still closed; the first error is
-    /// returned.
+    /// Closes every file; [`finalize`](finalize::finalize) syncs them. Returns the first error, after all files are closed.
     pub(crate) fn close(mut self, at: Instant, reason: Option<LeaveReason>) -> io::Result<()> {
         let at_ms = self.at_ms(at);
         let mut outcome = self.settle_all().and(self.note_starts());
