@@ -44,7 +44,7 @@ def ran(program: str, *arguments: str, begin: str = BEGIN, until: Callable[[], o
         finally:
             running.kill()
     assert running.returncode == 0, stderr
-    return json.loads(said.splitlines()[-1])
+    return json.loads(stdout.splitlines()[-1])
 
 
 def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
