@@ -8,14 +8,28 @@ import { clock } from "./format.js";
 
 /** With more voices than this the mix plays, and a voice by itself only where it is asked for. */
 const MOST_VOICES = 8;
-/** A track that is off by less, in ms, is left alone; by more than the second it is set right at once. */
-const NOTICED = 40;
-const TOO_FAR = 250;
+/** A track that is off by more, in ms, runs faster or slower until it is off by less than the second; by more than the third it is set right at once. */
+const NOTICED = 15;
+const IN_STEP = 5;
+const TOO_FAR = 150;
+/** How much faster or slower that is. */
+const HURRY = 0.02;
 /** How often the tracks are compared with the clock, in ms. */
 const LOOK = 100;
+/** A track that has so little left, in ms, is not waited for: its file may end sooner than its manifest says. */
+const LAST = 250;
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2, 3];
 
-/** One file, as it plays. @typedef {{startMs: number, durationMs: number, who: string, media: HTMLMediaElement}} Playing */
+/**
+ * One file, as it plays.
+ * @typedef {object} Playing
+ * @property {number} startMs
+ * @property {number} durationMs
+ * @property {string} who
+ * @property {HTMLMediaElement} media
+ * @property {HTMLElement | null} figure Around a picture.
+ * @property {boolean} hidden Whether somebody has hidden the picture: then it does not play.
+ */
 
 export class RecordingPlayer extends HTMLElement {
   /** @type {Playing[]} */
@@ -28,6 +42,8 @@ export class RecordingPlayer extends HTMLElement {
   #playing = false;
   /** Whether the clock stands until the files have come. */
   #waits = false;
+  /** Waits for the moment at which the next track begins. */
+  #timer = 0;
   /** Where the clock was, in ms of the recording, and when. */
   #base = { ms: 0, at: 0 };
   /** Where the clock was when it was shown last. */
@@ -66,7 +82,7 @@ export class RecordingPlayer extends HTMLElement {
     }
     this.#show();
     const timer = setInterval(() => this.#look(), LOOK);
-    this.#end.signal.addEventListener("abort", () => clearInterval(timer));
+    this.#end.signal.addEventListener("abort", () => (clearInterval(timer), clearTimeout(this.#timer)));
   }
 
   disconnectedCallback() {
@@ -96,14 +112,16 @@ export class RecordingPlayer extends HTMLElement {
   get offsets() {
     const ms = this.ms;
     const playing = this.#all().filter(({ media }) => !media.paused && !media.muted);
-    return playing.map(({ media, startMs }) => media.currentTime * 1000 + startMs - ms);
+    return playing.map((track) => off(track, ms));
   }
 
   /** @param {number} ms */
   seek(ms) {
     this.#base = { ms: Math.min(Math.max(ms, 0), this.#manifest.durationMs), at: performance.now() };
+    // Nothing plays until all tracks that play there have come there: then they begin together.
+    this.#waits = this.#playing;
+    for (const track of this.#all()) this.#hold(track, this.#isDue(track, this.ms), this.ms);
     this.#look();
-    this.#show();
   }
 
   toggle() {
@@ -141,22 +159,35 @@ export class RecordingPlayer extends HTMLElement {
     return this.#mix ? [...this.#tracks, this.#mix] : this.#tracks;
   }
 
-  /** @param {"audio" | "video"} kind @param {Pick<Track, "file" | "startMs" | "durationMs" | "participantId">} track @returns {Playing} */
-  #begin(kind, { file, startMs, durationMs, participantId }) {
+  /** @param {"audio" | "video"} kind @param {Pick<Track, "file" | "startMs" | "durationMs" | "participantId"> & Partial<Pick<Track, "source">>} track @returns {Playing} */
+  #begin(kind, { file, startMs, durationMs, participantId, source }) {
     const media = h(kind, { preload: "auto", src: artifact(this.#job, file ?? "") });
-    const playing = { startMs, durationMs, who: participantId ?? "", media };
+    /** @type {Playing} */
+    const playing = { startMs, durationMs, who: participantId ?? "", media, figure: null, hidden: false };
+    // A seek ends, or data comes: the others do not wait for the next look.
+    for (const event of ["seeked", "canplay", "error"]) media.addEventListener(event, () => this.#waits && this.#look());
     if (media instanceof HTMLVideoElement) {
       media.muted = true;
       media.playsInline = true;
-      const person = this.#manifest.participants.find(({ id }) => id === participantId);
-      const name = h("figcaption", {}, person?.name ?? "");
-      const figure = h("figure", {}, media, name);
-      media.addEventListener("error", () => say(name, `${person?.name ?? ""}: this browser does not play ${file}`));
-      this.#pictures.append(figure);
+      const name = this.#manifest.participants.find(({ id }) => id === participantId)?.name ?? "";
+      const what = `the ${source === "screen" ? "screen" : "camera"} of ${name}`;
+      const caption = h("span", {}, source === "screen" ? `${name}: screen` : name);
+      const hide = h("button", { type: "button", class: "tiny", "aria-label": `Hide ${what}`, "aria-pressed": "false", onclick: () => this.#hide(playing, hide) }, "Hide");
+      playing.figure = h("figure", { hidden: true }, media, h("figcaption", { class: "row" }, caption, hide));
+      media.addEventListener("error", () => say(caption, `${name}: this browser does not play ${file}`));
+      this.#pictures.append(playing.figure);
     }
     if (participantId === null) return playing;
     this.#tracks.push(playing);
     return playing;
+  }
+
+  /** @param {Playing} track @param {HTMLButtonElement} button */
+  #hide(track, button) {
+    track.hidden = !track.hidden;
+    track.media.hidden = track.hidden;
+    button.setAttribute("aria-pressed", String(track.hidden));
+    this.#look();
   }
 
   #volumes() {
@@ -182,38 +213,80 @@ export class RecordingPlayer extends HTMLElement {
     announce("The link is copied");
   }
 
+  /** Whether something of a track belongs to this moment. @param {Playing} track @param {number} ms */
+  #isDue({ startMs, durationMs, media, hidden }, ms) {
+    return ms >= startMs && ms < startMs + durationMs && !media.error && !hidden;
+  }
+
+  /** Whether the others wait for a track. @param {Playing} track @param {number} ms */
+  #isLate(track, ms) {
+    const { media, startMs, durationMs } = track;
+    if (media.ended || startMs + durationMs - ms < LAST) return false;
+    return media.seeking || media.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || (this.#waits && Math.abs(off(track, ms)) > TOO_FAR);
+  }
+
   /** Brings every track to the clock. */
   #look() {
-    const ms = this.ms;
+    clearTimeout(this.#timer);
+    let ms = this.ms;
     if (this.#playing && ms >= this.#manifest.durationMs) {
       this.#playing = false;
       this.#base = { ms: this.#manifest.durationMs, at: 0 };
     }
-    const due = this.#all().filter(({ startMs, durationMs, media }) => ms >= startMs && ms < startMs + durationMs && !media.error);
-    const late = due.some(({ media }) => media.readyState < HTMLMediaElement.HAVE_FUTURE_DATA || media.seeking);
+    const due = this.#all().filter((track) => this.#isDue(track, ms));
+    const late = due.some((track) => this.#isLate(track, ms));
     if (this.#playing && late !== this.#waits) {
       this.#base = { ms, at: performance.now() };
       this.#waits = late;
     }
-    for (const track of this.#all()) this.#align(track, due.includes(track), ms);
+    const runs = this.#playing && !this.#waits;
+    if (runs) {
+      // Files play by the clock of the machine's sound, which is not the page's: the recording's clock goes with them.
+      const heard = due.filter(({ media }) => media instanceof HTMLAudioElement);
+      const offs = (heard.length > 0 ? heard : due).filter(isRunning).map((track) => off(track, ms)).sort((a, b) => a - b);
+      const middle = offs[Math.floor((offs.length - 1) / 2)] ?? 0;
+      if (Math.abs(middle) < TOO_FAR) this.#base = { ms: (ms += middle), at: performance.now() };
+    }
+    for (const track of this.#all()) {
+      const isDue = due.includes(track);
+      if (runs && isDue) this.#run(track, ms);
+      else this.#hold(track, isDue, ms);
+      if (track.figure) track.figure.hidden = ms < track.startMs || ms >= track.startMs + track.durationMs;
+    }
+    if (runs) this.#wake(ms);
     this.#show();
   }
 
-  /** @param {Playing} track @param {boolean} due @param {number} ms */
-  #align({ media, startMs }, due, ms) {
-    if (!due || !this.#playing || this.#waits) {
-      if (!media.paused) media.pause();
-      if (due && !media.seeking && media.readyState > 0 && Math.abs(media.currentTime * 1000 + startMs - ms) > NOTICED) media.currentTime = (ms - startMs) / 1000;
-      return;
-    }
+  /** Looks again when the next track begins, where that is before the next look. @param {number} ms */
+  #wake(ms) {
+    const next = Math.min(...this.#all().map(({ startMs }) => startMs).filter((startMs) => startMs > ms));
+    const wait = (next - ms) / this.#rate;
+    if (wait < LOOK) this.#timer = setTimeout(() => this.#look(), wait + 1);
+  }
+
+  /** A track that does not play stands where it is to begin. @param {Playing} track @param {boolean} due @param {number} ms */
+  #hold(track, due, ms) {
+    const { media, startMs } = track;
+    if (!media.paused) media.pause();
+    const begins = due ? ms : Math.max(ms, startMs);
+    if ((due || ms < startMs) && media.readyState > 0 && Math.abs(off(track, begins)) > IN_STEP) media.currentTime = (begins - startMs) / 1000;
+  }
+
+  /** A track that plays is brought to the clock. @param {Playing} track @param {number} ms */
+  #run(track, ms) {
+    const { media, startMs } = track;
+    // A file that has ended would begin anew.
+    if (media.ended) return;
+    const offMs = off(track, ms);
     if (media.paused) {
-      media.play().catch(() => {});
+      if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
       media.playbackRate = this.#rate;
+      media.play().catch(() => {});
       return;
     }
-    const off = media.currentTime * 1000 + startMs - ms;
-    if (Math.abs(off) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
-    const rate = Math.abs(off) < NOTICED / 2 ? this.#rate : Math.abs(off) > NOTICED || media.playbackRate !== this.#rate ? this.#rate * (off > 0 ? 0.98 : 1.02) : this.#rate;
+    if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
+    const hurries = media.playbackRate !== this.#rate;
+    const rate = Math.abs(offMs) > (hurries ? IN_STEP : NOTICED) ? this.#rate * (1 - Math.sign(offMs) * HURRY) : this.#rate;
     if (media.playbackRate !== rate) media.playbackRate = rate;
   }
 
@@ -231,6 +304,16 @@ export class RecordingPlayer extends HTMLElement {
   }
 }
 customElements.define("recording-player", RecordingPlayer);
+
+/** By how many ms a track is before the clock. @param {Playing} track @param {number} ms */
+function off({ media, startMs }, ms) {
+  return media.currentTime * 1000 + startMs - ms;
+}
+
+/** Whether a track plays. @param {Playing} track */
+function isRunning({ media }) {
+  return !media.paused && !media.ended && !media.seeking;
+}
 
 /** @param {Set<unknown>} set @param {unknown} item */
 function toggle(set, item) {

@@ -40,6 +40,8 @@ export async function serve(scope, world = "test") {
     url,
     key,
     pid: child.pid,
+    /** The folder of its data. */
+    data,
     /** An address that opens the dashboard signed in, as `meetbot dashboard` makes it. @returns {string} */
     link() {
       const env = { ...process.env, MEETBOT_API_KEY: key, MEETBOT_API_BASE_URL: url };

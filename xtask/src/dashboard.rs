@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use xtask::spec_file;
 
 use crate::{
-    installed,
+    cargo, installed,
     python::{self, target},
     step,
     typescript::{self, npm_install},
@@ -13,12 +13,24 @@ use crate::{
 
 /// Nothing of these is in the dashboard itself.
 const PACKAGES: [&str; 3] = ["axe-core@4.14.1", "playwright-core@1.65.1", "typescript@5.9.3"];
-const TESTS: [&str; 2] = ["timeline", "browser"];
+const TESTS: [&str; 3] = ["timeline", "browser", "player"];
+/// The program that writes a recording of an hour for the player's tests.
+const LONG_RECORDING: &str = "long-recording";
 
 /// Builds the server and tests its page.
 pub(crate) fn test() -> anyhow::Result<()> {
     build()?;
     test_prepared()
+}
+
+/// Plays a recording of an hour for ten minutes: each of 20 seeks for 30 s.
+pub(crate) fn soak() -> anyhow::Result<()> {
+    build()?;
+    let mut player = node();
+    player.env("MEETBOT_SOAK", "1");
+    player.args(["--test", "--test-reporter=spec", "--test-force-exit"]);
+    player.arg("dashboard/test/player.test.js");
+    step("the player on a recording of an hour", player)
 }
 
 /// Takes the pictures of the README anew.
@@ -46,6 +58,10 @@ fn build() -> anyhow::Result<()> {
 /// Installs what the tests need, beside the Node.js of the TypeScript SDK.
 pub(crate) fn prepare() -> anyhow::Result<()> {
     installed("chromium", "chromium", "the dashboard is tested in a browser")?;
+    // Built with the whole workspace, dependencies have the features that the tests are built with.
+    let example = ["build", "--workspace", "--locked", "--example", LONG_RECORDING];
+    let feature = ["--features", "meetbot-bot/bench"];
+    step("writer of long recordings", cargo(&[&example[..], &feature].concat()))?;
     npm_install(&folder(), "packages of the dashboard's tests", &PACKAGES)
 }
 
@@ -65,6 +81,8 @@ fn node() -> Command {
     let mut node = Command::new(typescript::oldest_runtime());
     node.current_dir(spec_file::path(""));
     node.envs(python::programs());
+    let recording = target().join("debug/examples").join(LONG_RECORDING);
+    node.env("MEETBOT_LONG_RECORDING", recording);
     node.env("MEETBOT_REPOSITORY", spec_file::path("")).env("MEETBOT_PACKAGES", folder());
     node
 }

@@ -46,7 +46,7 @@ usage: cargo xtask COMMAND
   test document   the part of it that judges spec/openapi.json
   test deploy     the part of it that judges the files of deploy/
   test conformance  the same story in all four SDKs' languages against a server: they print the same
-  soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents
+  soak            the SDKs with the runtimes that not every run is tested with; the date goes into their documents. Then ten minutes of the dashboard's player
   wheels          the Python package as it is published, installed with pip, uv and poetry
   check           the quick part of it: format and lints
   screenshots     the pictures of the dashboard in the README, from a real server
@@ -282,7 +282,8 @@ fn update() -> anyhow::Result<()> {
 /// What is tested from time to time: the versions and runtimes between those of every run.
 fn soak() -> anyhow::Result<()> {
     typescript::soak()?;
-    go::soak()
+    go::soak()?;
+    dashboard::soak()
 }
 
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {

@@ -118,7 +118,7 @@ pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Durati
     costs
 }
 
-fn order(folder: &Path) -> BotOrder {
+pub(crate) fn order(folder: &Path) -> BotOrder {
     let meeting_url = "janus+wss://janus.example.com/?room=1234";
     let link = MeetingLink::parse(meeting_url, None).unwrap();
     BotOrder {

@@ -9,6 +9,8 @@ mod brain;
 mod clock;
 mod commands;
 mod connect;
+#[cfg(feature = "bench")]
+pub mod long_recording;
 mod media;
 mod meeting;
 mod notetakers;
