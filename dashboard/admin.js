@@ -1,7 +1,7 @@
 // What operators see and change: keys, consumers with their limits, and the audit log.
 
 import { call, session } from "./api.js";
-import { announce, confirmed, every, fill, h, keyed, problemBox, say } from "./dom.js";
+import { announce, confirmed, fill, fresh, h, keyed, problemBox, say } from "./dom.js";
 import { ago, moment, size } from "./format.js";
 import { CallSnippet } from "./snippets.js";
 
@@ -11,6 +11,8 @@ import { CallSnippet } from "./snippets.js";
 /** @typedef {{id: string, at: string, key: string, address: string, method: string, path: string, job: string | null, status: number, error: string | null, times: number}} KeyUse */
 
 const LIMIT = 100;
+/** No feed reports keys, consumers and the audit log: they are read this often, in ms, and when the page is looked at again. */
+const QUIET = 30_000;
 const ADMIN = "/api/v1/admin";
 
 /** A list of one call, looked at again and again, with its older part on a button. @template Item */
@@ -108,7 +110,7 @@ export class KeysView extends ListView {
       this.snippet,
     );
     this.snippet.show({ method: "GET", path: `${ADMIN}/keys`, command: "meetbot keys list" });
-    every(5000, this.end.signal, () => this.load());
+    fresh(QUIET, this.end.signal, () => this.load());
   }
 
   /** @override */
@@ -184,7 +186,7 @@ export class ConsumersView extends ListView {
   connectedCallback() {
     fill(this, h("h1", {}, "Consumers"), this.problem, this.table(["Consumer", "Bots", "Minutes", "In the queue", "Recordings", "Limits"]), this.more, this.snippet);
     this.snippet.show({ method: "GET", path: `${ADMIN}/consumers`, command: "meetbot consumers list" });
-    every(5000, this.end.signal, () => this.load());
+    fresh(QUIET, this.end.signal, () => this.load());
   }
 
   /** @override */
@@ -247,7 +249,7 @@ export class AuditView extends ListView {
       this.more,
       this.snippet,
     );
-    every(3000, this.end.signal, () => this.load());
+    fresh(QUIET, this.end.signal, () => this.load());
   }
 
   /** @override */

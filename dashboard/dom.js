@@ -106,6 +106,18 @@ export function atMostEvery(ms, signal, act) {
   };
 }
 
+/**
+ * Does something at once, whenever the page is looked at again, and after each time has passed while it is seen: for what no feed reports.
+ * @param {number} ms @param {AbortSignal} signal @param {() => Promise<unknown>} act @returns {() => void} Does it once more.
+ */
+export function fresh(ms, signal, act) {
+  const again = atMostEvery(1000, signal, act);
+  window.addEventListener("focus", again, { signal });
+  document.addEventListener("visibilitychange", () => !document.hidden && again(), { signal });
+  every(ms, signal, again);
+  return again;
+}
+
 /** Says something to who cannot see the page. @param {string} text */
 export function announce(text) {
   const announcer = document.getElementById("announcer");

@@ -2,8 +2,8 @@
 
 /** @import { Host, PlatformAvailability } from "../sdks/typescript/src/models.js" */
 
-import { call } from "./api.js";
-import { every, fill, h, problemBox } from "./dom.js";
+import { call, followAll } from "./api.js";
+import { fill, fresh, h, problemBox } from "./dom.js";
 import { length, size, word } from "./format.js";
 import { CallSnippet } from "./snippets.js";
 
@@ -25,6 +25,9 @@ function platformRow(way) {
   return h("tr", {}, ...[way.platform, way.via ?? "", joinable, way.missing.map(({ message }) => message).join("; ")].map((text) => h("td", {}, text)));
 }
 
+/** How often the machine's load is read, in ms: no feed reports it. */
+const LOAD = 10_000;
+
 export class HostView extends HTMLElement {
   #end = new AbortController();
 
@@ -36,7 +39,7 @@ export class HostView extends HTMLElement {
     fill(this, h("h1", {}, "Host"), about, figures, h("h2", {}, "Jobs of all consumers"), jobs, h("h2", {}, "Platforms"), table, snippet);
     snippet.show({ method: "GET", path: "/api/v1/admin/host", python: "print(mb.host())", typescript: "console.log(await mb.host());" });
     void this.#listPlatforms(platforms);
-    every(2000, this.#end.signal, async () => {
+    const changed = fresh(LOAD, this.#end.signal, async () => {
       try {
         /** @type {Host} */
         const host = await call("GET", "/api/v1/admin/host", { signal: this.#end.signal });
@@ -54,6 +57,7 @@ export class HostView extends HTMLElement {
         if (!this.#end.signal.aborted) fill(figures, problemBox(problem));
       }
     });
+    followAll(this.#end.signal, changed);
   }
 
   /** They stay as the server found them when it started. @param {HTMLElement} rows */

@@ -3,8 +3,8 @@
 /** @import { Job, Manifest, TimelineEvent } from "../sdks/typescript/src/models.js" */
 /** @import { Known, Lane, Line } from "./timeline.js" */
 
-import { artifact, call, follow, lines, may } from "./api.js";
-import { announce, confirmed, every, fill, h, keyed, outside, problemBox, say } from "./dom.js";
+import { artifact, call, follow, followAll, lines, may } from "./api.js";
+import { announce, atMostEvery, confirmed, every, fill, h, keyed, outside, problemBox, say } from "./dom.js";
 import { FAILURES } from "./failures.js";
 import { clock, length, moment, size, word } from "./format.js";
 import { FINAL, pill } from "./jobs.js";
@@ -22,6 +22,11 @@ const VERBS = [
   ["stop-recording", "Stop recording", (job) => job.status === "recording", "stop_recording", "stopRecording"],
   ["leave-call", "Leave", (job) => ["joining", "in_call", "recording"].includes(job.status), "leave_bot", "leaveBot"],
 ];
+
+/** However much happens, the job and its deliveries are read no more often than this, in ms. */
+const PACE = 1000;
+/** What no event reports is read this often, in ms: a try of a webhook that has no time yet, and the bytes of a recording that has just ended. */
+const UNREPORTED = 3000;
 
 export class JobView extends HTMLElement {
   #end = new AbortController();
@@ -62,7 +67,8 @@ export class JobView extends HTMLElement {
   async connectedCallback() {
     const { signal } = this.#end;
     this.addEventListener("seek", (event) => this.#seek(/** @type {CustomEvent} */ (event).detail));
-    this.addEventListener("redelivered", () => (this.#looksAgain = 15));
+    this.addEventListener("redelivered", () => this.#changed());
+    signal.addEventListener("abort", () => clearTimeout(this.#timer));
     document.addEventListener("keydown", (event) => this.#key(event), { signal });
     fill(this, h("p", { class: "soft" }, "…"));
     try {
@@ -93,7 +99,8 @@ export class JobView extends HTMLElement {
     this.#call("GET", "", undefined, `job = mb.get_bot(${JSON.stringify(this.#id)})`, `const job = await mb.getBot(${JSON.stringify(this.#id)});`);
     this.#show();
     follow(this.#id, signal, (event) => this.#happened(event), () => this.#goesOn());
-    every(2000, signal, () => this.#load());
+    this.#changed();
+    document.addEventListener("visibilitychange", () => !document.hidden && this.#changed(), { signal });
     every(500, signal, () => this.#grow());
   }
 
@@ -121,9 +128,9 @@ export class JobView extends HTMLElement {
     if (event.event === "job.status_changed") {
       known.job.status = event.data.status ?? known.job.status;
       known.job.statusDetail = event.data.statusDetail;
-      this.#refresh();
     }
     this.#soon();
+    this.#changed();
   }
 
   #due = false;
@@ -158,32 +165,53 @@ export class JobView extends HTMLElement {
     const known = this.#known;
     if (!known) return;
     const { signal } = this.#end;
-    let changed = false;
+    clearTimeout(this.#timer);
     try {
-      const isFinal = FINAL.includes(known.job.status);
-      if (!isFinal || known.job.recording.bytes === null) {
-        known.job = await call("GET", this.#path, { signal });
-        changed = true;
-      }
-      const pending = known.deliveries.some((delivery) => delivery.state === "pending");
-      if (!isFinal || pending || this.#looksAgain > 0) {
-        this.#looksAgain -= 1;
+      known.job = await call("GET", this.#path, { signal });
+      const { job } = known;
+      if (job.webhooks.onStatusChange || job.webhooks.onFinalize) {
         known.deliveries = (await call("GET", "/api/v1/webhooks/deliveries", { query: { jobId: this.#id, limit: 200 }, signal })).data;
-        changed = true;
       }
-      const { job, manifest } = known;
-      if (job.manifestUri && isFinal && !job.recording.deletedAt && (!manifest || manifest.mixed.state === "pending")) {
-        await this.#recording(known);
-        changed = true;
-      }
-      if (changed) this.#show();
+      const isFinal = FINAL.includes(job.status);
+      if (job.manifestUri && isFinal && !job.recording.deletedAt && (!known.manifest || known.manifest.mixed.state === "pending")) await this.#recording(known);
+      if (known.manifest?.mixed.state === "pending") this.#followMix();
+      if (isFinal && this.#evidence === null) await this.#readEvidence(known);
+      this.#show();
     } catch (problem) {
-      if (!signal.aborted) fill(this.#notice, problemBox(problem));
+      if (signal.aborted) return;
+      fill(this.#notice, problemBox(problem));
     }
+    this.#later(known);
   }
 
-  /** How often the deliveries are looked at once more: at first, and after one was sent again. */
-  #looksAgain = 5;
+  #changed = atMostEvery(PACE, this.#end.signal, () => this.#load());
+  #timer = 0;
+
+  /** Reads again when a webhook is to be tried, and what no event reports. @param {Known} known */
+  #later({ job, deliveries }) {
+    const waits = deliveries.filter(({ state }) => state === "pending").map(({ nextTryAt }) => Math.max(PACE, nextTryAt ? Date.parse(nextTryAt) - Date.now() : UNREPORTED));
+    if (FINAL.includes(job.status) && job.recording.bytes === null && job.manifestUri) waits.push(UNREPORTED);
+    if (waits.length > 0 && !this.#end.signal.aborted) this.#timer = setTimeout(() => !document.hidden && this.#changed(), Math.min(...waits));
+  }
+
+  /** The files of joins that failed, which no manifest lists. @type {{name: string, mediaType: string}[] | null} */
+  #evidence = null;
+
+  /** @param {Known} known */
+  async #readEvidence({ manifest }) {
+    const listed = new Set(manifest?.files.map(({ name }) => name));
+    const { data } = await call("GET", `${this.#path}/artifacts`, { signal: this.#end.signal });
+    this.#evidence = data.filter((/** @type {{name: string}} */ { name }) => !listed.has(name));
+  }
+
+  #followsMix = false;
+
+  /** The mix is made after the job has ended, and with it the job's own stream: the feed of all jobs reports it. */
+  #followMix() {
+    if (this.#followsMix) return;
+    this.#followsMix = true;
+    followAll(this.#end.signal, this.#changed);
+  }
 
   /** @param {Known} known */
   async #recording(known) {
@@ -365,6 +393,7 @@ export class JobView extends HTMLElement {
     } catch (problem) {
       fill(this.#notice, problemBox(problem));
     }
+    this.#changed();
     await this.#refresh();
   }
 
@@ -388,20 +417,32 @@ export class JobView extends HTMLElement {
 
   /** @param {Job} job @param {Manifest | null} manifest */
   #showFiles(job, manifest) {
-    const version = `${job.recording.deletedAt} ${manifest?.files.length} ${manifest?.mixed.state} ${job.status}`;
+    const evidence = this.#evidence ?? [];
+    const version = `${job.recording.deletedAt} ${manifest?.files.length} ${manifest?.mixed.state} ${job.status} ${evidence.length}`;
     if (version === this.#drawnFiles) return;
     this.#drawnFiles = version;
+    const kept = evidence.length > 0 && evidenceBox(job.id, evidence);
     if (!manifest) {
-      fill(this.#files, h("p", { class: "soft" }, job.recording.deletedAt ? "They were deleted." : FINAL.includes(job.status) ? "Nothing was recorded." : "They are there once the job has ended."));
+      fill(this.#files, h("p", { class: "soft" }, job.recording.deletedAt ? "They were deleted." : FINAL.includes(job.status) ? "Nothing was recorded." : "They are there once the job has ended."), kept);
       return;
     }
     const all = [...manifest.files, { name: "manifest.json", bytes: null }];
     const rows = all.map(({ name, bytes }) => h("li", {}, h("a", { href: artifact(job.id, name ?? ""), download: name ?? "" }, name), h("span", { class: "soft" }, bytes === null ? "" : size(bytes))));
     const { state, missingBecause } = manifest.mixed;
-    fill(this.#files, h("ul", { class: "files" }, ...rows), state === "pending" && h("p", { class: "soft" }, "The mix of all voices is being made."), state === "unavailable" && missingBecause && h("p", { class: "soft" }, `No mix: ${word(missingBecause)}`));
+    fill(this.#files, h("ul", { class: "files" }, ...rows), state === "pending" && h("p", { class: "soft" }, "The mix of all voices is being made."), state === "unavailable" && missingBecause && h("p", { class: "soft" }, `No mix: ${word(missingBecause)}`), kept);
   }
 }
 customElements.define("job-view", JobView);
+
+/** What the bot's browser saw when it could not join. @param {string} job @param {{name: string, mediaType: string}[]} files */
+function evidenceBox(job, files) {
+  const shown = files.map(({ name, mediaType }) => {
+    const href = artifact(job, name);
+    const picture = mediaType === "image/png" && h("img", { src: href, alt: `The page at the bot's failed join: ${name}`, loading: "lazy" });
+    return h("li", {}, h("a", { href, download: mediaType === "image/png" ? null : name, target: "_blank", rel: "noopener" }, picture, name));
+  });
+  return h("div", { class: "evidence" }, h("h3", {}, "Evidence of failed joins"), h("ul", {}, ...shown));
+}
 
 /** Why it failed, and what to do. @param {string} code @param {string | null} detail */
 function failureBox(code, detail) {

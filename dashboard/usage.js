@@ -2,8 +2,8 @@
 
 /** @import { Usage } from "../sdks/typescript/src/models.js" */
 
-import { call } from "./api.js";
-import { every, fill, h, problemBox } from "./dom.js";
+import { call, followAll } from "./api.js";
+import { fill, fresh, h, problemBox } from "./dom.js";
 import { CallSnippet } from "./snippets.js";
 
 /** A number, and how much of its limit that is. @param {string} name @param {number} used @param {number | null} most @param {string} [note] */
@@ -12,6 +12,9 @@ export function meter(name, used, most, note = "") {
   const limit = most === null ? "no limit" : `of ${most.toLocaleString()}`;
   return h("div", { class: "card figure" }, h("h2", {}, name), h("p", { class: "number" }, used.toLocaleString(), " ", h("small", {}, limit)), bar, note && h("p", { class: "soft" }, note));
 }
+
+/** The feed reports jobs that begin and end; meanwhile a bot in a meeting takes a minute each minute. */
+const MINUTE = 60_000;
 
 export class UsageView extends HTMLElement {
   #end = new AbortController();
@@ -22,7 +25,7 @@ export class UsageView extends HTMLElement {
     const snippet = new CallSnippet();
     fill(this, h("h1", {}, "Usage"), month, figures, snippet);
     snippet.show({ method: "GET", path: "/api/v1/usage", python: "print(mb.usage())", typescript: "console.log(await mb.usage());" });
-    every(5000, this.#end.signal, async () => {
+    const changed = fresh(MINUTE, this.#end.signal, async () => {
       try {
         /** @type {Usage} */
         const usage = await call("GET", "/api/v1/usage", { signal: this.#end.signal });
@@ -37,6 +40,7 @@ export class UsageView extends HTMLElement {
         if (!this.#end.signal.aborted) fill(figures, problemBox(problem));
       }
     });
+    followAll(this.#end.signal, changed);
   }
 
   disconnectedCallback() {

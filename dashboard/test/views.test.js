@@ -1,0 +1,96 @@
+// What the views read, and when: nothing while nothing happens.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { barriers, browse, open, serve, until } from "./server.js";
+
+/** @type {Awaited<ReturnType<typeof serve>>} */
+let server;
+/** @type {any} */
+let browser;
+
+before(async () => {
+  server = await serve("admin");
+  browser = await browse();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** Asks the API beside the page. @param {string} path @param {unknown} [body] */
+async function ask(path, body) {
+  const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
+  const how = body === undefined ? { headers } : { headers, method: "POST", body: JSON.stringify(body) };
+  return (await fetch(`${server.url}/api/v1${path}`, how)).json();
+}
+
+/** A page of the dashboard, and the paths that it has asked for. */
+async function signedIn() {
+  const { page, complaints, context } = await open(browser);
+  /** @type {string[]} */
+  const asked = [];
+  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  const quiet = () => {
+    let count = -1;
+    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
+  };
+  return { page, complaints, context, asked, quiet };
+}
+
+test("the usage follows the feed, and asks for nothing while nothing happens", async () => {
+  const { page, complaints, context, asked, quiet } = await signedIn();
+  await page.goto(`${server.url}/#/usage`);
+  const bots = page.locator(".figure:has(h2:text-is('Bots now')) .number");
+  await bots.waitFor();
+  await quiet();
+  assert.match(await bots.textContent(), /^0 /);
+  await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=60" });
+  await until(() => bots.textContent(), (text) => /^1 /.test(text));
+  const { data } = await ask("/jobs");
+  await ask(`/jobs/${data[0].id}/leave-call`, {});
+  await until(() => bots.textContent(), (text) => /^0 /.test(text));
+  await quiet();
+  assert.ok(asked.includes("/api/v1/usage"));
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test("a job's page follows its events, and asks for nothing while nothing happens and after the end", async () => {
+  const { page, complaints, context, asked, quiet } = await signedIn();
+  const { id } = await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=90" });
+  await page.goto(`${server.url}/#/jobs/${id}`);
+  await page.waitForSelector(".title .pill.recording");
+  await quiet();
+  const before = asked.length;
+  await ask(`/jobs/${id}/pause-recording`, {});
+  await page.waitForSelector("[data-verb=resume-recording]");
+  assert.ok(asked.length - before <= 6, `${asked.slice(before)}`);
+  await ask(`/jobs/${id}/leave-call`, {});
+  await page.waitForSelector("recording-player");
+  // The mix comes after the end.
+  await page.waitForSelector(".files a[download='audio.mixed.webm']");
+  await quiet();
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
+
+test("a join that failed shows what the bot's browser saw", async () => {
+  const { page, complaints, context } = await signedIn();
+  const { id } = await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/host-denies" });
+  const pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==";
+  const files = [{ name: "1.denied.png", mediaType: "image/png", bytes: 70, sha256: "" }, { name: "1.denied.json", mediaType: "application/json", bytes: 2, sha256: "" }];
+  await page.route(`**/jobs/${id}/artifacts`, (/** @type {any} */ route) => route.fulfill({ json: { data: files, nextCursor: null } }));
+  await page.route(`**/jobs/${id}/artifacts/*`, (/** @type {any} */ route) => route.fulfill({ contentType: "image/png", body: Buffer.from(pixel, "base64") }));
+  await page.goto(`${server.url}/#/jobs/${id}`);
+  await page.waitForSelector(".title .pill.failed");
+  await page.waitForSelector(".evidence a[download='1.denied.json']");
+  await until(() => page.evaluate("document.querySelector('.evidence img').naturalWidth"), (width) => width === 1);
+  assert.deepEqual(await barriers(page), []);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
