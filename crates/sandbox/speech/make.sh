@@ -21,3 +21,10 @@ ffmpeg -v error -y -f lavfi -i "sine=frequency=1000:sample_rate=48000:duration=2
 encode=(-ac 1 -ar 48000 -c:a libopus -b:a 24k -vbr off -frame_duration 20 -fflags +bitexact -flags:a +bitexact -map_metadata -1)
 ffmpeg -v error -y -f lavfi -i "anoisesrc=color=pink:sample_rate=48000:duration=2:seed=1" -af "volume=-41dB" "${encode[@]}" room.opus
 ffmpeg -v error -y -t 6 -i alice.opus -af "volume=-24dB" "${encode[@]}" whisper.opus
+
+# The level of each packet of a voice, in dB below full scale (RFC 6464), at most 42: pauses between words are part of speech.
+for voice in alice bob carol; do
+    ffmpeg -v error -flags2 +skip_manual -i $voice.opus -f s16le -ac 1 -ar 48000 - | od -An -v -t d2 -w1920 |
+        awk '{ sum = 0; for (i = 1; i <= NF; i++) sum += $i * $i; db = sum ? -10 * log(sum / NF / 32767 ^ 2) / log(10) : 127; print int(db < 42 ? db : 42) }' |
+        paste -sd' ' | fold -sw 160 | sed 's/ $//' >$voice.levels
+done

@@ -20,6 +20,15 @@ pub(crate) static VOICES: LazyLock<[Vec<Packet>; 3]> = LazyLock::new(|| {
     ]
 });
 
+/// The level of each packet of the voices, in dBov: measured, and nowhere below that of speech.
+pub(crate) static LEVELS_DBOV: LazyLock<[Vec<i8>; 3]> = LazyLock::new(|| {
+    [
+        levels(include_str!("../speech/alice.levels")),
+        levels(include_str!("../speech/bob.levels")),
+        levels(include_str!("../speech/carol.levels")),
+    ]
+});
+
 /// The sentences of each voice, each with the number of its first packet in the sample. They are split in pauses of 0.27 s and more
 /// (`ffmpeg -af silencedetect=noise=-45dB:d=0.12`); after Carol's first sentence the pause is 0.17 s.
 static SENTENCES: [&[(usize, &str)]; 3] = [
@@ -79,9 +88,23 @@ fn packets(file: &'static [u8]) -> Vec<Packet> {
     packets.split_off(2)
 }
 
+fn levels(file: &str) -> Vec<i8> {
+    let below = file.split_whitespace().map(str::parse::<i8>);
+    below.map(|below| -below.expect("the levels are small numbers")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_packet_of_a_voice_has_a_level_at_which_it_is_speech() {
+        for (voice, levels) in VOICES.iter().zip(&*LEVELS_DBOV) {
+            assert_eq!(levels.len(), voice.len());
+            assert!(levels.iter().all(|level| (-42..=0).contains(level)), "{levels:?}");
+            assert!(levels.iter().any(|level| *level > -15), "{levels:?}");
+        }
+    }
 
     #[test]
     fn the_sentences_of_a_voice_cover_its_sample_without_gaps() {

@@ -6,15 +6,15 @@ use meetbot_types::bot::Participant;
 
 use crate::{
     script::{Finale, Person, Script, Voice},
-    speech::{self, Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
+    speech::{self, LEVELS_DBOV, Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
 };
 
 /// The time of one packet.
 pub(crate) const PACKET: Duration = Duration::from_millis(20);
 /// The captions of turns that end in the middle of a sentence; they differ from the spoken words.
 const CAPTIONS: [&str; 3] = ["Let us begin.", "I see it the same way.", "Could you send me that?"];
-/// The levels of the voices, in dBov, as measured from the samples.
-const TALKING_DBOV: i8 = -25;
+/// The levels of the other samples, in dBov, as measured.
+const TONE_DBOV: i8 = -25;
 const ROOM_DBOV: i8 = -57;
 const WHISPER_DBOV: i8 = -45;
 const SILENT_DBOV: i8 = -127;
@@ -109,14 +109,16 @@ impl Person {
         // Each turn continues in the sample where the previous one stopped.
         let before: Duration = self.talks[..turn].iter().map(|talk| talk.length()).sum();
         let said = before + at.saturating_sub(self.talks[turn].from);
+        let own = index % VOICES.len();
         let (voice, level_dbov) = match self.voice {
-            Voice::Own | Voice::Sentences => (&VOICES[index % VOICES.len()], TALKING_DBOV),
-            Voice::Tone => (&*TONE, TALKING_DBOV),
-            Voice::Room => (&*ROOM, ROOM_DBOV),
-            Voice::Whisper => (&*WHISPER, WHISPER_DBOV),
+            Voice::Own | Voice::Sentences => (&VOICES[own], None),
+            Voice::Tone => (&*TONE, Some(TONE_DBOV)),
+            Voice::Room => (&*ROOM, Some(ROOM_DBOV)),
+            Voice::Whisper => (&*WHISPER, Some(WHISPER_DBOV)),
         };
         let packet =
             usize::try_from(said.as_millis() / PACKET.as_millis()).unwrap_or(0) % voice.len();
+        let level_dbov = level_dbov.unwrap_or_else(|| LEVELS_DBOV[own][packet]);
         // Many senders mark all packets as voice.
         Some(Sound { data: voice[packet].clone(), level_dbov, voice: true })
     }
