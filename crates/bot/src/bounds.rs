@@ -32,6 +32,8 @@ pub(crate) const PEOPLE: usize = 5_000;
 pub(crate) const NAMES_OF_ONE: usize = 50;
 /// Spans of speech in the manifest; `events.jsonl` has the others.
 pub(crate) const SPANS: usize = 20_000;
+/// Levels in `levels.bin`, a byte each. With more, each stands for a longer time. 19 voices of 24 hours fit.
+pub(crate) const LEVELS: u64 = 16 << 20;
 /// Streams of one person that a bot considers. Four at most are recorded.
 pub(crate) const STREAMS_OF_ONE: usize = 16;
 /// Streams of all people together, and media files of one attempt.
@@ -263,6 +265,7 @@ mod tests {
                 thousands(SPANS as u64),
                 "those with the shortest pauses between them are one; each is in `events.jsonl`",
             ),
+            ("levels in `levels.bin`", bytes(LEVELS), "each stands for a longer time"),
             ("streams of one person", STREAMS_OF_ONE.to_string(), "not looked at"),
             ("streams of a meeting; media files of one attempt", thousands(STREAMS as u64), left),
             (

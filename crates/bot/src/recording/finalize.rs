@@ -21,6 +21,7 @@ use super::{
     files::{MANIFEST, folder_of, hash, make_folder, private, write_whole},
     journal::{self, Content},
     journal_state::{BegunTrack, JournalState},
+    levels::{self, Voices},
     mix,
     scan::{Scan, scan},
     webm,
@@ -102,14 +103,16 @@ fn put_together(
     let begun = std::mem::take(&mut journal_state.tracks);
     let mut tracks = Vec::new();
     let mut last_media = HashMap::<u32, u64>::new();
+    let mut voices = Voices::default();
     for track in begun {
         if stop.is_cancelled() {
             return Ok(None);
         }
-        let attempt = track.attempt;
+        let (attempt, number) = (track.attempt, track.number);
         let Some(track) = bring_in(order, &own, track)? else { continue };
         let last = last_media.entry(attempt).or_default();
         *last = (*last).max(track.start_ms + track.duration_ms);
+        voices.add(attempt, number, &track);
         tracks.push(track);
     }
     let Some(started_at) = journal_state.started_at.filter(|_| !tracks.is_empty()) else {
@@ -143,7 +146,14 @@ fn put_together(
     };
     let chat = own.join(CHAT).exists().then(|| CHAT.to_owned());
     let captions = own.join(CAPTIONS).exists().then(|| CAPTIONS.to_owned());
+    let levels = match voices.write(order, &own) {
+        Ok(are_known) => are_known.then_some(levels::FILE),
+        // The recording is whole without them.
+        Err(error) if is_full(&error) => None,
+        Err(error) => return Err(error),
+    };
     for (name, media_type) in [
+        (levels, "application/octet-stream"),
         (chat.as_deref(), "application/jsonl"),
         (captions.as_deref(), "application/jsonl"),
         (Some(journal::FILE), "application/jsonl"),
@@ -186,6 +196,9 @@ fn put_together(
     let path = own.join(MANIFEST);
     write_whole(&path, |file| Ok(serde_json::to_writer_pretty(file, &manifest)?))?;
     fs::File::open(&own)?.sync_all()?;
+    if levels.is_some() {
+        levels::remove_log(&own);
+    }
     let path = path.canonicalize()?;
     let uri = Url::from_file_path(&path)
         .map_err(|()| io::Error::other(format!("{} is no file URL", path.display())))?;

@@ -113,6 +113,7 @@ impl Recording {
         let packet = begun.then(|| Packet {
             rtp_time: frame.rtp_time,
             speech: is_speech(frame),
+            level_dbov: frame.level_dbov,
             not_before_ms,
             lost: placement.lost,
             data: Arc::clone(&frame.data),
@@ -262,6 +263,7 @@ impl Recording {
         // Before the file's first byte, so that every file has a line in the journal.
         self.journal.flush()?;
         (source_writer.name, source_writer.journaled_start_ms) = (file, start_ms);
+        source_writer.number = self.levels.begin();
         // The sender changed the codec or the rotation: the previous file is complete.
         match source_writer.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
@@ -300,6 +302,7 @@ impl Recording {
         for written in written {
             let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
             let absent = std::mem::take(&mut source_writer.absent);
+            let number = source_writer.number;
             if written.filled.is_some() || written.lost > 0 {
                 let file = source_writer.name.clone();
                 self.note_gap(file, written, absent)?;
@@ -309,6 +312,9 @@ impl Recording {
                 counters.packets_written += written.packets;
                 counters.packets_lost += written.lost;
             });
+            if let Some(level) = written.level_dbov {
+                self.levels.add(number, written.file_ms, written.duration_ms, level);
+            }
             if written.speech && key.source == Source::Microphone {
                 self.speech(&key.person, written.at_ms, written.at_ms + written.duration_ms)?;
             }
@@ -389,9 +395,16 @@ mod tests {
 
     use super::is_speech;
     use crate::{
-        media::{Codec, Frame, TrackId},
+        media::{Codec, Frame},
         meeting::Source,
-        recording::{Counters, Recording, files::folder_of, journal, journal::Line, orders::order},
+        recording::{
+            Counters, Recording,
+            files::folder_of,
+            frames::{picture, sound},
+            journal,
+            journal::Line,
+            orders::order,
+        },
     };
 
     /// The recording of a meeting in which Ann is present from the start.
@@ -402,27 +415,6 @@ mod tests {
         let ann = Participant { id: "5".into(), name: "Ann".into(), is_host: false, is_bot: false };
         recording.joined(&ann, start).unwrap();
         (order, recording)
-    }
-
-    /// A VP8 keyframe of 640 × 480, or an interframe.
-    pub(super) fn picture(number: u64, keyframe: bool, arrived: Instant) -> Frame {
-        let data = [if keyframe { 0x10 } else { 0x11 }, 0, 0, 0x9D, 1, 0x2A, 0x80, 2, 0xE0, 1, 7];
-        Frame {
-            track: TrackId::named("0"),
-            codec: Codec::Vp8,
-            rtp_time: number * 3_600,
-            clock_rate: 90_000,
-            sequence: number..=number,
-            arrived,
-            level_dbov: None,
-            voice: None,
-            contributing_sources: Vec::new(),
-            rotation: None,
-            keyframe,
-            contiguous: true,
-            sender_report: None,
-            data: Arc::from(data),
-        }
     }
 
     #[test]
@@ -457,18 +449,6 @@ mod tests {
             })
             .collect();
         assert_eq!(gaps, [(140, 3_080, "network_loss".to_owned(), 0)]);
-    }
-
-    /// 20 ms of speech.
-    pub(super) fn sound(number: u64, arrived: Instant) -> Frame {
-        Frame {
-            codec: Codec::Opus,
-            rtp_time: number * 960,
-            clock_rate: 48_000,
-            level_dbov: Some(-20),
-            data: Arc::from([0x08, 1, 2, 3]),
-            ..picture(number, false, arrived)
-        }
     }
 
     #[test]

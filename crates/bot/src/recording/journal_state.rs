@@ -52,6 +52,8 @@ pub(crate) struct AttemptSpan {
 #[derive(Debug)]
 pub(crate) struct BegunTrack {
     pub(crate) attempt: u32,
+    /// Which of the attempt's files it is, from 0.
+    pub(crate) number: u16,
     pub(crate) start_ms: u64,
     pub(crate) file: String,
     pub(crate) participant_id: String,
@@ -147,8 +149,11 @@ impl JournalState {
                 self.files.entry(file.clone()).or_insert(self.tracks.len());
                 let (gaps, lost) = (Vec::new(), 0);
                 let start_ms = at;
+                let before = self.tracks.last().filter(|track| track.attempt == attempt);
+                let number = before.map_or(0, |before| before.number.saturating_add(1));
                 self.tracks.push(BegunTrack {
                     attempt,
+                    number,
                     start_ms,
                     file,
                     participant_id,

@@ -1,15 +1,19 @@
 //! Recording: writes packets to disk while a bot is in a meeting. Nothing is decoded, and a crash loses at most half a second.
 
 pub(crate) mod clock;
+mod counters;
 pub(crate) mod failure;
 mod filename;
 pub(crate) mod files;
 pub(crate) mod finalize;
 mod floor;
+#[cfg(test)]
+mod frames;
 mod gap;
 mod intake;
 pub(crate) mod journal;
 mod journal_state;
+mod levels;
 pub(crate) mod mix;
 pub(crate) mod opus;
 #[cfg(test)]
@@ -34,20 +38,21 @@ use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use meetbot_types::{
     LeaveReason, Timestamp,
-    bot::{BotOrder, Caption, ChatMessage, MediaCounters, Participant},
+    bot::{BotOrder, Caption, ChatMessage, Participant},
 };
 
+pub(crate) use self::counters::Counters;
 use self::{
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
     journal_state::JournalState,
+    levels::Levels,
     people::{People, RosterChange},
     replay::Replay,
     source_writer::{Key, SourceWriter},
@@ -65,21 +70,6 @@ const CHAT: &str = "chat.jsonl";
 const CAPTIONS: &str = "captions.jsonl";
 /// How much of a media file is read at once.
 const READ_AT_ONCE: usize = 64 * 1024;
-
-/// Counters for the heartbeat, shared with the reporter.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Counters(Arc<Mutex<MediaCounters>>);
-
-impl Counters {
-    /// Their present values.
-    pub(crate) fn get(&self) -> MediaCounters {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, add: impl FnOnce(&mut MediaCounters)) {
-        add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
 
 /// Whether media are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +102,7 @@ pub(crate) struct Recording {
     /// How many sources were found with a codec that cannot be recorded.
     unavailable: usize,
     tracks: HashMap<Key, SourceWriter>,
+    levels: Levels,
     speech: HashMap<String, (u64, u64)>,
     files: FileNames,
     /// The rate limit of journal, chat and captions,
@@ -177,6 +168,7 @@ impl Recording {
             replayed.map(|_| Replay::after(order, &journal_state.tracks, &folder)).transpose()?;
         let recorded_ms = replay.as_ref().map_or(0, Replay::end_ms);
         let joined_ms = base_ms.max(recorded_ms).min(admitted_ms);
+        let levels = Levels::of(&folder);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
         journal.push(&Line::Started { attempt: order.epoch, at_ms: joined_ms, started_at })?;
         journal.flush()?;
@@ -192,6 +184,7 @@ impl Recording {
             people: People::after(&journal_state.participants),
             unavailable: 0,
             tracks: HashMap::new(),
+            levels,
             speech: HashMap::new(),
             // A participant may have the name "mixed".
             files: FileNames::with(
@@ -462,6 +455,7 @@ impl Recording {
             bytes += track.flush()?;
         }
         self.count_media(bytes);
+        self.job_bytes += self.levels.flush()?;
         Ok(())
     }
 
@@ -478,6 +472,7 @@ impl Recording {
         for (_, track) in self.tracks.drain() {
             outcome = outcome.and(track.close());
         }
+        outcome = outcome.and(self.levels.close());
         let left = Line::Left { attempt: self.attempt, at_ms, reason };
         outcome = outcome.and(self.journal.push(&left)).and(self.journal.close());
         for lines in [self.chat, self.captions].into_iter().flatten() {
@@ -490,6 +485,7 @@ impl Recording {
     pub(crate) fn abandon(mut self, handed_over: Option<Instant>) -> io::Result<()> {
         self.settle_all()?;
         self.end_all_speech()?;
+        self.levels.settle();
         if let Some(at) = handed_over {
             let (attempt, at_ms) = (self.attempt, self.at_ms(at));
             self.journal.push(&Line::HandedOver { attempt, at_ms })?;

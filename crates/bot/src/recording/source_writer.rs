@@ -42,6 +42,8 @@ pub(super) struct SourceWriter {
     /// `None` before a frame with which a file can begin.
     pub(super) file: Option<Media>,
     pub(super) name: String,
+    /// The index of the file among those of this attempt, in the order of their lines in the journal.
+    pub(super) number: u16,
     /// The meeting's track; `None` while the connection to the meeting is lost. A track of the same name after that is another one.
     on: Option<TrackId>,
     /// Lost packets of a video since the last picture in the file.
@@ -76,6 +78,7 @@ impl SourceWriter {
         Self {
             file: None,
             name: String::new(),
+            number: 0,
             on: Some(frame.track),
             lost: 0,
             stream: StreamClock::new(frame.clock_rate, !frame.is_picture()),

@@ -33,6 +33,8 @@ pub(crate) struct Packet {
     pub(crate) rtp_time: u64,
     /// There is speech in it.
     pub(crate) speech: bool,
+    /// Its level in dBov, where it is known.
+    pub(crate) level_dbov: Option<i8>,
     /// The part before this moment, in ms of the recording, is not written.
     pub(crate) not_before_ms: u64,
     /// How many packets before it were lost.
@@ -84,6 +86,8 @@ struct Cursor {
 pub(crate) struct Written {
     /// When it plays, in ms of the recording.
     pub(crate) at_ms: u64,
+    /// The same in ms of an audio file.
+    pub(crate) file_ms: u64,
     /// Silence was inserted before it: its start and end in the recording's time.
     pub(crate) filled: Option<(u64, u64)>,
     /// Its duration, in ms.
@@ -94,6 +98,8 @@ pub(crate) struct Written {
     pub(crate) lost: u64,
     /// There is speech in it.
     pub(crate) speech: bool,
+    /// How loud it is, in dBov, where that is known.
+    pub(crate) level_dbov: Option<i8>,
 }
 
 impl TrackFile {
@@ -229,11 +235,13 @@ impl Cursor {
         self.blocks.push(out, self.next / TICKS_PER_MS, KEYFRAME, &packet.data);
         let written = Written {
             at_ms: ms(self.next),
+            file_ms: self.next / TICKS_PER_MS,
             filled,
             duration_ms: lasts / TICKS_PER_MS,
             packets: 1,
             lost: std::mem::take(&mut self.lost),
             speech: packet.speech,
+            level_dbov: packet.level_dbov,
         };
         self.last = (packet.rtp_time, self.next);
         self.next += lasts;

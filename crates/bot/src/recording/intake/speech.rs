@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::tests::{of_ann, recorded, sound};
+use super::tests::{of_ann, recorded};
 use crate::{
     meeting::Source,
-    recording::{files::folder_of, journal::Line, journal_state::JournalState},
+    recording::{files::folder_of, frames::sound, journal::Line, journal_state::JournalState},
 };
 
 #[test]

@@ -11,7 +11,6 @@ use meetbot_types::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::tests::picture;
 use crate::{
     media::{Codec, Frame},
     meeting::Source,
@@ -19,6 +18,7 @@ use crate::{
         Counters, Recording,
         files::{MANIFEST, folder_of},
         finalize,
+        frames::picture,
         orders::order,
     },
 };

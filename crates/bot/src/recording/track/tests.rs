@@ -68,6 +68,7 @@ impl Track {
         let packet = Packet {
             rtp_time: *rtp_time,
             speech,
+            level_dbov: None,
             not_before_ms: 0,
             lost: placement.lost,
             data: Arc::from(*data),
@@ -242,6 +243,7 @@ fn packets_before_not_before_ms_are_not_written() {
     let packet = Packet {
         rtp_time: seen.rtp_time,
         speech: true,
+        level_dbov: None,
         not_before_ms: 4_050,
         lost: 0,
         data: SOUND.into(),
