@@ -88,6 +88,12 @@ export async function lines(job, name, signal) {
   return text.split("\n").filter((line) => line !== "").map(parsed).filter((line) => line !== null);
 }
 
+/** The bytes of a file; none where it cannot be had. @param {string} job @param {string} name @param {AbortSignal} signal @returns {Promise<Uint8Array>} */
+export async function bytes(job, name, signal) {
+  const response = await fetch(artifact(job, name), { signal });
+  return response.ok ? new Uint8Array(await response.arrayBuffer()) : new Uint8Array();
+}
+
 /** Every event that a job's stream may name. */
 const EVENTS = [
   "job.status_changed", "job.finalized", "job.failed", "job.artifact_ready",

@@ -1,18 +1,25 @@
 // One job: its lanes, what was said, its player, and what can be asked of its bot.
 
 /** @import { Job, Manifest, TimelineEvent } from "../sdks/typescript/src/models.js" */
+/** @import { Loudness } from "./levels.js" */
 /** @import { Known, Lane, Line } from "./timeline.js" */
 
-import { artifact, call, follow, followAll, lines, may } from "./api.js";
+import { artifact, bytes, call, follow, followAll, lines, may } from "./api.js";
 import { announce, atMostEvery, confirmed, every, fill, h, keyed, outside, problemBox, say } from "./dom.js";
 import { FAILURES } from "./failures.js";
 import { clock, length, moment, size, word } from "./format.js";
 import { FINAL, pill } from "./jobs.js";
 import { TimeLanes } from "./lanes.js";
+import { loudness } from "./levels.js";
 import { RecordingPlayer } from "./player.js";
 import { CallSnippet } from "./snippets.js";
 import { timeline, transcript } from "./timeline.js";
 import { showDeliveries } from "./webhooks.js";
+
+/** The file that says how loud each track is. */
+const LEVELS = "levels.bin";
+/** A larger one, in bytes, is no server's. */
+const MOST_LEVELS = 32 << 20;
 
 /** What is asked of a bot: its name in the path, its button, when it can be, the SDK's names. @type {[string, string, (job: Job) => boolean, string, string][]} */
 const VERBS = [
@@ -73,7 +80,7 @@ export class JobView extends HTMLElement {
     fill(this, h("p", { class: "soft" }, "…"));
     try {
       const job = await call("GET", this.#path, { signal });
-      this.#known = { job, events: [], deliveries: [], manifest: null, captions: [], chat: [] };
+      this.#known = { job, events: [], deliveries: [], manifest: null, captions: [], chat: [], levels: [] };
     } catch (problem) {
       if (!signal.aborted) fill(this, h("p", {}, h("a", { href: "#/jobs" }, "Jobs")), problemBox(problem));
       return;
@@ -221,7 +228,7 @@ export class JobView extends HTMLElement {
     const isNew = known.manifest === null;
     if (isNew) {
       const read = (/** @type {string | null} */ name) => (name ? lines(this.#id, name, signal) : Promise.resolve([]));
-      [known.captions, known.chat] = await Promise.all([read(manifest.captions), read(manifest.chat)]);
+      [known.captions, known.chat, known.levels] = await Promise.all([read(manifest.captions), read(manifest.chat), this.#levels(manifest)]);
     }
     known.manifest = manifest;
     if (isNew && manifest.tracks.length > 0) {
@@ -231,6 +238,20 @@ export class JobView extends HTMLElement {
       this.#lanes.seeks = true;
       this.#lanes.setControls((lane) => this.#controls(lane));
       if (this.#from !== null && Number.isFinite(Number(this.#from))) this.#seek(Number(this.#from) * 1000);
+    }
+  }
+
+  /** How loud each track is; nothing where the recording does not say it. @param {Manifest} manifest @returns {Promise<Loudness[]>} */
+  async #levels(manifest) {
+    const file = manifest.files.find(({ name }) => name === LEVELS);
+    if (!file || Number(file.bytes) > MOST_LEVELS) return [];
+    const { signal } = this.#end;
+    try {
+      return loudness(await bytes(this.#id, LEVELS, signal));
+    } catch (problem) {
+      // The lanes show who spoke without it.
+      if (signal.aborted) throw problem;
+      return [];
     }
   }
 
@@ -384,7 +405,7 @@ export class JobView extends HTMLElement {
     try {
       await call("DELETE", this.#path + path);
       if (path === "/recording" && this.#known) {
-        Object.assign(this.#known, { manifest: null, captions: [], chat: [] });
+        Object.assign(this.#known, { manifest: null, captions: [], chat: [], levels: [] });
         this.#player = null;
         this.#lanes.seeks = false;
         this.#lanes.setControls(() => null);

@@ -4,9 +4,13 @@
 
 import { fill, h, keyed, say } from "./dom.js";
 import { clock } from "./format.js";
+import { columns, height, loudest, UNKNOWN } from "./levels.js";
 
 const LANE = 30;
 const AXIS = 24;
+/** How wide a column of loudness is, and how high at most. */
+const COLUMN = 2;
+const HIGHEST = LANE - 8;
 /** The shortest part of the axis that fills the width, in ms. */
 const SHORTEST = 2000;
 /** Colours of the sheet, registered so that a canvas gets them as colours of the scheme that is shown. */
@@ -204,7 +208,8 @@ export class TimeLanes extends HTMLElement {
     const near = ((to - from) / this.#canvas.clientWidth) * 6;
     const mark = lane?.marks.findLast((mark) => Math.abs(mark.at - ms) <= near);
     const bar = lane?.bars.findLast((bar) => bar.from <= ms && ms <= bar.to);
-    const text = mark?.text ?? bar?.text ?? "";
+    const level = lane?.levels && bar?.tone === "speech" ? loudest(lane.levels, ms, ms + 1) : UNKNOWN;
+    const text = mark?.text ?? (level < UNKNOWN ? `${bar?.text}, −${level} dBov` : bar?.text) ?? "";
     this.#tip.hidden = false;
     say(this.#tip, text ? `${clock(ms)}  ${text}` : clock(ms));
     const left = Math.min(event.offsetX + 12, this.#canvas.clientWidth - this.#tip.offsetWidth - 4);
@@ -272,6 +277,10 @@ export class TimeLanes extends HTMLElement {
           pen.restore();
         }
       }
+      if (lane.levels && lane.levels.length > 0) {
+        pen.fillStyle = paint("voice", lane.hue, dark, color, false);
+        for (const track of lane.levels) sound(pen, columns(track, from, to, Math.ceil(width / COLUMN)), width, top + LANE / 2);
+      }
       for (const mark of lane.marks) {
         if (mark.at < from || mark.at > to) continue;
         pen.fillStyle = paint(mark.tone, lane.hue, dark, color, false);
@@ -297,9 +306,19 @@ export class TimeLanes extends HTMLElement {
 }
 customElements.define("time-lanes", TimeLanes);
 
+/** Draws how loud it is, around a middle line; equal columns beside each other as one. @param {CanvasRenderingContext2D} pen @param {Uint8Array} levels @param {number} width @param {number} middle */
+function sound(pen, levels, width, middle) {
+  const wide = width / levels.length;
+  for (let begin = 0, end = 0; begin < levels.length; begin = end) {
+    const high = Math.round(height(levels[begin] ?? UNKNOWN) * HIGHEST);
+    for (end = begin + 1; end < levels.length && levels[end] === levels[begin]; ) end += 1;
+    if (high > 0) pen.fillRect(begin * wide, middle - high / 2, (end - begin) * wide, high);
+  }
+}
+
 /** @param {Tone} tone @param {number} hue @param {boolean} dark @param {(name: string) => string} color @param {boolean} [thin] */
 function paint(tone, hue, dark, color, thin) {
   if (tone === "voice") return `hsl(${hue} ${dark ? "62% 62%" : "58% 50%"})`;
-  if (tone === "calm" && thin && hue !== 0) return `hsl(${hue} ${dark ? "30% 34%" : "45% 84%"})`;
+  if (tone === "speech" || (tone === "calm" && thin && hue !== 0)) return `hsl(${hue} ${dark ? "30% 34%" : "45% 84%"})`;
   return color(`--canvas-${tone}`);
 }

@@ -1,11 +1,14 @@
 // A job's life as lanes on one time axis. Pure: from what the API answered to what is drawn.
 
 /** @import { Caption, ChatMessage, Delivery, Job, Manifest, TimelineEvent } from "../sdks/typescript/src/models.js" */
+/** @import { Loudness } from "./levels.js" */
 
-/** @typedef {"calm" | "busy" | "good" | "bad" | "voice" | "gap" | "pause"} Tone */
+import { loudest, UNKNOWN } from "./levels.js";
+
+/** @typedef {"calm" | "busy" | "good" | "bad" | "voice" | "speech" | "gap" | "pause"} Tone */
 /** @typedef {{from: number, to: number, tone: Tone, text: string, thin?: boolean}} Bar */
 /** @typedef {{at: number, tone: Tone, text: string}} Mark */
-/** @typedef {{id: string, name: string, note: string, hue: number, bars: Bar[], marks: Mark[]}} Lane */
+/** @typedef {{id: string, name: string, note: string, hue: number, bars: Bar[], marks: Mark[], levels?: Loudness[]}} Lane */
 /** @typedef {{from: number, to: number, lanes: Lane[]}} Timeline */
 /** @typedef {{at: number, who: string, text: string, kind: "said" | "chat" | "status" | "people"}} Line */
 
@@ -17,6 +20,7 @@
  * @property {Manifest | null} manifest
  * @property {Caption[]} captions
  * @property {ChatMessage[]} chat
+ * @property {Loudness[]} levels
  */
 
 const FINAL = ["completed", "failed", "cancelled"];
@@ -92,20 +96,24 @@ function statuses({ job, events, manifest }, at, from, to) {
 
 /** @param {Known} known @param {(moment: string | null | undefined) => number} at @param {number} to @returns {Lane[]} */
 function people(known, at, to) {
-  const { manifest } = known;
-  return manifest ? recorded(manifest) : present(known, at, to);
+  const { manifest, levels } = known;
+  return manifest ? recorded(manifest, levels) : present(known, at, to);
 }
 
-/** Those that the manifest has, who spoke when, and where nothing of them was received. @param {Manifest} manifest @returns {Lane[]} */
-function recorded(manifest) {
+/** Those that the manifest has, who spoke when and how loud, and where nothing of them was received. @param {Manifest} manifest @param {Loudness[]} all @returns {Lane[]} */
+function recorded(manifest, all) {
   const total = manifest.durationMs;
   return manifest.participants.map((person, index) => {
     const id = person.id ?? "";
     const name = person.name ?? "somebody";
     /** @type {Bar[]} */
     const bars = [{ from: person.joinedAt, to: person.leftAt ?? total, tone: "calm", text: `${name} is there`, thin: true }];
+    const levels = all.filter(({ who }) => who === id);
     for (const span of manifest.speaking) {
-      if (span.participantId === id) bars.push({ from: span.startMs, to: span.endMs, tone: "voice", text: `${name} speaks` });
+      if (span.participantId !== id) continue;
+      // How loud it was is drawn on top of it, where that is known.
+      const tone = loudest(levels, span.startMs, span.endMs) < UNKNOWN ? "speech" : "voice";
+      bars.push({ from: span.startMs, to: span.endMs, tone, text: `${name} speaks` });
     }
     for (const track of manifest.tracks) {
       if (track.participantId !== id) continue;
@@ -114,7 +122,7 @@ function recorded(manifest) {
       }
     }
     const note = [person.isHost && "host", person.isBot && "bot"].filter(Boolean).join(", ");
-    return { id, name, note, hue: hue(index), bars, marks: person.names.length > 1 ? [{ at: person.joinedAt, tone: /** @type {Tone} */ ("calm"), text: `was called ${person.names.join(", then ")}` }] : [] };
+    return { id, name, note, hue: hue(index), bars, levels, marks: person.names.length > 1 ? [{ at: person.joinedAt, tone: /** @type {Tone} */ ("calm"), text: `was called ${person.names.join(", then ")}` }] : [] };
   });
 }
 

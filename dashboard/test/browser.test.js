@@ -94,6 +94,12 @@ test("a job is made, followed, played and its webhook sent again, by keyboard al
   const file = await page.getAttribute(".files a", "href");
   const bytes = await page.evaluate(async (/** @type {string} */ file) => (await fetch(file)).headers.get("content-type"), file);
   assert.match(bytes, /^audio\/webm/);
+  // How loud everybody is comes from a file of the recording.
+  const loud = await page.evaluate(async (/** @type {string} */ file) => {
+    const { loudness } = await import(`${location.origin}/dashboard/levels.js`);
+    return loudness(new Uint8Array(await (await fetch(file)).arrayBuffer())).map((/** @type {import("../levels.js").Loudness} */ { steps }) => Math.min(...(steps[0] ?? [])));
+  }, await page.getAttribute(".files a[href$='levels.bin']", "href"));
+  assert.ok(loud.length >= 2 && loud.every((/** @type {number} */ level) => level > 5 && level < 25), `${loud}`);
 
   // The webhook that was refused for good.
   await page.focus("nav[aria-label=Views] a[href='#/webhooks']");
@@ -267,6 +273,77 @@ test("what strangers write runs nothing and leads nowhere", async () => {
     for (const link of await page.locator("main a").evaluateAll((/** @type {HTMLAnchorElement[]} */ links) => links.map(({ href }) => href))) assert.equal(new URL(link).origin, server.url);
   }
   assert.deepEqual(complaints.filter((text) => !/ERR_|404/.test(text)), []);
+  await context.close();
+});
+
+test("the lanes draw how loud somebody is, and that they speak where no level is known", async () => {
+  const { page, complaints, context } = await open(browser);
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  const now = new Date().toISOString();
+  const recording = { state: "on", permission: null, startedAt: now, pausedMs: 0, bytes: 5, deletedAt: null };
+  const job = { id: "job_x", meetingUrl: "https://x.example/a", status: "completed", recording, webhooks: {}, metadata: {}, attempt: 1, manifestUri: "file:///x", createdAt: now, updatedAt: now, joinedAt: now, endedAt: now };
+  const person = { id: "p", name: "Alice", isBot: false, isHost: false, joinedAt: 0, leftAt: null, speakingMs: 1, names: ["Alice"] };
+  const track = { file: "audio.Alice.webm", participantId: "p", kind: "audio", source: "microphone", startMs: 0, durationMs: 10_000, gaps: [] };
+  const listed = { name: "levels.bin", mediaType: "application/octet-stream", bytes: 200 };
+  const manifest = {
+    jobId: "job_x", startedAt: now, durationMs: 10_000, participants: [person], speaking: [{ participantId: "p", startMs: 0, endMs: 10_000 }], tracks: [track],
+    files: [listed], mixed: { state: "made", file: "audio.mixed.webm", missingBecause: null }, captions: null, chat: null, pauses: [], attempts: [],
+  };
+  const header = { version: 1, binMs: 100, tracks: [{ participantId: "p", source: "microphone", startMs: 0, bins: 100 }] };
+  // Loud, then quiet, then nothing is known.
+  const levels = Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), Buffer.alloc(50, 12), Buffer.alloc(30, 48), Buffer.alloc(20, 255)]);
+  /** @type {Buffer | null} */
+  let file = levels;
+  await page.route("**/api/v1/**", (/** @type {any} */ route) => {
+    const url = route.request().url();
+    if (url.endsWith("/events")) return route.fulfill({ contentType: "text/event-stream", body: "" });
+    if (url.endsWith("/manifest")) return route.fulfill({ json: manifest });
+    if (url.endsWith("/jobs/job_x")) return route.fulfill({ json: job });
+    if (url.endsWith("/levels.bin") && file) return route.fulfill({ contentType: "application/octet-stream", body: file });
+    return route.fulfill({ status: 404, json: { data: [] } });
+  });
+  /** How many rows of Alice's lane have her colour, a quarter, two thirds and nine tenths of the way along it. */
+  const rows = () =>
+    page.evaluate(() => {
+      const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector("time-lanes canvas"));
+      const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+      const sample = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+      sample.fillStyle = "hsl(215 58% 50%)";
+      sample.fillRect(0, 0, 1, 1);
+      const [wanted] = [sample.getImageData(0, 0, 1, 1).data];
+      return [0.25, 0.65, 0.9].map((part) => {
+        const { data } = pen.getImageData(Math.round(part * canvas.width), 54, 1, 30);
+        return Array.from({ length: 30 }, (_, row) => [0, 1, 2].every((channel) => Math.abs((data[row * 4 + channel] ?? 0) - (wanted[channel] ?? 0)) <= 2)).filter(Boolean).length;
+      });
+    });
+  const show = async () => {
+    await page.goto(`${server.url}/#/jobs`);
+    await page.goto(`${server.url}/#/jobs/job_x`);
+    await page.waitForSelector("recording-player");
+  };
+  await show();
+  await until(rows, ([loud = 0, quiet = 0, unknown = 0]) => loud >= 20 && quiet >= 4 && quiet <= 8 && unknown === 0);
+  const { width = 0 } = (await page.locator("time-lanes canvas").boundingBox()) ?? {};
+  await page.hover("time-lanes canvas", { position: { x: width / 4, y: 70 } });
+  assert.match(await page.textContent(".tip"), /Alice speaks, −12 dBov/);
+  assert.deepEqual(await barriers(page), []);
+
+  // A recording of an older server has no such file; one that cannot be read or had is as none.
+  const flat = ([one = 0, two = 0, three = 0]) => one >= 16 && one === two && two === three;
+  manifest.files = [];
+  await show();
+  await until(rows, flat);
+  await page.hover("time-lanes canvas", { position: { x: width / 4, y: 70 } });
+  assert.match(await page.textContent(".tip"), /Alice speaks$/);
+  manifest.files = [listed];
+  for (const broken of [levels.subarray(0, 150), Buffer.from("<script>window.hit=1</script>"), null]) {
+    file = broken;
+    await show();
+    await until(rows, flat);
+  }
+  assert.equal(await page.evaluate("window.hit"), undefined);
+  assert.deepEqual(complaints, []);
   await context.close();
 });
 

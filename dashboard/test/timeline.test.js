@@ -20,7 +20,7 @@ function known() {
   return {
     job: { id: "job_1", status: "recording", statusDetail: null, createdAt: iso(-500), joinAt: null, endedAt: null, updatedAt: iso(0), failureCode: null, recording: { startedAt: iso(0) } },
     events: [changed(1, -400, "joining"), changed(2, -100, "in_call"), changed(3, 0, "recording"), person(4, 1000, "bot.participant_joined", "Alice"), person(5, 3000, "bot.participant_left", "Alice"), person(6, 4000, "bot.participant_joined", "Alice")],
-    deliveries: [], manifest: null, captions: [], chat: [],
+    deliveries: [], manifest: null, captions: [], chat: [], levels: [],
   };
 }
 

@@ -13,7 +13,7 @@ use crate::{
 
 /// Nothing of these is in the dashboard itself.
 const PACKAGES: [&str; 3] = ["axe-core@4.14.1", "playwright-core@1.65.1", "typescript@5.9.3"];
-const TESTS: [&str; 4] = ["timeline", "browser", "views", "player"];
+const TESTS: [&str; 5] = ["timeline", "levels", "browser", "views", "player"];
 /// The program that writes a recording of an hour for the player's tests.
 const LONG_RECORDING: &str = "long-recording";
 

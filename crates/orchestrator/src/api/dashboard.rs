@@ -20,7 +20,7 @@ const MARKDOWN: &str = "text/markdown; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// The path, media type and bytes of each file.
-const FILES: [(&str, &str, &[u8]); 36] = [
+const FILES: [(&str, &str, &[u8]); 37] = [
     ("/", HTML, include_bytes!("../../../../dashboard/index.html")),
     ("/dashboard/style.css", CSS, include_bytes!("../../../../dashboard/style.css")),
     ("/dashboard/icon.svg", SVG, include_bytes!("../../../../dashboard/icon.svg")),
@@ -36,6 +36,7 @@ const FILES: [(&str, &str, &[u8]); 36] = [
     ("/dashboard/job.js", JS, include_bytes!("../../../../dashboard/job.js")),
     ("/dashboard/jobs.js", JS, include_bytes!("../../../../dashboard/jobs.js")),
     ("/dashboard/lanes.js", JS, include_bytes!("../../../../dashboard/lanes.js")),
+    ("/dashboard/levels.js", JS, include_bytes!("../../../../dashboard/levels.js")),
     ("/dashboard/login.js", JS, include_bytes!("../../../../dashboard/login.js")),
     ("/dashboard/markdown.js", JS, include_bytes!("../../../../dashboard/markdown.js")),
     ("/dashboard/player.js", JS, include_bytes!("../../../../dashboard/player.js")),
