@@ -39,7 +39,7 @@ pub mod zoom;
 pub use self::{
     config::Config,
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
-    dispatch::{Attempt, Desk, Fate, Launcher, Stop, Work},
+    dispatch::{Attempt, Fate, JobSource, Launcher, Stop, Work},
     limits::Limits,
     migrate::{MigrateError, Migrated, migrate},
     private::OpenToOthers,

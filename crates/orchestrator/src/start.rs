@@ -17,7 +17,7 @@ use crate::{
     config::{Config, ConfigError, Workers},
     connections,
     data_folder::{DataFolder, DataFolderError},
-    dispatch::{Launcher, Orders, Own, Reaper, Stop, Work},
+    dispatch::{Launcher, LocalJobs, Orders, Reaper, Stop, Work},
     egress::Guard,
     jobs::create::Terms,
     keys,
@@ -223,7 +223,7 @@ impl Orchestrator {
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         });
         let dispatch = Work {
-            desk: Arc::new(Own(Arc::clone(&orders))),
+            source: Arc::new(LocalJobs(Arc::clone(&orders))),
             launcher: Arc::clone(&launcher),
             max_bots,
             until_idle: None,

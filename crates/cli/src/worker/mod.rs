@@ -101,7 +101,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     let [drain, leave] = [(); 2].map(|()| CancellationToken::new());
     let work = Work {
-        desk: Arc::new(servers),
+        source: Arc::new(servers),
         launcher,
         max_bots,
         until_idle: args.until_idle,

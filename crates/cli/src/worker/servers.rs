@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot_orchestrator::{Attempt, Desk, tls};
+use meetbot_orchestrator::{Attempt, JobSource, tls};
 use meetbot_types::{
     ErrorBody, ErrorCode,
     bot::{BotOrder, SandboxSeat, Secret},
@@ -208,7 +208,7 @@ fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
 }
 
 #[async_trait]
-impl Desk for Servers {
+impl JobSource for Servers {
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
         let claim = WorkClaim { worker: self.worker.clone(), room };
         let mut failed = 0;

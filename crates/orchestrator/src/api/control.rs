@@ -22,7 +22,7 @@ use super::{
 use crate::{
     fields::{CHAT_MESSAGE, Fields, Ignored, Issues, check_unused_body},
     jobs::refusal::refusal,
-    store::{Commanded, StoredResponse, Tenant},
+    store::{CommandOutcome, StoredResponse, Tenant},
 };
 
 /// How long a call waits for the bot; after that the answer is 202.
@@ -200,10 +200,10 @@ impl Call {
         let commanded =
             store.command(self.tenant, self.job, action, message, idempotency, store.now()).await?;
         let (command, job) = match commanded {
-            Commanded::Given(command, job) => (command, job),
-            Commanded::NotFound => return Err(no_job(self.job)),
-            Commanded::Prior(prior) => return replay(prior),
-            Commanded::InvalidState(job) => {
+            CommandOutcome::Accepted(command, job) => (command, job),
+            CommandOutcome::NotFound => return Err(no_job(self.job)),
+            CommandOutcome::Prior(prior) => return replay(prior),
+            CommandOutcome::InvalidState(job) => {
                 return Err(ApiError::invalid_state(refusal(&asked, &job)));
             }
         };

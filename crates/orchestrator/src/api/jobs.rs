@@ -162,10 +162,10 @@ async fn mark_waiting_for_slot(
     jobs: &mut [Job],
     now: StoreNow,
 ) -> Result<(), ApiError> {
-    let wants = |job: &Job| quota::wants_a_place(job, now.wall);
+    let wants = |job: &Job| quota::wants_slot(job, now.wall);
     if jobs.iter().any(wants) && server.store.at_bot_limit(tenant).await? {
         for job in jobs.iter_mut().filter(|job| wants(job)) {
-            quota::set_waiting_detail(job);
+            quota::mark_waiting_for_slot(job);
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What is known of an endpoint, and what follows from it: how many tries it gets at once, and when it is left alone. Pure.
+//! The health of an endpoint: a circuit breaker that limits its concurrent tries, and pauses them while it is down. Pure.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ const DOWN_AFTER: u32 = 5;
 const FIRST_REST: Duration = Duration::from_secs(5);
 /// The longest rest, also of one that an endpoint asks for.
 const LONGEST_REST: Duration = Duration::from_mins(10);
-/// An endpoint that was well keeps its place among those that are until it has failed so often in a row.
+/// A proven endpoint stays proven until it has failed so often in a row.
 const DOUBTED_AFTER: u32 = 3;
 
-/// How an endpoint has been.
+/// The health of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Health {
-    /// Tries that failed since the last one that did not.
+    /// Failed tries since the last success.
     pub failures: u32,
     /// When the first of these ended.
     pub failing_since: Option<Timestamp>,
@@ -30,14 +30,14 @@ pub(crate) struct Health {
     pub proven: bool,
 }
 
-/// Where an endpoint queues, so that those that answer never wait for those that do not.
+/// The class of an endpoint: proven endpoints never wait for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// It answers.
+    /// It responds.
     Proven,
-    /// Nobody knows yet.
+    /// It has had no try yet.
     New,
-    /// It does not answer.
+    /// It does not respond.
     Failing,
 }
 
@@ -56,20 +56,20 @@ impl Lane {
 }
 
 impl Health {
-    /// After a try. `wish` is how long the endpoint asks to be left alone. Answers whether what has waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) is
+    /// After a try. `rest_wanted` is how long the endpoint asks to be left alone. Returns whether deliveries that have waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) are
     /// given up: the rest of an endpoint that is down delays it further.
     pub(crate) fn tried(
         &mut self,
         verdict: Verdict,
         began: Timestamp,
-        wish: Option<Duration>,
+        rest_wanted: Option<Duration>,
         now: Timestamp,
     ) -> bool {
         if verdict == Verdict::Delivered {
             self.succeeded(began);
             return false;
         }
-        self.failed(began, wish, now);
+        self.failed(began, rest_wanted, now);
         self.is_down()
     }
 
@@ -80,26 +80,26 @@ impl Health {
         *self = Self { proven: true, rests_until, ..Self::default() };
     }
 
-    /// After a try that failed. `wish` is how long the endpoint asks to be left alone.
-    fn failed(&mut self, began: Timestamp, wish: Option<Duration>, now: Timestamp) {
+    /// After a try that failed. `rest_wanted` is how long the endpoint asks to be left alone.
+    fn failed(&mut self, began: Timestamp, rest_wanted: Option<Duration>, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
         if self.failures >= DOUBTED_AFTER {
             self.proven = false;
         }
-        // Tries that were under way when the rest began say nothing new.
+        // Tries that ran when the rest began do not count.
         let probed = self.rests_until.is_none_or(|until| began >= until);
         if self.failures >= DOWN_AFTER && probed {
             self.rest = (self.rest * 2).clamp(FIRST_REST, LONGEST_REST);
             self.rests_until = Some(now + self.rest);
         }
-        if let Some(wish) = wish {
-            let until = now + wish.min(LONGEST_REST);
+        if let Some(rest_wanted) = rest_wanted {
+            let until = now + rest_wanted.min(LONGEST_REST);
             self.rests_until = self.rests_until.max(Some(until));
         }
     }
 
-    /// Someone says that it is well again: the next try comes at once.
+    /// A caller states that it works again: the next try begins at once.
     pub(crate) const fn wake(&mut self) {
         self.rests_until = None;
     }
@@ -143,7 +143,7 @@ impl Health {
         !self.rest.is_zero()
     }
 
-    /// As the ledger shows it.
+    /// As the API shows it.
     pub(crate) const fn shown(&self) -> Endpoint {
         let state = if self.is_down() {
             EndpointState::Down
@@ -218,8 +218,8 @@ mod tests {
     #[test]
     fn nothing_is_tried_while_an_endpoint_rests_and_what_is_old_is_given_up_with_it() {
         let mut health = Health { proven: true, ..Health::default() };
-        let wish = Some(Duration::from_secs(9));
-        assert!(!health.tried(Verdict::Again(at(5)), at(0), wish, at(1)), "it is not down");
+        let rest_wanted = Some(Duration::from_secs(9));
+        assert!(!health.tried(Verdict::Again(at(5)), at(0), rest_wanted, at(1)), "it is not down");
         assert_eq!([at(3), at(30)].map(|due| health.not_before(due)), [at(10), at(30)]);
         for _ in 0..3 {
             assert!(!health.tried(Verdict::Again(at(50)), at(20), None, at(20)));

@@ -4,15 +4,15 @@ use std::{collections::HashMap, time::Duration};
 
 use meetbot_types::DeliveryId;
 
-use super::{Lane, Room};
+use super::{Capacity, Lane};
 
-/// A try at an endpoint that usually answers stands aside once it takes longer than this: it makes room for another.
+/// A try at an endpoint that usually answers is set aside once it takes longer than this, so that another one may begin.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// The tries under way. Endpoints that answer have places of their own, which none that hangs can take.
+/// The running tries. Proven endpoints have separate capacity, which endpoints that hang cannot take.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    /// Tries at proven endpoints that are quick, at most; as many again may stand aside.
+    /// Tries at proven endpoints that are quick, at most; as many again may be set aside.
     proven: u32,
     /// Tries at all other endpoints, at most.
     unproven: u32,
@@ -38,7 +38,7 @@ impl Lanes {
     }
 
     /// How many tries may begin.
-    pub(crate) fn room(&self, now: Duration) -> Room {
+    pub(crate) fn room(&self, now: Duration) -> Capacity {
         let (mut quick, mut slow, mut unproven) = (0_u32, 0_u32, 0_u32);
         for (lane, began) in self.flying.values() {
             match lane {
@@ -47,15 +47,15 @@ impl Lanes {
                 Lane::New | Lane::Failing => unproven += 1,
             }
         }
-        // Those beyond the places aside stay where they are.
+        // Further slow tries keep counting as quick.
         let quick = quick + slow.saturating_sub(self.proven);
-        Room {
+        Capacity {
             proven: self.proven.saturating_sub(quick),
             unproven: self.unproven.saturating_sub(unproven),
         }
     }
 
-    /// Whether a try may stand aside later, so that it is worth looking again without one having ended.
+    /// Whether a try may be set aside later, so that the sender looks again before one ends.
     pub(crate) fn is_full(&self, now: Duration) -> bool {
         self.room(now).proven == 0
     }
@@ -77,7 +77,7 @@ mod tests {
     fn endpoints_that_hang_take_no_place_of_one_that_answers() {
         let mut lanes = Lanes::new(1_024);
         filled(&mut lanes, Lane::New, 768, Duration::ZERO);
-        assert_eq!(lanes.room(Duration::ZERO), Room { proven: 128, unproven: 0 });
+        assert_eq!(lanes.room(Duration::ZERO), Capacity { proven: 128, unproven: 0 });
     }
 
     #[test]

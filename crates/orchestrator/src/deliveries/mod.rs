@@ -1,4 +1,4 @@
-//! The rules of webhooks on their way: what becomes of a delivery after a try, when the next one is, and how many an endpoint gets at once. Pure.
+//! The rules for deliveries: the state after a try, the time of the next try, and the number of concurrent tries of an endpoint. Pure.
 
 mod breaker;
 mod lanes;
@@ -24,16 +24,16 @@ pub(crate) const KEEP_TRYING: Duration = Duration::from_hours(36);
 /// How many deliveries of an endpoint that is down are given up at once, at most.
 pub(crate) const GIVEN_UP_AT_ONCE: u32 = 100;
 
-/// How many tries may begin.
+/// How many tries may begin now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Capacity {
     /// At endpoints that answer.
     pub proven: u32,
     /// At others.
     pub unproven: u32,
 }
 
-impl Room {
+impl Capacity {
     /// The tries that may begin at the endpoints of a lane.
     pub(crate) const fn of(&mut self, lane: Lane) -> &mut u32 {
         match lane {
@@ -48,12 +48,12 @@ pub(crate) fn endpoint_of(url: &str) -> &str {
     url.split('?').next().unwrap_or(url)
 }
 
-/// Where a delivery goes from here.
+/// The state of a delivery after a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It arrived.
     Delivered,
-    /// Try again then.
+    /// Try again at this time.
     Again(Timestamp),
     /// Give up.
     Dead,

@@ -4,7 +4,7 @@ use meetbot_types::{DeliveryState, Timestamp};
 
 use super::{TRIES_IN_ORDER, Verdict};
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeliveryRecord {
     pub(crate) state: DeliveryState,
@@ -14,14 +14,14 @@ pub(crate) struct DeliveryRecord {
     pub(crate) since: Timestamp,
     /// When it may be tried; `None` while that is not its turn.
     pub(crate) due_at: Option<Timestamp>,
-    /// A sender has it.
+    /// A sender holds it.
     pub(crate) under_way: bool,
     /// Later ones of its job wait for it at its endpoint.
     pub(crate) holds: bool,
 }
 
 impl DeliveryRecord {
-    /// A new one, which has its turn at once unless an older one of its job holds it at its endpoint.
+    /// A new one, due at once unless it waits for an older one of its job at its endpoint.
     pub(crate) fn new(is_held: bool, now: Timestamp) -> Self {
         Self {
             state: DeliveryState::Pending,
@@ -43,7 +43,7 @@ impl DeliveryRecord {
         self.since = now;
     }
 
-    /// It is not tried again, and holds nothing.
+    /// It is not tried again, and no other delivery waits for it.
     pub(crate) fn give_up(&mut self) {
         self.state = DeliveryState::Dead;
         self.due_at = None;
@@ -60,7 +60,7 @@ impl DeliveryRecord {
         self.under_way = false;
         (self.state, self.due_at) = match verdict {
             Verdict::Delivered => (DeliveryState::Delivered, None),
-            // The verdict counts tries of before it was asked for again.
+            // The verdict counts tries from before the redelivery.
             _ if anew => (DeliveryState::Pending, Some(now)),
             Verdict::Again(at) => (DeliveryState::Pending, Some(at)),
             Verdict::Dead => (DeliveryState::Dead, None),

@@ -17,9 +17,9 @@ const WAITS: [Duration; 7] = [
     Duration::from_hours(24),
 ];
 /// The longest `Retry-After` that is honoured.
-const LONGEST_WISH: Duration = Duration::from_hours(24);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// What came of a try.
+/// The result of a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The answer's status, where there was an answer.
@@ -29,8 +29,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// How long the endpoint asks to be left alone altogether.
-    pub(crate) fn wish(self) -> Option<Duration> {
+    /// For how long the endpoint asks for no requests at all: `Retry-After` with 429 or 503.
+    pub(crate) fn rest_wanted(self) -> Option<Duration> {
         self.retry_after.filter(|_| matches!(self.status, Some(429 | 503)))
     }
 }
@@ -39,14 +39,14 @@ impl Outcome {
 pub(crate) fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) -> Verdict {
     match outcome.status {
         Some(200..=299) => return Verdict::Delivered,
-        // The endpoint says that it is gone for good.
+        // 410: the endpoint is gone permanently.
         Some(410) => return Verdict::Dead,
         _ => {}
     }
     let Some(wait) = WAITS.get(attempt.saturating_sub(1) as usize) else { return Verdict::Dead };
     let wait = wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
-    let wish = outcome.retry_after.unwrap_or_default().min(LONGEST_WISH);
-    Verdict::Again(now + wait.max(wish))
+    let rest_wanted = outcome.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+    Verdict::Again(now + wait.max(rest_wanted))
 }
 
 #[cfg(test)]
@@ -74,12 +74,12 @@ mod tests {
 
     #[test]
     fn the_document_gives_the_waits() {
-        let told = |wait: &Duration| match wait.as_secs() {
+        let reported = |wait: &Duration| match wait.as_secs() {
             seconds @ 0..60 => format!("{seconds} s"),
             seconds @ 60..3_600 => format!("{} min", seconds / 60),
             seconds => format!("{} h", seconds / 3_600),
         };
-        let waits = WAITS.iter().map(told).collect::<Vec<_>>().join(", ");
+        let waits = WAITS.iter().map(reported).collect::<Vec<_>>().join(", ");
         let document = std::fs::read_to_string(xtask::spec_file::path("docs/webhooks.md")).unwrap();
         assert!(document.contains(&format!("after {waits},")), "docs/webhooks.md: {waits}");
     }

@@ -1,4 +1,4 @@
-//! How bots come into being, and mixes.
+//! The interface that runs bots and makes mixes.
 
 use std::io;
 
@@ -9,20 +9,20 @@ use meetbot_types::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Runs bots and mixes what they recorded, where the files are. The server knows nothing else about either.
+/// Runs bots, and mixes their recordings, on the machine that has the files.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
     /// The ways into meetings that its bots know, and what is missing for those that they cannot take.
     fn available(&self) -> Vec<Availability>;
 
-    /// Runs one bot to its end, or until it may go on without this server. Whether its work is done, the bot itself has told the server; one that has ended without
+    /// Runs one bot to its end, or until it may go on without this server. The bot itself reports to the server whether its work is done; one that has ended without
     /// having done so is replaced.
     async fn run(&self, order: BotOrder, stop: Stop) -> Fate;
 
     /// Where the server listens, which bots that outlive a server have to find out. Comes before any other call but `available`.
     fn serves_at(&self, url: &str) -> io::Result<()>;
 
-    /// Whether the bot of an attempt still runs, which a server before this one has launched.
+    /// Whether the bot of an attempt, launched by an earlier server, still runs.
     fn lives(&self, job: JobId, attempt: u32) -> bool;
 
     /// Waits as [`Launcher::run`] does for a bot that lives.
@@ -35,7 +35,7 @@ pub trait Launcher: Send + Sync + 'static {
     async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>>;
 }
 
-/// How bots learn that their server stops.
+/// The signals to bots when their server stops.
 #[derive(Debug, Clone)]
 pub struct Stop {
     /// No more jobs are taken. Bots that can go on without the server are left alone from here on.
@@ -44,11 +44,11 @@ pub struct Stop {
     pub leave: CancellationToken,
 }
 
-/// What became of a bot.
+/// How a bot's task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     /// It has ended.
     Ended,
-    /// It goes on without this server, and the next one takes it over.
+    /// It continues without this server, and the next server takes it over.
     Outlives,
 }

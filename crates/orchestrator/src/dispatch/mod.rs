@@ -1,8 +1,8 @@
-//! Hands jobs that are due to bots, and takes them back from bots that are gone.
+//! Starts bots for due jobs, and puts jobs of lost bots back into the queue.
 
 mod launcher;
+mod local;
 mod orders;
-mod own;
 mod reaper;
 mod work;
 
@@ -10,9 +10,9 @@ use meetbot_types::JobId;
 
 pub use self::{
     launcher::{Fate, Launcher, Stop},
-    work::{Desk, Work},
+    work::{JobSource, Work},
 };
-pub(crate) use self::{orders::Orders, own::Own, reaper::Reaper};
+pub(crate) use self::{local::LocalJobs, orders::Orders, reaper::Reaper};
 
 /// One of the bots of a job: its epoch.
 pub type Attempt = (JobId, u32);

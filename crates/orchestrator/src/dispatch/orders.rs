@@ -1,4 +1,4 @@
-//! Makes orders of jobs that are due, for the server's own bots and for those of workers.
+//! Claims due jobs and makes orders, for the server's bots and for those of workers.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,17 +20,17 @@ use crate::{
     zoom::Zoom,
 };
 
-/// How long to wait at most before looking into the queue again; pokes and `joinAt` come sooner.
+/// The longest wait before the queue is read again; notifications and `joinAt` end it sooner.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
-/// At least this long between two looks: a store that contradicts itself costs a thousand looks a second, not a whole core.
+/// The shortest wait between two reads of the queue, so that inconsistent results of the store do not take a whole core.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const TOKEN_LETTERS: usize = 43;
 
-/// Claims jobs, and takes back those whose bots are gone.
+/// Claims jobs, and releases those whose bots are gone.
 pub(crate) struct Orders {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
-    /// Wakes one of those who wait for jobs.
+    /// Wakes one of the tasks that wait for jobs.
     pub(crate) queue: Arc<Notify>,
     pub(crate) outbox: Arc<Notify>,
     pub(crate) wakes: Arc<Wakes>,
@@ -53,7 +53,7 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders for at most `room` bots of a worker, or of this server; fewer where no more jobs are due. What was claimed before an error is answered without it.
+    /// Orders for at most `room` bots of a worker, or of this server; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
     pub(crate) async fn due(
         &self,
         room: usize,
@@ -83,7 +83,7 @@ impl Orders {
         Ok(orders)
     }
 
-    /// Somebody has no room left, and there may be more jobs: another one looks.
+    /// A caller has no capacity left, and more jobs may be due: wakes another one.
     pub(crate) fn pass_on(&self) {
         self.queue.notify_one();
     }

@@ -1,4 +1,4 @@
-//! Takes jobs back whose bots gave no sign of life, and fails those that no worker took.
+//! Puts jobs with expired leases back into the queue, and fails those that were not claimed in time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often the store is swept, and shown to be writable.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
-/// Takes jobs back.
+/// The loop that handles expired leases.
 pub(crate) struct Reaper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_outage: Arc<StoreOutage>,

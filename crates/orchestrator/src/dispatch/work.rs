@@ -1,5 +1,5 @@
-//! The loop of a worker: claims jobs for as many bots as it has room for, runs the bots, and says which are gone. The one in a server and those of other processes are the same, and differ
-//! in whom they ask.
+//! The loop of a worker: claims jobs up to its capacity, runs the bots, and reports those that are gone. The worker in a server and separate worker processes share
+//! it; they differ in their source of jobs.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -11,37 +11,37 @@ use tracing::Instrument as _;
 
 use super::{Attempt, Fate, Launcher, Stop};
 
-/// How long until that a bot is gone is said again to a server that did not take it.
+/// How long until the end of a bot is reported again after a failed report.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How often it is said at the worker's end. Leases run out in any case.
+/// The most reports of it at the worker's end. Leases expire in any case.
 const LAST_TRIES: u32 = 3;
 
 /// Where a worker gets its jobs.
 #[async_trait]
-pub trait Desk: Send + Sync + 'static {
+pub trait JobSource: Send + Sync + 'static {
     /// Waits for jobs, and answers orders for at most `room` bots. Answers soon once `drain` is cancelled, and now and then in any case, without any order. Orders of an answer that
     /// nobody waits for any more are lost until their leases run out.
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder>;
 
-    /// A bot is gone; `handed_over` where it left since the worker stops. `false` where that is to be said again.
+    /// Reports that a bot is gone; `handed_over` if it left because the worker stops. `false` if the report is to be repeated.
     async fn gone(&self, attempt: Attempt, handed_over: bool) -> bool;
 }
 
-/// Whom a worker runs, and until when.
+/// A worker: its source of jobs, its launcher and its limits.
 pub struct Work {
-    /// Where it gets its jobs.
-    pub desk: Arc<dyn Desk>,
-    /// Who runs its bots.
+    /// The source of its jobs.
+    pub source: Arc<dyn JobSource>,
+    /// Runs its bots.
     pub launcher: Arc<dyn Launcher>,
     /// How many bots it may run.
     pub max_bots: usize,
     /// It drains by itself after so long without a bot.
     pub until_idle: Option<Duration>,
-    /// When it is to end.
+    /// The signals to stop.
     pub stop: Stop,
 }
 
-/// What the loop waits for.
+/// An event of the loop.
 type Bots = JoinSet<(Attempt, Fate)>;
 
 impl Work {
@@ -53,15 +53,15 @@ impl Work {
             let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
             watch(attempt, bot, &mut bots);
         }
-        // Bots that are gone, which nobody has been told yet.
-        let mut untold: Vec<Attempt> = Vec::new();
+        // Bots that have ended and are not reported yet.
+        let mut unreported: Vec<Attempt> = Vec::new();
         let mut claiming: Option<Pin<Box<dyn Future<Output = Vec<BotOrder>> + Send + '_>>> = None;
         let is_idle_after = self.until_idle.unwrap_or_default();
         let mut idle = Box::pin(tokio::time::sleep(is_idle_after));
         loop {
             if claiming.is_none() && bots.len() < self.max_bots {
                 let room = self.max_bots - bots.len();
-                claiming = Some(Box::pin(self.desk.claim(room, &self.stop.drain)));
+                claiming = Some(Box::pin(self.source.claim(room, &self.stop.drain)));
             }
             let claimed = async {
                 match claiming.as_mut() {
@@ -81,13 +81,13 @@ impl Work {
                 Some(Ok((attempt, fate))) = bots.join_next() => {
                     idle.as_mut().set(tokio::time::sleep(is_idle_after));
                     if fate == Fate::Ended && !self.tell(attempt).await {
-                        untold.push(attempt);
+                        unreported.push(attempt);
                     }
                 }
-                () = tokio::time::sleep(AGAIN), if !untold.is_empty() => {
-                    for attempt in std::mem::take(&mut untold) {
+                () = tokio::time::sleep(AGAIN), if !unreported.is_empty() => {
+                    for attempt in std::mem::take(&mut unreported) {
                         if !self.tell(attempt).await {
-                            untold.push(attempt);
+                            unreported.push(attempt);
                         }
                     }
                 }
@@ -100,34 +100,34 @@ impl Work {
         }
         tracing::info!(bots = bots.len(), "no more jobs are taken");
         if let Some(claiming) = claiming {
-            // They were given to this worker as it stopped.
+            // They were claimed while this worker stopped.
             for order in claiming.await {
                 let attempt = (order.job_id, order.epoch);
-                if !self.desk.gone(attempt, true).await {
-                    untold.push(attempt);
+                if !self.source.gone(attempt, true).await {
+                    unreported.push(attempt);
                 }
             }
         }
-        self.drain(bots, untold).await;
+        self.drain(bots, unreported).await;
     }
 
     /// Waits for the last bots.
-    async fn drain(&self, mut bots: Bots, mut untold: Vec<Attempt>) {
+    async fn drain(&self, mut bots: Bots, mut unreported: Vec<Attempt>) {
         let mut outlive = 0;
         while let Some(ended) = bots.join_next().await {
             match ended {
-                Ok((attempt, Fate::Ended)) if !self.tell(attempt).await => untold.push(attempt),
+                Ok((attempt, Fate::Ended)) if !self.tell(attempt).await => unreported.push(attempt),
                 Ok((_, Fate::Outlives)) => outlive += 1,
                 Ok(_) | Err(_) => {}
             }
         }
         for _ in 0..LAST_TRIES {
-            for attempt in std::mem::take(&mut untold) {
+            for attempt in std::mem::take(&mut unreported) {
                 if !self.tell(attempt).await {
-                    untold.push(attempt);
+                    unreported.push(attempt);
                 }
             }
-            if untold.is_empty() {
+            if unreported.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -138,7 +138,7 @@ impl Work {
     }
 
     async fn tell(&self, attempt: Attempt) -> bool {
-        self.desk.gone(attempt, self.stop.leave.is_cancelled()).await
+        self.source.gone(attempt, self.stop.leave.is_cancelled()).await
     }
 
     fn launch(&self, order: BotOrder, bots: &mut Bots) {

@@ -1,4 +1,4 @@
-//! What follows when something happens to a job: its new state, and all that is to be written with it. Pure; the store writes it in one transaction.
+//! A change of a job: its new state, and everything that is written with it. Pure; the store writes it in one transaction.
 
 use std::time::Duration;
 
@@ -18,24 +18,24 @@ use super::{
     withheld::Withheld,
 };
 
-/// What a change of a job brings with it.
+/// The consequences of a change of a job.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Changes {
     /// Whether the record itself has changed.
     pub record: bool,
     /// Lines of the timeline, in their order; a webhook for each URL of [`Happened::urls`].
     pub events: Vec<Happened>,
-    /// What these do not tell of and a list of jobs shows: an event of the consumer's feed alone, after them.
-    pub untold: Option<Happened>,
-    /// What becomes of the job's commands, in this order.
+    /// A change that no event reports but a list of jobs shows: an event of the consumer's feed alone, after the others.
+    pub unreported: Option<Happened>,
+    /// Changes of the job's commands, in this order.
     pub commands: Vec<CommandChange>,
-    /// In which room its bot is, in this order.
+    /// Changes of the bot's room, in this order.
     pub rooms: Vec<RoomChange>,
-    /// How the counts of its consumer's bots and waiting jobs change.
+    /// The change of its consumer's counts of bots and waiting jobs.
     pub slot: SlotChange,
-    /// What becomes of its mix.
+    /// The change of its mix.
     pub mix: Option<MixChange>,
-    /// What becomes of its recording's way into the bucket.
+    /// The change of its recording's upload to the bucket.
     pub upload: Option<UploadChange>,
     /// Its end, with the minutes that it costs: once for each job.
     pub end: Option<JobEnd>,
@@ -44,11 +44,11 @@ pub(crate) struct Changes {
 /// An event of a job: a line of the timeline, and for most a webhook.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Happened {
-    /// Its number in the job's timeline; of what only a feed has, that of the event before.
+    /// Its number in the job's timeline; an entry of the feed alone has the number of the event before it.
     pub sequence: u64,
     /// Its name.
     pub event: EventName,
-    /// What it says.
+    /// Its data.
     pub details: EventDetails,
     /// The job's status after it.
     pub status: JobStatus,
@@ -59,11 +59,11 @@ pub(crate) struct Happened {
 impl Happened {
     /// The creation of a job, which only its consumer's feed has.
     pub(crate) fn created(job: &Job) -> Self {
-        Self::untold(job, None, 0, job.created_at)
+        Self::unreported(job, None, 0, job.created_at)
     }
 
     /// A job as it is now, for its consumer's feed alone.
-    fn untold(job: &Job, previous: Option<JobStatus>, sequence: u64, at: Timestamp) -> Self {
+    fn unreported(job: &Job, previous: Option<JobStatus>, sequence: u64, at: Timestamp) -> Self {
         let details = EventDetails::StatusChanged {
             previous_status: previous,
             status_detail: job.status_detail.clone(),
@@ -99,9 +99,9 @@ impl Happened {
     }
 }
 
-/// How long a bot's id in a room is kept after it has gone: servers of meetings show somebody who dropped out for minutes at most.
+/// How long a bot's id in a room is kept after it has gone: servers of meetings show a participant that dropped out for minutes at most.
 pub(crate) const KEEP_ROOM_ID: Duration = Duration::from_hours(1);
-/// How many ids of bots in one room are told at most; those that are in the room come first.
+/// The most ids of bots in one room that are listed; those that are in the room come first.
 pub(crate) const ROOM_IDS: u32 = 1000;
 
 /// A bot enters or leaves a meeting's room.
@@ -113,7 +113,7 @@ pub(crate) enum RoomChange {
     Leaves,
 }
 
-/// What becomes of a job's mix.
+/// A change of a job's mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MixChange {
     /// It is to be made.
@@ -122,16 +122,16 @@ pub(crate) enum MixChange {
     Dropped,
 }
 
-/// What becomes of a recording's way into the bucket.
+/// A change of a recording's upload to the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UploadChange {
-    /// It is to be brought there.
+    /// It is to be uploaded.
     Waits(Upload),
-    /// It is there, or is not to be brought there any more.
+    /// It is uploaded, or is not to be uploaded any more.
     Ended,
 }
 
-/// A job while something happens to it.
+/// A job during a change.
 pub(super) struct Change<'a> {
     pub(super) record: &'a mut JobRecord,
     pub(super) at: Timestamp,
@@ -139,9 +139,9 @@ pub(super) struct Change<'a> {
 }
 
 impl JobRecord {
-    /// Changes it, and collects what follows. What follows from its end or a new place is seen here, whatever has changed it.
+    /// Changes it, and collects the consequences. Those of its end or of a new slot state are determined here, for all kinds of changes.
     pub(super) fn change(&mut self, at: Timestamp, act: impl FnOnce(&mut Change<'_>)) -> Changes {
-        let (place, was_final) = (self.place(), self.job.status.is_final());
+        let (slot, was_final) = (self.slot(), self.job.status.is_final());
         let shown = |job: &Job| {
             let Recording { state, deleted_at, .. } = &job.recording;
             (job.status_detail.clone(), state.clone(), *deleted_at)
@@ -155,11 +155,11 @@ impl JobRecord {
             self.lease_until = None;
             changes.rooms.push(RoomChange::Leaves);
             changes.commands.push(CommandChange::Settled(command::AT_THE_END));
-            let minutes = quota::cost(&self.job, self.tenant.live, self.stay);
+            let minutes = quota::cost(&self.job, self.tenant.live, self.metered);
             changes.mix = self.job.manifest_uri.is_some().then_some(MixChange::Waits);
             changes.end = Some(JobEnd::of(&self.job, minutes));
         }
-        changes.slot = SlotChange::between(place, self.place());
+        changes.slot = SlotChange::between(slot, self.slot());
         let is_told = changes.events.iter().rev().find_map(|happened| match &happened.details {
             EventDetails::StatusChanged { status_detail, .. } => {
                 Some(*status_detail == self.job.status_detail)
@@ -169,7 +169,7 @@ impl JobRecord {
         });
         if shown(&self.job) != before && is_told != Some(true) {
             let status = Some(self.job.status.clone());
-            changes.untold = Some(Happened::untold(&self.job, status, self.sequence, at));
+            changes.unreported = Some(Happened::unreported(&self.job, status, self.sequence, at));
         }
         changes
     }
@@ -182,14 +182,14 @@ impl Change<'_> {
         self.changes.events.push(Happened { sequence, event, details, status, at: self.at });
     }
 
-    /// Takes the edge of the table, if there is one; what a late or doubled report asks for is not an error.
+    /// Makes the transition if the table of states has it; a late or repeated report is not an error.
     pub(super) fn step(&mut self, event: JobEvent, detail: Option<&str>) {
         self.touch();
         let job = &mut self.record.job;
         let Ok(status) = job.status.after(event) else { return };
         job.status_detail = detail.map(str::to_owned);
         let previous = std::mem::replace(&mut job.status, status);
-        // `job.failed` goes to both endpoints and says it all.
+        // `job.failed` goes to both endpoints and is enough.
         if job.status != JobStatus::Failed {
             let details = EventDetails::StatusChanged {
                 previous_status: Some(previous),
@@ -211,7 +211,7 @@ impl Change<'_> {
         self.record.job.status_detail = detail.map(str::to_owned);
     }
 
-    /// That something was withheld is told once it is over, and before the job's end.
+    /// Withheld content is reported once the pause is over, and before the job's end.
     pub(super) fn tell_withheld(&mut self) {
         if let Some(Withheld { messages, captions }) = self.record.withheld.take() {
             self.tell(EventName::ChatWithheld, EventDetails::ChatWithheld { messages, captions });
@@ -245,7 +245,7 @@ impl Change<'_> {
         let job = &mut self.record.job;
         job.manifest_uri = manifest_uri.map(str::to_owned);
         job.ended_at = Some(self.at);
-        // Without a bot there are no files; those of one that says nothing of its end are to be counted.
+        // Without a bot there are no files; those of one without a final report are to be counted.
         job.recording.bytes = (job.attempt == 0).then_some(0);
         if job.recording.state != RecordingState::Off {
             job.recording.state = RecordingState::Stopped;

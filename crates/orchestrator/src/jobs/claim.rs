@@ -1,4 +1,4 @@
-//! A job is given to a new bot.
+//! The claim of a job for a new bot.
 
 use std::num::NonZeroU32;
 
@@ -63,7 +63,7 @@ impl JobRecord {
         (leaving.or_else(|| self.ending_without_way(ways)), changes)
     }
 
-    /// How it ends where none of these ways leads into its meeting any longer: the server's settings, or what is installed, changed while it waited.
+    /// How it ends where its platform is no longer available: the server's settings, or what is installed, changed while it waited.
     fn ending_without_way(&self, ways: &[Availability]) -> Option<Ending> {
         let platform = &self.job.platform;
         if joinable(ways).contains(&platform) {
@@ -90,7 +90,7 @@ impl JobRecord {
     }
 }
 
-/// Why there is no other bot.
+/// Why the job gets no other bot.
 pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String {
     let next = quota::next_month(now);
     format!(

@@ -1,4 +1,4 @@
-//! A command to a job's bot, and what becomes of it.
+//! A command to a job's bot, and its states.
 
 use meetbot_types::{CommandId, ControlAction, ControlResult, ControlState, Job, JobId, Timestamp};
 
@@ -9,7 +9,7 @@ pub struct Command {
     pub id: CommandId,
     /// The job.
     pub job_id: JobId,
-    /// What to do.
+    /// The action.
     pub action: ControlAction,
     /// How far it has come.
     pub state: ControlState,
@@ -20,7 +20,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// A new one, which nobody has answered.
+    /// A new one, without an answer.
     pub(super) fn new(job: JobId, action: ControlAction, now: Timestamp) -> Self {
         Self {
             id: CommandId::generate(now),
@@ -32,7 +32,7 @@ impl Command {
         }
     }
 
-    /// What a control call answers.
+    /// The response of a control call.
     pub(crate) fn result(&self, job: &Job) -> ControlResult {
         ControlResult {
             job_id: job.id,
@@ -47,18 +47,18 @@ impl Command {
     }
 }
 
-/// What becomes of commands.
+/// A change of commands.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CommandChange {
     /// A new one, behind those that the job has.
-    Given { command: Command, message: Option<String> },
+    Issued { command: Command, message: Option<String> },
     /// The bot has answered this one; it counts only while it is pending.
     Answered { id: CommandId, state: ControlState },
     /// All that are pending are settled, as far as the bot's loss or the job's end settles them.
     Settled(Settlement),
 }
 
-/// What becomes of pending commands without an answer of the bot.
+/// The new states of pending commands without an answer of the bot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settlement {
     /// Those with one of these actions

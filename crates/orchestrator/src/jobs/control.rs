@@ -1,4 +1,4 @@
-//! Somebody asks for something while the job is under way.
+//! Control calls for a running job.
 
 use meetbot_types::{Cause, ControlAction, ControlState, Job, JobStatus, Platform, RecordingState};
 
@@ -10,7 +10,7 @@ use super::{
 use crate::clock::StoreNow;
 
 impl JobRecord {
-    /// Asks its bot to do something. `None` where the job cannot take it in its state. A job in the queue has no bot: leaving it is done at once.
+    /// Adds a command for its bot. `None` where the job's state does not allow it. A job in the queue has no bot: leaving it is done at once.
     pub(crate) fn command(
         &mut self,
         action: &ControlAction,
@@ -47,15 +47,15 @@ impl JobRecord {
 
 impl Change<'_> {
     pub(super) fn give(&mut self, command: Command, message: Option<String>) {
-        self.changes.commands.push(CommandChange::Given { command, message });
+        self.changes.commands.push(CommandChange::Issued { command, message });
     }
 }
 
-/// Whether a job can take an action in its state.
+/// Whether the job's state allows an action.
 fn takes(job: &Job, action: &ControlAction) -> bool {
     let in_call = matches!(job.status, JobStatus::InCall | JobStatus::Recording);
     let stopped = job.recording.state == RecordingState::Stopped;
-    // A bot that came for one that was lost is in the call before it records; after a pause it records nothing until it is told to.
+    // A replacement bot is in the call before it records; after a pause it records nothing until it gets the command.
     let goes_on = matches!(job.recording.state, RecordingState::On | RecordingState::Paused);
     match action {
         ControlAction::LeaveCall => {

@@ -1,4 +1,4 @@
-//! A job's recording is deleted.
+//! The deletion of a job's recording.
 
 use meetbot_types::{ConsumerId, JobStatus, Timestamp};
 
@@ -7,7 +7,7 @@ use super::{
     record::JobRecord,
 };
 
-/// Whether the bots of a job have ended their work for good; `is_uploading` is whether its recording is on its way into a bucket. From then on it may be erased.
+/// Whether the bots of a job have ended their work for good; `is_uploading` is whether its recording is being uploaded to a bucket. From then on it may be erased.
 pub(crate) fn has_no_more_bots(status: &JobStatus, is_uploading: bool) -> bool {
     status.is_final() || is_uploading
 }
@@ -28,7 +28,7 @@ impl JobRecord {
             change.touch();
             let recording = &mut change.record.job.recording;
             recording.deleted_at = Some(now);
-            // Nothing stays nothing.
+            // 0 bytes stay 0 bytes.
             recording.bytes = recording.bytes.filter(|bytes| *bytes == 0);
             change.record.job.manifest_uri = None;
             change.changes.mix = Some(MixChange::Dropped);

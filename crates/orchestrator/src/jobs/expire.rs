@@ -1,4 +1,4 @@
-//! A job that no worker has taken in time.
+//! A job that was not claimed in time.
 
 use meetbot_types::{Cause, Failure, FailureCode, Timestamp};
 

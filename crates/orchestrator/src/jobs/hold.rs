@@ -1,4 +1,4 @@
-//! A job waits for its recording to be in the bucket, and ends once that is proven.
+//! A job that waits for the upload of its recording, and ends once that is confirmed.
 
 use meetbot_types::{Cause, Failure, FailureCode, JobStatus, Timestamp, job::JobEvent};
 
@@ -9,11 +9,11 @@ use super::{
     upload::Upload,
 };
 
-/// The hint of a job whose recording is being brought into the bucket.
+/// The `statusDetail` of a job whose recording is being uploaded to the bucket.
 const UPLOADING: &str = "uploading";
 
 impl JobRecord {
-    /// Whether its bot is gone and its recording is on its way into the bucket.
+    /// Whether its bot is gone and its recording is being uploaded to the bucket.
     pub(crate) fn is_uploading(&self) -> bool {
         self.job.status == JobStatus::Finalizing && self.lease_until.is_none()
     }
@@ -43,7 +43,7 @@ impl JobRecord {
 }
 
 impl Change<'_> {
-    /// The bot has gone. The job waits until its recording is in the bucket, and gives the place up that it had.
+    /// The bot has gone. The job waits until its recording is in the bucket, and gives up its slot.
     pub(super) fn hold(&mut self, upload: Upload) {
         self.tell_withheld();
         self.record.job.leave_reason.clone_from(&upload.ending.leave_reason);

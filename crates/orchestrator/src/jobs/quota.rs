@@ -17,18 +17,18 @@ pub struct Quota {
     pub queued: Option<NonZeroU32>,
 }
 
-/// Where a job stands in its consumer's number of bots.
+/// Whether a job holds one of its consumer's slots. A slot allows one concurrent bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In the queue, for its first bot.
-    Waits,
-    /// From its first bot to its end, also while a bot that was lost is replaced: nobody else gets the place of a meeting that goes on.
-    Has,
+pub(crate) enum Slot {
+    /// It waits in the queue for its first bot.
+    Waiting,
+    /// It holds a slot: from its first bot to its end, also while a lost bot is replaced, so that no other job takes the slot of a running meeting.
+    Held,
     /// It has ended.
     None,
 }
 
-/// How the numbers of a tenant's jobs change that have a place and that wait for one.
+/// The change of the number of a tenant's jobs that hold a slot, and that wait for one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct SlotChange {
     pub(crate) bots: i64,
@@ -36,17 +36,17 @@ pub(crate) struct SlotChange {
 }
 
 impl SlotChange {
-    /// A job had one place and has another one now.
-    pub(crate) fn between(before: Place, after: Place) -> Self {
-        let change = |place| i64::from(after == place) - i64::from(before == place);
-        Self { bots: change(Place::Has), waiting: change(Place::Waits) }
+    /// The change when a job goes from one state to the other.
+    pub(crate) fn between(before: Slot, after: Slot) -> Self {
+        let change = |slot| i64::from(after == slot) - i64::from(before == slot);
+        Self { bots: change(Slot::Held), waiting: change(Slot::Waiting) }
     }
 }
 
 /// What is counted of a consumer's jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Those that have a place.
+    /// Those that hold a slot.
     pub(crate) bots: u32,
     /// Those that wait for their first bot.
     pub(crate) waiting: u32,
@@ -61,53 +61,53 @@ impl Counts {
     }
 }
 
-/// Which jobs wait for their first bot, as a condition in SQL: [`Place::Waits`].
+/// Which jobs wait for their first bot, as a condition in SQL: [`Slot::Waiting`].
 pub(crate) const WAITING: &str = "status = 'queued' AND epoch = 0";
-/// Which jobs have a place, as a condition in SQL: [`Place::Has`].
-pub(crate) const PLACED: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
+/// Which jobs hold a slot, as a condition in SQL: [`Slot::Held`].
+pub(crate) const HOLDS_SLOT: &str = "epoch > 0 AND status NOT IN ('completed', 'failed', 'cancelled') AND id NOT IN (SELECT job FROM uploads)";
 
-/// The place of a job that has had so many bots.
-pub(crate) fn place(status: &JobStatus, epoch: u32) -> Place {
+/// The slot state of a job that has had `epoch` bots.
+pub(crate) fn slot(status: &JobStatus, epoch: u32) -> Slot {
     match (status.is_final(), epoch) {
-        (true, _) => Place::None,
-        (false, 0) => Place::Waits,
-        (false, _) => Place::Has,
+        (true, _) => Slot::None,
+        (false, 0) => Slot::Waiting,
+        (false, _) => Slot::Held,
     }
 }
 
-/// When a consumer's first waiting job may start: not while all places are taken.
+/// When a consumer's first waiting job may start: not while all slots are taken.
 pub(crate) fn due(bots: u32, limit: Option<NonZeroU32>, first: Option<i64>) -> Option<i64> {
     first.filter(|_| limit.is_none_or(|limit| bots < limit.get()))
 }
 
-/// The hint of a job that waits for a place.
+/// The `statusDetail` of a job that waits for a slot.
 const AT_BOT_LIMIT: &str = "at_bot_limit";
 
-/// Whether a job would start now if there were a place for it.
-pub(crate) fn wants_a_place(job: &Job, now: Timestamp) -> bool {
-    place(&job.status, job.attempt) == Place::Waits && job.join_at.is_none_or(|at| at <= now)
+/// Whether a job would start now if a slot were free.
+pub(crate) fn wants_slot(job: &Job, now: Timestamp) -> bool {
+    slot(&job.status, job.attempt) == Slot::Waiting && job.join_at.is_none_or(|at| at <= now)
 }
 
-/// Says on a job that [`wants_a_place`] that there is none. Only shown, never stored: it would have to be written to each job that waits whenever a place is
+/// Marks a job that [`wants_slot`] that no slot is free. Only shown, never stored: otherwise each waiting job would have to be written whenever a slot is
 /// taken or becomes free.
-pub(crate) fn set_waiting_detail(job: &mut Job) {
+pub(crate) fn mark_waiting_for_slot(job: &mut Job) {
     job.status_detail = Some(AT_BOT_LIMIT.to_owned());
 }
 
-/// For how long bots of a job were in its meeting. What nobody heard of is not counted: a bot that was lost, and the time until the next one is in.
+/// The billed time of a job's bots in its meeting. Time without a report is not counted: after a bot was lost, until its replacement is in the meeting.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Stay {
-    /// In milliseconds, until a bot was last heard; `None` before one was let in.
+pub(crate) struct MeteredTime {
+    /// In milliseconds, until a bot's last report; `None` before one was admitted.
     pub(crate) ms: Option<i64>,
-    /// When one was last heard in the meeting.
+    /// The time of the last report from within the meeting.
     pub(crate) since: Option<LeaseTime>,
 }
 
-impl Stay {
-    /// The job's bot was heard, and the job is now like this.
+impl MeteredTime {
+    /// Adds the time since the last report; `job` is the state after this one.
     pub(crate) fn heard(&mut self, job: &Job, now: StoreNow) {
         if let (Some(ms), Some(since)) = (&mut self.ms, self.since) {
-            // A bot that was silent for longer has lost the job.
+            // A bot without a report for longer than its lease has lost the job.
             let heard = now.lease.since(since).min(now.timing.lease());
             *ms += i64::try_from(heard.as_millis()).unwrap_or(0);
         }
@@ -135,9 +135,9 @@ impl Stay {
 }
 
 /// The minutes that a job which has ended costs. A failure that is not billed costs none.
-pub(crate) fn cost(job: &Job, live: bool, stay: Stay) -> u64 {
+pub(crate) fn cost(job: &Job, live: bool, metered: MeteredTime) -> u64 {
     let billed = job.failure_code.as_ref().is_none_or(FailureCode::billed);
-    if billed && costs_minutes(&job.platform, live) { stay.minutes() } else { 0 }
+    if billed && costs_minutes(&job.platform, live) { metered.minutes() } else { 0 }
 }
 
 /// Whether a meeting costs minutes: those of the sandbox cost a live key none. With test keys all are counted, and none is limited.
@@ -170,7 +170,7 @@ pub(crate) fn minutes<'a>(
     going_on: impl Iterator<Item = (&'a Platform, Option<i64>)>,
 ) -> u64 {
     let costs = going_on.filter(|(platform, _)| costs_minutes(platform, live));
-    ended + costs.map(|(_, ms)| Stay { ms, since: None }.minutes()).sum::<u64>()
+    ended + costs.map(|(_, ms)| MeteredTime { ms, since: None }.minutes()).sum::<u64>()
 }
 
 /// How many jobs a consumer may have in the queue, where it has so many.
@@ -178,7 +178,7 @@ pub(crate) fn full_queue(quota: Quota, waiting: u32) -> Option<NonZeroU32> {
     quota.queued.filter(|limit| waiting >= limit.get())
 }
 
-/// Whether jobs wait for a place of a consumer that has so many bots.
+/// Whether jobs of a consumer with this number of bots have to wait for a slot.
 pub(crate) fn at_bot_limit(quota: Quota, bots: u32) -> bool {
     due(bots, quota.bots, Some(0)).is_none()
 }
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn a_job_has_its_place_from_its_first_bot_to_its_end() {
         for status in JobStatus::ALL {
-            let expected = if status.is_final() { Place::None } else { Place::Has };
-            assert_eq!(place(status, 1), expected, "{status}");
+            let expected = if status.is_final() { Slot::None } else { Slot::Held };
+            assert_eq!(slot(status, 1), expected, "{status}");
         }
-        assert_eq!(place(&JobStatus::Queued, 0), Place::Waits);
-        assert_eq!(place(&JobStatus::Cancelled, 0), Place::None);
+        assert_eq!(slot(&JobStatus::Queued, 0), Slot::Waiting);
+        assert_eq!(slot(&JobStatus::Cancelled, 0), Slot::None);
     }
 
     #[test]
@@ -263,33 +263,33 @@ mod tests {
 
     /// Plays what is heard of a job's bots: at which second, in which status; "lost" for one that is gone.
     fn minutes(timeline: &[(i64, &str)]) -> u64 {
-        let (mut job, mut stay) = (new_job(at(0)), Stay::default());
+        let (mut job, mut metered) = (new_job(at(0)), MeteredTime::default());
         for (second, what) in timeline {
             if *what == "lost" {
-                stay.lost();
+                metered.lost();
                 continue;
             }
             job.status = (*what).into();
             if job.status == JobStatus::InCall {
                 job.joined_at.get_or_insert(at(0).wall);
             }
-            stay.heard(&job, at(u64::try_from(*second).unwrap()));
+            metered.heard(&job, at(u64::try_from(*second).unwrap()));
         }
-        stay.minutes()
+        metered.minutes()
     }
 
     #[test]
     fn started_minutes_of_bots_that_were_heard_in_the_meeting_are_counted() {
         let beats = |from: i64, to: i64| (from..=to).step_by(5).map(|second| (second, "in_call"));
-        let stay = |from, to| beats(from, to).chain([(to, "finalizing")]).collect::<Vec<_>>();
+        let metered = |from, to| beats(from, to).chain([(to, "finalizing")]).collect::<Vec<_>>();
         assert_eq!(minutes(&[(0, "joining"), (500, "joining")]), 0, "the lobby is no meeting");
-        assert_eq!(minutes(&stay(500, 560)), 1);
-        assert_eq!(minutes(&stay(500, 565)), 2);
-        let closing = [stay(0, 60), vec![(80, "finalizing"), (100, "completed")]].concat();
+        assert_eq!(minutes(&metered(500, 560)), 1);
+        assert_eq!(minutes(&metered(500, 565)), 2);
+        let closing = [metered(0, 60), vec![(80, "finalizing"), (100, "completed")]].concat();
         assert_eq!(minutes(&closing), 1, "files are closed outside of the meeting");
-        let lost = [stay(0, 60)[..12].to_vec(), vec![(90, "lost"), (7200, "joining")]].concat();
+        let lost = [metered(0, 60)[..12].to_vec(), vec![(90, "lost"), (7200, "joining")]].concat();
         assert_eq!(minutes(&lost), 1, "a dead bot costs nothing");
-        let again = [lost, stay(7300, 7310)].concat();
+        let again = [lost, metered(7300, 7310)].concat();
         assert_eq!(minutes(&again), 2, "55 s and 10 s are more than a minute");
         assert_eq!(minutes(&[(0, "in_call"), (0, "completed")]), 1, "a minute was begun");
         assert_eq!(minutes(&[(0, "in_call"), (9_999, "recording")]), 1, "no longer than a lease");
@@ -297,20 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_billed_is_not_counted() {
-        let (mut job, stay) = (new_job(at(0)), Stay { ms: Some(61_000), since: None });
-        assert_eq!(cost(&job, true, stay), 2);
+    fn a_failure_that_is_not_billed_is_not_counted() {
+        let (mut job, metered) = (new_job(at(0)), MeteredTime { ms: Some(61_000), since: None });
+        assert_eq!(cost(&job, true, metered), 2);
         for code in FailureCode::ALL {
             job.failure_code = Some(code.clone());
-            assert_eq!(cost(&job, true, stay), if code.billed() { 2 } else { 0 }, "{code}");
+            assert_eq!(cost(&job, true, metered), if code.billed() { 2 } else { 0 }, "{code}");
         }
     }
 
     #[test]
     fn a_meeting_of_the_sandbox_costs_a_live_key_no_minutes() {
-        let (mut job, stay) = (new_job(at(0)), Stay { ms: Some(61_000), since: None });
+        let (mut job, metered) = (new_job(at(0)), MeteredTime { ms: Some(61_000), since: None });
         job.platform = Platform::Sandbox;
-        assert_eq!((cost(&job, true, stay), cost(&job, false, stay)), (0, 2));
+        assert_eq!((cost(&job, true, metered), cost(&job, false, metered)), (0, 2));
     }
 
     #[test]

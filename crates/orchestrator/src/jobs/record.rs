@@ -1,11 +1,11 @@
-//! A job as the server keeps it. Each verb of its life is a file beside this one: it changes the record and answers what follows. Pure; the store loads the
-//! record, lets a verb decide, and saves both in one transaction.
+//! A job as the server stores it. Each operation on it is a file beside this one: it changes the record and returns the consequences. Pure; the store loads the
+//! record, applies an operation, and saves both in one transaction.
 
 use meetbot_types::{Cause, ConsumerId, Job, MeetingLink, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    quota::{self, Place, Stay},
+    quota::{self, MeteredTime, Slot},
     withheld::Withheld,
 };
 use crate::clock::LeaseTime;
@@ -13,7 +13,7 @@ use crate::clock::LeaseTime;
 /// How often a job's bots are replaced; the attempt after these only finalises what is on disk.
 pub const MAX_ATTEMPTS: u32 = 5;
 
-/// Whose jobs: a consumer's, in one of its two worlds. Every question about a job names it.
+/// A consumer in one of its two worlds. Each query about a job names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenant {
     /// The consumer.
@@ -27,7 +27,7 @@ pub struct Tenant {
 pub struct Start {
     /// Not before.
     pub from: Timestamp,
-    /// A job that no worker has taken by then fails.
+    /// A job that is not claimed by then fails.
     pub by: Timestamp,
 }
 
@@ -54,8 +54,8 @@ pub(crate) struct JobRecord {
     /// How many of its bots were not lost, but left because their server stopped.
     pub(crate) handovers: u32,
     /// How long its bots were in the meeting.
-    pub(crate) stay: Stay,
-    /// What they kept to themselves, and the timeline has not told of yet.
+    pub(crate) metered: MeteredTime,
+    /// Withheld content that the timeline has not reported yet.
     pub(crate) withheld: Withheld,
 }
 
@@ -76,7 +76,7 @@ impl JobRecord {
         self.epoch == epoch && self.lease_until.is_some()
     }
 
-    /// Whether a bot with this token that has this attempt is told what to do.
+    /// Whether a bot with this token and attempt receives commands.
     pub(crate) fn commands_bot(&self, epoch: u32, token_hash: &[u8; 32]) -> bool {
         self.has_bot(token_hash) && self.is_leased_to(epoch)
     }
@@ -86,13 +86,13 @@ impl JobRecord {
         !waits && self.job.manifest_uri.as_deref().is_some_and(|uri| uri.starts_with("s3://"))
     }
 
-    /// Where it stands in its consumer's number of bots.
-    pub(super) fn place(&self) -> Place {
+    /// Whether it holds a slot of its consumer.
+    pub(super) fn slot(&self) -> Slot {
         if self.is_uploading() {
             // An outage of the bucket keeps no bot from its meeting.
-            return Place::None;
+            return Slot::None;
         }
-        quota::place(&self.job.status, self.epoch)
+        quota::slot(&self.job.status, self.epoch)
     }
 
     /// How many of its bots were lost, if none is at work.

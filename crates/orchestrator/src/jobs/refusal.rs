@@ -1,4 +1,4 @@
-//! Why a job does not take what its bot is asked.
+//! Why a job's state does not allow a command.
 
 use meetbot_types::{ControlAction, Job, JobStatus, RecordingState};
 

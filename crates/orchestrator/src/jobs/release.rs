@@ -23,7 +23,7 @@ impl JobRecord {
         })
     }
 
-    /// Nobody has heard of its bot for a lease. The more of its bots were lost one soon after the other, the later it is due again.
+    /// Its bot sent no report for the length of a lease. The more bots were lost in quick succession, the later the job is due again.
     pub(crate) fn lease_ran_out(&mut self, now: StoreNow) -> Changes {
         self.lose(next_start(self.run_at, self.lost(), now), now.wall)
     }
@@ -31,18 +31,18 @@ impl JobRecord {
     /// Its bot lives on after its server. Lease times of two servers cannot be compared, so all of them begin anew.
     pub(crate) fn outlived_server(&mut self, now: StoreNow) -> Changes {
         self.lease_until = Some(now.lease + now.timing.lease());
-        self.stay.resume(now.lease);
+        self.metered.resume(now.lease);
         Changes { record: true, ..Changes::default() }
     }
 
-    /// Its bot died with its server, and was not at fault.
+    /// Its bot died with its server, which is no failure of the bot.
     pub(crate) fn died_with_server(&mut self, now: StoreNow) -> Changes {
         self.lose(now.wall, now.wall)
     }
 
     pub(super) fn lose(&mut self, run_at: Timestamp, now: Timestamp) -> Changes {
         self.run_at = run_at;
-        self.stay.lost();
+        self.metered.lost();
         self.change(now, |change| {
             change.record.lease_until = None;
             change.changes.rooms.push(RoomChange::Leaves);

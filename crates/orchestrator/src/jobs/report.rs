@@ -1,4 +1,4 @@
-//! A job's bot is heard.
+//! Reports of a job's bot.
 
 use meetbot_types::{
     Cause, EventName, Failure, JobStatus, LeaveReason, Permission, RecordingState,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::clock::{LeaseTime, StoreNow};
 
-/// The hint that a bot is in a call from which nothing comes.
+/// The `statusDetail` of a bot in a call without any media.
 const NO_MEDIA: &str = "no_media";
 
 /// What the server knows of a recording whose bot says that it is finished.
@@ -28,7 +28,7 @@ pub struct Recorded {
     pub upload: Option<String>,
 }
 
-/// What became of a bot's report.
+/// The result of a bot's report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
     /// Applied, each report once.
@@ -39,7 +39,7 @@ pub enum Reported {
     Unknown,
 }
 
-/// Whether a lease is over. Nobody was heard while the store was away: a bot that has not been given up since has a lease from then on.
+/// Whether a lease has expired. No report could be stored during an outage of the store: a bot that was not given up since has a lease from its end on.
 fn is_over(until: Option<LeaseTime>, away: Option<LeaseTime>, now: StoreNow) -> bool {
     let until = until.max(until.and(away.map(|away| away + now.timing.lease())));
     until.is_none_or(|until| until <= now.lease)
@@ -66,7 +66,7 @@ impl JobRecord {
         if self.job.status.is_final() || self.is_uploading() {
             return (Reported::Applied(self.acknowledged()), None);
         }
-        // A late sign of life does not revive a lease.
+        // A late report does not renew an expired lease.
         if is_over(self.lease_until, away, now) {
             return (Reported::Superseded, None);
         }
@@ -83,7 +83,7 @@ impl JobRecord {
             if record.job.status.is_final() {
                 record.job.recording.bytes = recorded.bytes;
             }
-            record.stay.heard(&record.job, now);
+            record.metered.heard(&record.job, now);
         });
         (Reported::Applied(self.acknowledged()), Some(changes))
     }
@@ -224,7 +224,7 @@ impl Change<'_> {
                 self.step(JobEvent::Leave, None);
             }
             BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms, consent_revoked } => {
-                // Without a manifest nobody has counted.
+                // Without a manifest the bytes are not counted.
                 if manifest_uri.is_some() {
                     self.record.job.recording.paused_ms = *paused_ms;
                 }
@@ -252,7 +252,7 @@ impl Change<'_> {
     }
 }
 
-/// Why the job will have ended, once a bot said that it is leaving.
+/// The cause of the job's end, once a bot has reported that it is leaving.
 fn cause_of_leaving(reason: Option<&LeaveReason>, failure: Option<&Failure>) -> Option<Cause> {
     if let Some(failure) = failure {
         return Some(Cause::Failed(failure.clone()));

@@ -11,7 +11,7 @@ use super::{
     change::{Changes, MixChange, RoomChange},
     claim::every_way,
     command::{self, CommandChange},
-    quota::{SlotChange, Stay},
+    quota::{MeteredTime, SlotChange},
     record::{JobRecord, MAX_ATTEMPTS, Tenant},
     report::{Recorded, Reported},
     withheld::Withheld,
@@ -43,7 +43,7 @@ fn queued() -> JobRecord {
         cause: None,
         run_at: now,
         handovers: 0,
-        stay: Stay::default(),
+        metered: MeteredTime::default(),
         withheld: Withheld::default(),
     }
 }
@@ -70,8 +70,8 @@ fn hear(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes
     changes.unwrap_or_default()
 }
 
-/// What was told: statuses, counts of what was withheld, and the names of other events.
-fn told(changes: &Changes) -> Vec<String> {
+/// The reported events: statuses, counts of withheld content, and the names of other events.
+fn reported(changes: &Changes) -> Vec<String> {
     let name = |happened: &super::Happened| match (&happened.event, &happened.details) {
         (EventName::StatusChanged, _) => happened.status.to_string(),
         (_, EventDetails::ChatWithheld { messages, captions }) => {
@@ -82,12 +82,12 @@ fn told(changes: &Changes) -> Vec<String> {
     changes.events.iter().map(name).collect()
 }
 
-/// Plays reports on a claimed job, a second apart; answers what was told, and the job.
+/// Applies reports to a claimed job, a second apart; returns the events and the job.
 fn play(reports: &[BotReport]) -> (Vec<String>, JobRecord) {
     let mut record = queued();
-    let mut all = told(&record.claim(TOKEN, &every_way(), at(1)).1);
+    let mut all = reported(&record.claim(TOKEN, &every_way(), at(1)).1);
     for (second, report) in (2..).zip(reports) {
-        all.extend(told(&hear(&mut record, std::slice::from_ref(report), at(second))));
+        all.extend(reported(&hear(&mut record, std::slice::from_ref(report), at(second))));
     }
     (all, record)
 }
@@ -112,7 +112,7 @@ const PAUSES: [BotReport; 3] =
 
 #[test]
 fn the_happy_path_tells_each_status_once_and_ends_with_finalized() {
-    let (told, record) = play(&[
+    let (reported, record) = play(&[
         BotReport::Waiting { lobby: Lobby::WaitingRoom },
         BotReport::Admitted,
         BotReport::RecordingStarted,
@@ -120,7 +120,7 @@ fn the_happy_path_tells_each_status_once_and_ends_with_finalized() {
         ended(Cause::Left(LeaveReason::MeetingEnded), true),
     ]);
     let expected = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
-    assert_eq!(told, expected);
+    assert_eq!(reported, expected);
     assert_eq!(record.sequence, 6);
     let job = record.job;
     assert_eq!(job.leave_reason, Some(LeaveReason::MeetingEnded));
@@ -160,8 +160,8 @@ fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
 #[test]
 fn a_refused_bot_fails_the_job_and_tells_it_once() {
     let failure = Failure::new(FailureCode::HostDeniedAdmission, "the host said no");
-    let (told, JobRecord { job, .. }) = play(&[ended(Cause::Failed(failure), false)]);
-    assert_eq!(told, ["joining", "job.failed"]);
+    let (reported, JobRecord { job, .. }) = play(&[ended(Cause::Failed(failure), false)]);
+    assert_eq!(reported, ["joining", "job.failed"]);
     assert_eq!(job.failure_code, Some(FailureCode::HostDeniedAdmission));
     assert_eq!(job.leave_reason, Some(LeaveReason::NotAdmitted));
     assert_eq!(job.manifest_uri, None);
@@ -173,7 +173,7 @@ fn a_final_job_takes_nothing() {
     let mut record = claimed();
     let reports = [BotReport::Admitted, end.clone(), end, BotReport::Admitted];
     let changes = hear(&mut record, &reports, at(2));
-    assert_eq!(told(&changes), ["in_call", "finalizing", "completed", "job.finalized"]);
+    assert_eq!(reported(&changes), ["in_call", "finalizing", "completed", "job.finalized"]);
     assert_eq!(record.job.status, JobStatus::Completed);
     assert_eq!(record.cancel(at(3)), None);
     assert_eq!(record.release(1, at(3)), None);
@@ -198,7 +198,7 @@ fn each_report_is_applied_once_and_in_order() {
 }
 
 #[test]
-fn only_the_attempt_that_has_the_job_is_heard_and_only_while_its_lease_lasts() {
+fn only_reports_of_the_current_attempt_are_applied_and_only_during_its_lease() {
     let lease = u64::from(LEASE_SECONDS);
     let mut second = claimed();
     second.release(1, at(2)).unwrap();
@@ -236,7 +236,7 @@ fn only_the_attempt_that_has_the_job_is_heard_and_only_while_its_lease_lasts() {
 fn the_next_bot_goes_on_where_the_lost_one_was() {
     let (_, mut record) = play(&RECORDS);
     let lost = record.release(1, at(9)).unwrap();
-    assert_eq!(told(&lost), ["queued"]);
+    assert_eq!(reported(&lost), ["queued"]);
     assert_eq!(record.job.status_detail.as_deref(), Some("reconnecting"));
     assert_eq!(record.release(1, at(9)), None, "it is gone already");
     record.claim(TOKEN, &every_way(), at(9));
@@ -300,8 +300,8 @@ fn a_pause_outlives_a_lost_bot() {
 #[test]
 fn a_pause_counts_however_it_ends() {
     let stopped = BotReport::RecordingStopped { paused_ms: 700 };
-    let (told, JobRecord { job, .. }) = play(&[&PAUSES[..], &[stopped]].concat());
-    assert_eq!(told, ["joining", "in_call", "recording", "in_call"]);
+    let (reported, JobRecord { job, .. }) = play(&[&PAUSES[..], &[stopped]].concat());
+    assert_eq!(reported, ["joining", "in_call", "recording", "in_call"]);
     assert_eq!((job.recording.state, job.recording.paused_ms), (RecordingState::Stopped, 700));
 
     let mut end = ended(Cause::Left(LeaveReason::Requested), true);
@@ -319,14 +319,14 @@ fn a_cancelled_job_ends_cancelled_whatever_its_bot_says() {
     let cancelled = record.cancel(at(9)).unwrap();
     assert_eq!(record.job.status, JobStatus::Finalizing);
     assert!(
-        matches!(&cancelled.commands[..], [CommandChange::Given { command, .. }]
+        matches!(&cancelled.commands[..], [CommandChange::Issued { command, .. }]
             if command.action == ControlAction::Cancel && command.state == ControlState::Pending),
         "{cancelled:?}"
     );
     assert_eq!(record.cancel(at(9)), None, "it is cancelled");
     let says = [leaving(LeaveReason::Solo), ended(Cause::Left(LeaveReason::MeetingEnded), true)];
     let end = hear(&mut record, &says, at(10));
-    assert_eq!(told(&end), ["cancelled"]);
+    assert_eq!(reported(&end), ["cancelled"]);
     assert_eq!(end.commands, [CommandChange::Settled(command::AT_THE_END)]);
     assert_eq!(record.job.leave_reason, Some(LeaveReason::Cancelled));
     assert_eq!(record.job.manifest_uri.as_deref(), Some("file:///m.json"));
@@ -371,7 +371,7 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
         let (ending, changes) = record.claim(TOKEN, &every_way(), at(8));
         let ending = ending.expect(what);
         assert_eq!((&ending.status, &ending.leave_reason), (&status, &reason), "{what}");
-        assert_eq!(told(&changes), ["joining", "finalizing"], "{what}");
+        assert_eq!(reported(&changes), ["joining", "finalizing"], "{what}");
         let (manifest_uri, duration_ms) = (Some("file:///m.json".into()), 1);
         let consent_revoked = false;
         let end =
@@ -389,7 +389,7 @@ fn in_the_queue_cancel_and_leave_end_at_once() {
     assert_eq!(changes.commands, [settled()], "there is no bot to tell");
     let (command, changes) = left.command(&ControlAction::LeaveCall, None, at(5)).unwrap();
     assert_eq!(command.state, ControlState::Done);
-    let given = CommandChange::Given { command, message: None };
+    let given = CommandChange::Issued { command, message: None };
     assert_eq!(changes.commands, [given, settled()]);
     assert_eq!(cancelled.job.leave_reason, Some(LeaveReason::Cancelled));
     assert_eq!(left.job.leave_reason, Some(LeaveReason::Requested));
@@ -411,7 +411,7 @@ fn a_job_whose_lost_bot_recorded_leaves_the_queue_by_one_that_only_finalises() {
         } else {
             record.command(&ControlAction::LeaveCall, None, at(6)).unwrap().1
         };
-        assert_eq!((told(&changes), record.run_at), (Vec::new(), at(6).wall), "{action}");
+        assert_eq!((reported(&changes), record.run_at), (Vec::new(), at(6).wall), "{action}");
         assert!(record.claim(TOKEN, &every_way(), at(6)).0.is_some(), "{action}");
     }
 }
@@ -423,7 +423,7 @@ fn a_command_changes_nothing_but_the_commands_unless_the_bot_is_to_leave() {
     let text = Some("hello".to_owned());
     let (command, changes) =
         record.command(&ControlAction::SendChatMessage, text.clone(), at(5)).unwrap();
-    let commands = vec![CommandChange::Given { command, message: text }];
+    let commands = vec![CommandChange::Issued { command, message: text }];
     assert_eq!(changes, Changes { commands, ..Changes::default() });
     assert_eq!(record, before);
     let (_, changes) = record.command(&ControlAction::LeaveCall, None, at(5)).unwrap();
@@ -447,10 +447,10 @@ fn after_the_last_attempt_only_the_disk_is_finalised() {
 fn a_restored_job_that_had_a_bot_ends_with_what_it_has_recorded() {
     let (_, mut silent) = play(&[BotReport::Admitted]);
     let end = silent.end_after_restore(at(9).wall);
-    assert_eq!((told(&end), end.end.is_some()), (vec!["job.failed".to_owned()], true));
+    assert_eq!((reported(&end), end.end.is_some()), (vec!["job.failed".to_owned()], true));
     let (_, mut recorded) = play(&RECORDS);
     let lost = recorded.end_after_restore(at(9).wall);
-    assert_eq!((told(&lost), recorded.lease_until), (vec!["queued".to_owned()], None));
+    assert_eq!((reported(&lost), recorded.lease_until), (vec!["queued".to_owned()], None));
     let ending = recorded.claim(TOKEN, &every_way(), at(9)).0.unwrap();
     assert_eq!(ending.status, JobStatus::Failed);
 }
@@ -477,8 +477,8 @@ fn a_bots_clock_cannot_run_ahead_of_the_servers() {
 #[test]
 fn a_report_of_another_version_changes_nothing() {
     let unknown = BotReport::Unreadable { kind: "moved".into() };
-    let (told, record) = play(&[BotReport::Admitted, unknown]);
-    assert_eq!(told, ["joining", "in_call"]);
+    let (reported, record) = play(&[BotReport::Admitted, unknown]);
+    assert_eq!(reported, ["joining", "in_call"]);
     assert_eq!(record.job.updated_at, at(2).wall);
 }
 

@@ -1,4 +1,4 @@
-//! A recording that is final on the disk of its server and is to be brought into the bucket: when it is tried again, and when it is lost. Pure.
+//! The upload of a finished recording from the server's disk to the bucket: when it is tried again, and when it is lost. Pure.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const LOST_AFTER: Duration = Duration::from_hours(24);
 pub struct Upload {
     /// The attempt that finished it: its folder on disk is `e<epoch>`.
     pub epoch: u32,
-    /// What tells this upload from another one's of the same epoch, as after an older database was restored.
+    /// Distinguishes this upload from another one of the same epoch, as after an older database was restored.
     pub nonce: String,
     /// How the job ends.
     pub ending: Ending,

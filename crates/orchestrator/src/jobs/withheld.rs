@@ -1,8 +1,8 @@
-//! What came of chat and captions while nothing may be recorded: it is told to nobody, only counted until that is over.
+//! Chat and captions that arrive while recording is not allowed: they are counted, not reported, until recording resumes.
 
 use meetbot_types::{Permission, Recording, RecordingState};
 
-/// Lines of which nothing was kept, and that the timeline has not told of yet.
+/// Counts of withheld lines that the timeline has not reported yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Withheld {
     /// Messages of the chat.

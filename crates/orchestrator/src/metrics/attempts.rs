@@ -133,7 +133,7 @@ impl Attempts {
         self.runs(job, Attempt { epoch, platform, launched: now, in_call: false, media });
     }
 
-    /// A bot runs that the server before launched: what it counted until then is that one's.
+    /// A bot of the previous server continues: its counts until then belong to that server.
     pub(crate) fn adopted(&self, job: JobId, epoch: u32, platform: &Platform) {
         let platform = PlatformLabel { platform: known(Platform::known(platform.as_str())) };
         let (launched, in_call, media) = (Duration::ZERO, true, None);
@@ -185,7 +185,7 @@ impl Attempts {
         }
     }
 
-    /// A bot's lease ran out, and nobody has said that it is gone: its worker may be.
+    /// A bot's lease ran out, and its end was not reported: its worker may have died.
     pub(crate) fn silent(&self, job: JobId) {
         let mut attempts = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(attempt) = attempts.remove(&job) {

@@ -383,8 +383,8 @@ mod tests {
     use super::*;
     use crate::store::Ended;
 
-    /// Metrics of which each has been told something.
-    fn told() -> Metrics {
+    /// Metrics that each have a value.
+    fn filled() -> Metrics {
         let store = StoreTimes::new();
         store.took("write", true, Duration::ZERO);
         let metrics = Metrics::new(Timestamp::from_millis(1_800_000_000_250), 200, &store);
@@ -420,11 +420,11 @@ mod tests {
     }
 
     fn text() -> String {
-        told().text(Some(&tally()), Timestamp::from_millis(4_000))
+        filled().text(Some(&tally()), Timestamp::from_millis(4_000))
     }
 
     #[test]
-    fn what_the_store_counts_is_told_as_it_counts_it() {
+    fn counts_of_the_store_are_shown_unchanged() {
         let text = text();
         for line in [
             "meetbot_build_info{version=",
@@ -440,12 +440,12 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in {text}");
         }
-        assert!(told().text(None, Timestamp::UNIX_EPOCH).contains("meetbot_store_up 0\n"));
+        assert!(filled().text(None, Timestamp::UNIX_EPOCH).contains("meetbot_store_up 0\n"));
     }
 
     #[test]
-    fn what_others_send_makes_no_labels_without_end() {
-        let metrics = told();
+    fn labels_from_requests_are_bounded() {
+        let metrics = filled();
         metrics.answered("BREW", None, 404, Duration::ZERO);
         metrics.controlled(&"dance".into(), &"elated".into(), Duration::ZERO);
         let text = metrics.text(None, Timestamp::UNIX_EPOCH);

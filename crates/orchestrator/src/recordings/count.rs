@@ -1,4 +1,4 @@
-//! How many bytes recordings have, where nobody has said it yet.
+//! Counts the bytes of recordings whose size is unknown.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -66,7 +66,7 @@ impl Recordings {
         }
     }
 
-    /// How they come along on their way into the bucket.
+    /// The progress of uploads to the bucket.
     pub(crate) fn health(&self) -> UploadHealth {
         self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -219,7 +219,7 @@ impl Recordings {
         self.folder.join(job.to_string())
     }
 
-    /// The folder of what an attempt finished.
+    /// The folder of a finished attempt's files.
     fn of_attempt(&self, job: JobId, epoch: u32) -> PathBuf {
         self.of_job(job).join(format!("e{epoch}"))
     }

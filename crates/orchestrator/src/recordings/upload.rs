@@ -40,7 +40,7 @@ pub(crate) enum Claimed {
     NotYet,
 }
 
-/// How recordings come along on their way into the bucket, as it was last seen.
+/// The progress of uploads to the bucket, as last observed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct UploadHealth {
     /// How many wait, or are being brought there.

@@ -1,13 +1,13 @@
-//! What the store answers to and about bots.
+//! Results of the store's calls for bots.
 
 use meetbot_types::{Ending, Job, JobId, MeetingLink};
 
 use super::Tenant;
 
-/// What is done with the job whose turn it is.
+/// What a claim does with the next job.
 #[derive(Debug, Clone, Default)]
 pub enum Claim {
-    /// It gets a bot.
+    /// It goes to a bot.
     Bot(Box<Claimed>),
     /// It has failed: its consumer's minutes are used up. Another one may be due.
     NoMinutes(JobId),
@@ -25,10 +25,10 @@ pub(crate) enum Leases {
     OfEarlierBoots,
 }
 
-/// Whether the bot of an attempt (its epoch) still runs, which a server before has launched.
+/// Whether the bot of an attempt (its epoch), launched by an earlier server, still runs.
 pub type Lives = dyn Fn(JobId, u32) -> bool + Send + Sync;
 
-/// What became of the bots that had a job when the server before ended.
+/// The bots that held a job when the previous server ended.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TakenOver {
     /// Jobs whose bots run on; `attempt` is the attempt and the epoch.
@@ -42,16 +42,16 @@ pub struct TakenOver {
 pub struct Expired {
     /// Which.
     pub job: JobId,
-    /// Its consumer had as many bots as it may have.
+    /// Its consumer had no free slot.
     pub at_bot_limit: bool,
 }
 
-/// A job that was handed to a new bot.
+/// A job that was claimed for a new bot.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     /// The job; `attempt` is the attempt and the epoch.
     pub job: Job,
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: Tenant,
     /// Its consumer's name, where a Zoom app of this consumer brings the meeting.
     pub consumer: Option<String>,

@@ -165,7 +165,7 @@ impl Fixture {
         self.store.job(self.tenant, id).await.unwrap().unwrap()
     }
 
-    async fn told(&self, id: JobId) -> Vec<String> {
+    async fn timeline_names(&self, id: JobId) -> Vec<String> {
         let window = Window { limit: 200, after: None };
         let page = self.store.timeline(self.tenant, id, window).await.unwrap().unwrap();
         let sequences: Vec<u64> = page.data.iter().map(|event| event.data.sequence).collect();

@@ -13,7 +13,7 @@ pub enum Creation {
     Created(Box<Job>),
     /// One with this `externalId` was there before.
     Existing(Box<Job>),
-    /// The request came before.
+    /// The same `Idempotency-Key` was used before.
     Prior(PriorRequest),
     /// The consumer has used up so many minutes, which are all it has in this month.
     NoMinutes(NonZeroU32),

@@ -1,4 +1,4 @@
-//! Webhooks on their way: what senders take from the store and what they bring back.
+//! Deliveries: what senders take from the store, and the results that they store.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use meetbot_types::{
 use super::{IdempotencyKey, PriorRequest, Result, Tenant, WebhookSecrets, Window};
 use crate::clock::StoreNow;
 use crate::deliveries::Lane;
-pub use crate::deliveries::{Room, Verdict};
+pub use crate::deliveries::{Capacity, Verdict};
 
 /// A delivery that is to be tried now.
 #[derive(Debug, Clone)]
@@ -30,18 +30,18 @@ pub struct DueDelivery {
     pub(crate) lane: Lane,
 }
 
-/// Deliveries that were taken to be tried.
+/// Deliveries that are due, leased to one sender.
 #[derive(Debug, Clone, Default)]
-pub struct Taken {
+pub struct DueBatch {
     /// These.
     pub due: Vec<DueDelivery>,
-    /// When there may be more, as far as there is room for it.
+    /// When more may be due, as far as the capacity allows.
     pub next: Option<Timestamp>,
 }
 
-/// A try that was made.
+/// A try of a delivery, with its result.
 #[derive(Debug, Clone)]
-pub struct Tried {
+pub struct DeliveryAttempt {
     /// The delivery.
     pub delivery: DeliveryId,
     /// [`DueDelivery::since`], as the try saw it.
@@ -50,8 +50,8 @@ pub struct Tried {
     pub tried: DeliveryTry,
     /// What becomes of the delivery. One that was asked for again during the try, and did not arrive, is tried again at once instead.
     pub verdict: Verdict,
-    /// How long the endpoint asks to be left alone.
-    pub wish: Option<Duration>,
+    /// For how long the endpoint asks for no requests.
+    pub rest_wanted: Option<Duration>,
 }
 
 /// What became of a delivery that was to be sent once more.
@@ -61,7 +61,7 @@ pub enum Redelivery {
     Sent(Box<Delivery>),
     /// There is no such delivery.
     NotFound,
-    /// The request came before.
+    /// The same `Idempotency-Key` was used before.
     Prior(PriorRequest),
 }
 
@@ -75,7 +75,7 @@ pub enum EndpointRedelivery {
     Sent(Redelivered),
     /// Nothing was ever sent to such an endpoint.
     NoEndpoint,
-    /// The request came before.
+    /// The same `Idempotency-Key` was used before.
     Prior(PriorRequest),
 }
 
@@ -88,14 +88,14 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
 }
 
-/// Webhooks on their way: asked by their senders, and by callers who look at the ledger.
+/// Deliveries: for their senders, and for callers who list them.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
-    /// Takes deliveries that are due, in order per job and endpoint; nobody else gets them for a minute. Endpoints that answer come first,
+    /// Takes deliveries that are due, in order per job and endpoint; no other sender gets them for a minute. Endpoints that answer come first,
     /// those that rest not at all, and none gets more at once than its bulkhead lets through.
-    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken>;
+    async fn due_deliveries(&self, capacity: Capacity, now: StoreNow) -> Result<DueBatch>;
     /// Notes a try, and what follows from it for the delivery, those behind it and the endpoint.
-    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()>;
+    async fn tried(&self, tried: DeliveryAttempt, now: StoreNow) -> Result<()>;
     /// Deliveries with their tries, newest first.
     async fn deliveries(
         &self,

@@ -10,7 +10,7 @@ use super::{Result, Tenant};
 /// How many letters name a feed.
 pub(crate) const ORIGIN_LETTERS: usize = 8;
 
-/// A place in a feed, behind an event. As text it is `origin-transaction-number`.
+/// A position in a feed, after an event. As text it is `origin-transaction-number`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedCursor {
     /// Which feed, as ASCII letters and digits: a restored database has other ones, since its events from the backup on are not those that callers have seen.
@@ -59,14 +59,14 @@ impl FromStr for FeedCursor {
     }
 }
 
-/// What one look into a feed found.
+/// The result of one read of a feed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Feed {
     /// Events, perhaps none.
     Read(FeedPage),
-    /// Events behind the cursor were deleted with their jobs: going on from there would skip them.
+    /// Events after the cursor were deleted with their jobs: reading on from there would skip them.
     Expired,
-    /// The cursor is none of this feed.
+    /// The cursor belongs to another feed.
     Foreign,
 }
 
@@ -75,18 +75,18 @@ pub enum Feed {
 pub struct FeedPage {
     /// Its events of the wanted names.
     pub events: Vec<FeedEvent>,
-    /// How far was read: events of other names are passed over.
+    /// The position up to which was read: events of other names are skipped.
     pub end: FeedCursor,
     /// Whether there is more behind it.
     pub has_more: bool,
 }
 
-/// How many events one look passes over at most,
+/// The most events that one read skips,
 pub(crate) const LOOKED_AT_ONCE: u32 = 500;
-/// and behind how many bytes it ends.
+/// and the number of bytes after which it ends.
 const BYTES: usize = 64 * 1024;
 
-/// A look into a feed.
+/// One read of a feed.
 pub(crate) struct Look<'a> {
     /// The events that are wanted; empty: all.
     names: &'a [EventName],
@@ -107,26 +107,26 @@ impl<'a> Look<'a> {
         self.seen == LOOKED_AT_ONCE || self.bytes >= BYTES || self.events.len() >= self.limit
     }
 
-    /// It comes to an event with this name; answers whether that is wanted.
+    /// Reads an event with this name; returns whether it is wanted.
     pub(crate) fn wants(&mut self, name: &str) -> bool {
         self.seen += 1;
         self.names.is_empty() || self.names.iter().any(|wanted| wanted.as_str() == name)
     }
 
-    /// Hands an event out, whose data are so many bytes.
+    /// Adds an event to the page, with the size of its data in bytes.
     pub(crate) fn push(&mut self, event: FeedEvent, bytes: usize) {
         self.bytes += bytes;
         self.events.push(event);
     }
 
-    /// What it found.
+    /// The result.
     pub(crate) fn end(self, end: FeedCursor, has_more: bool) -> Feed {
         Feed::Read(FeedPage { events: self.events, end, has_more })
     }
 }
 
 impl Feed {
-    /// What is found where a consumer has had no event yet.
+    /// The result for a consumer without any event yet.
     pub(crate) fn of_nothing(after: Option<FeedCursor>) -> Self {
         match after {
             None | Some(FeedCursor::BEGINNING) => {
@@ -141,8 +141,8 @@ impl Feed {
 /// Consumers' feeds.
 #[async_trait]
 pub trait FeedStore: Send + Sync + 'static {
-    /// At most `limit` events behind a place; without one behind the newest event that was deleted with its job: from there on none is missing. `names` is empty for all names. A caller that goes on from
-    /// [`FeedPage::end`] is given each event exactly once, however many write at the same time.
+    /// At most `limit` events after a cursor; without one, after the newest event that was deleted with its job: from there on none is missing. `names` is empty for all names. A caller that goes on from
+    /// [`FeedPage::end`] gets each event exactly once, with any number of concurrent writers.
     async fn feed(
         &self,
         tenant: Tenant,
@@ -150,7 +150,7 @@ pub trait FeedStore: Send + Sync + 'static {
         after: Option<FeedCursor>,
         limit: u32,
     ) -> Result<Feed>;
-    /// The place behind which everything comes that is written from now on.
+    /// The position after which all events written from now on come.
     async fn feed_end(&self, tenant: Tenant) -> Result<FeedCursor>;
 }
 

@@ -1,4 +1,4 @@
-//! The verbs of jobs.
+//! Calls for jobs.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use meetbot_types::{
 };
 
 use super::{
-    Claim, Command, Commanded, Creation, Expired, IdempotencyKey, JobFilter, Lives, OldRecording,
-    PriorRequest, Recorded, Reported, Result, Start, StoredResponse, TakenOver, Tenant,
-    WaitingMixes, Ways, Window,
+    Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, JobFilter, Lives,
+    OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse, TakenOver,
+    Tenant, WaitingMixes, Ways, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
-/// Jobs and all that belongs to them: asked by callers, by bots and by the loops that watch both.
+/// Jobs and all that belongs to them: for callers, bots and the server's loops.
 #[async_trait]
 pub trait JobStore: Send + Sync + 'static {
-    /// Puts a job into the queue, together with the answer kept for its `Idempotency-Key`.
+    /// Puts a job into the queue, and stores the response for its `Idempotency-Key`.
     async fn create_job(
         &self,
         tenant: Tenant,
@@ -59,9 +59,9 @@ pub trait JobStore: Send + Sync + 'static {
         after: Option<OldRecording>,
         limit: u32,
     ) -> Result<Vec<OldRecording>>;
-    /// Nothing of the job's recording is on disk any more: it has 0 bytes.
+    /// Sets the size of a job's recording to 0 bytes, since its files are removed.
     async fn recording_removed(&self, id: JobId) -> Result<()>;
-    /// Jobs behind `after`, in the order of their ids, that have ended and may have files, and how many bytes these have. `None`: nobody has said it, as of jobs
+    /// Jobs behind `after`, in the order of their ids, that have ended and may have files, and how many bytes these have. `None`: it is unknown, as of jobs
     /// whose last bot was lost and of deletions that were cut short; without `all`, only those.
     async fn recordings_to_count(
         &self,
@@ -69,7 +69,7 @@ pub trait JobStore: Send + Sync + 'static {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<(JobId, Option<u64>)>>;
-    /// Says how many bytes a recording has. Changes nothing where it is not as it was `before` any more: its mix was made meanwhile, or it was removed.
+    /// Sets the size of a recording in bytes. Changes nothing where the recording differs from `before`: its mix was made meanwhile, or it was removed.
     async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()>;
     /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
     /// delivery that is still to be tried, is kept.
@@ -95,7 +95,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.
     async fn cancel(&self, tenant: Tenant, id: JobId, now: StoreNow) -> Result<Option<Job>>;
-    /// Gives a command to a job's bot, together with a first answer kept for its `Idempotency-Key`.
+    /// Stores a command for a job's bot, and a first response for its `Idempotency-Key`.
     async fn command(
         &self,
         tenant: Tenant,
@@ -104,17 +104,18 @@ pub trait JobStore: Send + Sync + 'static {
         message: Option<String>,
         idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
-    ) -> Result<Commanded>;
+    ) -> Result<CommandOutcome>;
     /// How far a command has come, and its job.
     async fn commanded(&self, tenant: Tenant, id: CommandId) -> Result<Option<(Command, Job)>>;
-    /// What an `Idempotency-Key` was used for before.
+    /// The earlier request with this `Idempotency-Key`, if its response is still stored.
     async fn prior_request(
         &self,
         tenant: Tenant,
         idempotency_key: IdempotencyKey,
         now: StoreNow,
     ) -> Result<Option<PriorRequest>>;
-    /// Keeps a first answer for the `Idempotency-Key` of what the store has no part in; [`JobStore::set_final_response`] replaces it. `Some` where the key was used before.
+    /// Stores a first response for the `Idempotency-Key` of a call that changes nothing else in the store; [`JobStore::set_final_response`] replaces it.
+    /// Returns the prior request where the key was used before.
     async fn begin_request(
         &self,
         tenant: Tenant,
@@ -122,20 +123,21 @@ pub trait JobStore: Send + Sync + 'static {
         answer: StoredResponse,
         now: StoreNow,
     ) -> Result<Option<PriorRequest>>;
-    /// Replaces the answer that is kept for a key.
+    /// Replaces the response that is stored for a key.
     async fn set_final_response(
         &self,
         tenant: Tenant,
         key: String,
         answer: StoredResponse,
     ) -> Result<()>;
-    /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a place
+    /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a slot
     /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest. A bot
     /// that has none of these `ways` into the job's meeting only finalises what is on disk.
     async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
         self.claim_for(None, token_hash, ways, now).await
     }
-    /// [`JobStore::claim`] for a worker, by its id: a server that starts leaves the attempts of workers alone, for they do not end with the server before. `None`: for this server's own bots.
+    /// [`JobStore::claim`] for a worker, by its id. A server that starts keeps the attempts of workers, since these do not end with the previous server. `None`: for this
+    /// server's own bots.
     async fn claim_for(
         &self,
         worker: Option<String>,
@@ -143,7 +145,7 @@ pub trait JobStore: Send + Sync + 'static {
         ways: Arc<Ways>,
         now: StoreNow,
     ) -> Result<Claim>;
-    /// Applies a bot's reports and renews its lease. A lease is over only when the store was there for all of one: `away` is when it last was not. A job that
+    /// Applies a bot's reports and renews its lease. A lease expires only after the store was available for its whole length: `away` is when it last was not. A job that
     /// ends with them has a recording as it was `recorded`.
     async fn report(
         &self,
@@ -153,7 +155,7 @@ pub trait JobStore: Send + Sync + 'static {
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported>;
-    /// What a bot is to do, after the command `after`. `None` when it is superseded or unknown.
+    /// The commands for a bot after the number `after`. `None` when it is superseded or unknown.
     async fn bot_commands(
         &self,
         job: JobId,
@@ -161,23 +163,23 @@ pub trait JobStore: Send + Sync + 'static {
         token_hash: [u8; 32],
         after: u64,
     ) -> Result<Option<Vec<BotCommand>>>;
-    /// Whether a bot of the job, this attempt's or an earlier one's, was given the token with this SHA-256.
+    /// Whether a bot of the job, this attempt's or an earlier one's, has the token with this SHA-256.
     async fn has_had_bot(&self, job: JobId, token_hash: [u8; 32]) -> Result<bool>;
-    /// The ids of all bots, of whichever consumer, in the room in which the attempt's bot is, as [`meetbot_types::bot::OwnBots`] has them; none before it
-    /// has said where it is.
+    /// The ids of all bots, of any consumer, in the room of the attempt's bot, as in [`meetbot_types::bot::OwnBots`]; none before the bot
+    /// has reported its room.
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>>;
-    /// Ends an attempt's lease at once, because its bot is known to be gone. Answers whether it still had the job. The more of its bots were lost one soon
-    /// after the other, the later it is due again.
+    /// Ends an attempt's lease at once, because its bot is known to be gone. Returns whether it still held the job. The more bots of a job were lost in quick
+    /// succession, the later the job is due again.
     async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
     /// [`JobStore::release`] of a bot that left its files whole because its server stops: it does not count as lost.
     async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool>;
-    /// Takes the jobs back whose bots' leases are over; answers them.
+    /// Puts jobs whose leases have expired back into the queue; returns them.
     async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>>;
-    /// What a server does at its start with the leases that were given before it opened the store. A bot that lives gets a whole one from now on, and so does a worker's bot. The jobs of
-    /// the others are taken back at once, and so are the deliveries of senders. The time in which no server heard a bot is not counted as one in the meeting.
+    /// Handles the leases of the previous server at the start. A bot that still runs gets a whole lease from now on, and so does a worker's bot. The jobs of
+    /// the others go back into the queue at once, and deliveries of its senders are released. Time without a server is not counted as time in the meeting.
     async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver>;
-    /// Fails the jobs that no worker has taken in time; answers them.
+    /// Fails the jobs that were not claimed in time; returns them.
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
-    /// When the next job in the queue wants to start for which there is a place.
+    /// When the next queued job with a free slot is due.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
 }

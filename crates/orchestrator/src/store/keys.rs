@@ -37,12 +37,12 @@ impl Scope {
         }
     }
 
-    /// Whether it is about the whole server. A test key, which reaches the test world alone, cannot have it.
+    /// Whether the scope is for the whole server. A test key, which is for the test world only, cannot have it.
     pub const fn is_of_whole_server(self) -> bool {
         matches!(self, Self::Operator | Self::Worker)
     }
 
-    /// Its word.
+    /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -56,7 +56,7 @@ impl Scope {
     /// Each of them.
     pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Admin, Self::Operator, Self::Worker];
 
-    /// The scope of a word.
+    /// The scope with this name.
     pub fn known(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|scope| scope.as_str() == word)
     }
@@ -73,7 +73,7 @@ impl From<Scope> for KeyScope {
 pub struct Key {
     /// Its id.
     pub id: KeyId,
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: Tenant,
     /// Their name.
     pub consumer_name: String,
@@ -85,25 +85,25 @@ pub struct Key {
     pub hash: [u8; 32],
     /// When it was made.
     pub created_at: Timestamp,
-    /// From when on it opens nothing. `None`: never.
+    /// When it expires. `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// Since when it opens nothing any more.
+    /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
-    /// When it was last shown, refused or not; half a minute may be missing. `None`: never.
+    /// When it was last used, refused or not; up to half a minute late. `None`: never.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// Why a key opens nothing.
+/// Why a key is not valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyEnd {
-    /// Somebody ended it.
+    /// It was revoked.
     Revoked,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
 impl Key {
-    /// Why it opens nothing at this moment, if so.
+    /// Why it is not valid at this moment, if so.
     pub fn ended(&self, now: Timestamp) -> Option<KeyEnd> {
         if self.revoked_at.is_some() {
             Some(KeyEnd::Revoked)
@@ -114,7 +114,7 @@ impl Key {
         }
     }
 
-    /// Whether it is an operator's that is good: the last one is kept from being revoked by mistake.
+    /// Whether it is a valid key of an operator: the last one is protected from an accidental revocation.
     pub(crate) fn opens_as_operator(&self, now: Timestamp) -> bool {
         self.scope == Scope::Operator && self.ended(now).is_none()
     }
@@ -152,7 +152,7 @@ pub struct NewKey {
     pub live: bool,
     /// What it may do.
     pub scope: Scope,
-    /// From when on it opens nothing.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// The public part.
     pub prefix: String,
@@ -180,7 +180,7 @@ impl NewKey {
     }
 }
 
-/// Which lines of the audit log. An empty field asks for all.
+/// Which entries of the audit log. An empty field asks for all.
 #[derive(Debug, Clone, Default)]
 pub struct UseFilter {
     /// Of this key.
@@ -189,7 +189,7 @@ pub struct UseFilter {
     pub job: Option<JobId>,
     /// Of keys of this consumer.
     pub consumer: Option<ConsumerId>,
-    /// Only what was refused.
+    /// Only refusals.
     pub refused: bool,
     /// Since this moment.
     pub after: Option<Timestamp>,
@@ -197,13 +197,13 @@ pub struct UseFilter {
     pub before: Option<Timestamp>,
 }
 
-/// The most lines of the audit log that are looked at for a page, so that a search for few among many millions takes a connection for some milliseconds only.
+/// The most entries of the audit log that are read for a page, so that a search among many millions takes a connection for some milliseconds only.
 pub(crate) const SEARCHED_AT_ONCE: u32 = 20_000;
-/// The most old lines that go at once, so that a log that was cut shorter holds nobody up.
+/// The most old entries that are deleted at once, so that other calls do not wait after the retention was shortened.
 pub(crate) const SWEPT_AT_ONCE: u32 = 1_000;
 
 impl UseFilter {
-    /// Between which ids the lines stand, behind a cursor: ids sort by time, and one made for a moment sorts behind all that are older. They bound the search to the
+    /// The range of ids of the entries, after a cursor: ids sort by time, and one made for a moment sorts behind all that are older. They bound the search to the
     /// millisecond; within one they are in no order.
     pub(crate) fn ids(&self, cursor: Option<UseId>) -> (Option<UseId>, Option<UseId>) {
         let from = self.after.map(|after| UseId::generate(after - Duration::from_millis(1)));
@@ -219,43 +219,43 @@ pub struct KeyFilter {
     pub consumer: Option<String>,
 }
 
-/// What became of a key that was to be made for a caller.
+/// The result of the creation of a key for a caller.
 #[derive(Debug, Clone)]
 pub enum KeyCreation {
     /// It is there, and so is its consumer: with this webhook secret, where the consumer is new.
     Created(Key, Option<Secret>),
-    /// The request came before. A kept answer has an empty `key`: the store never sees it.
+    /// The same `Idempotency-Key` was used before. The stored response has an empty `key`, since the store never has the key itself.
     Prior(PriorRequest),
 }
 
-/// What became of a key that was to be revoked.
+/// The result of a revocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
     /// It is revoked, now or before.
     Done(Key),
-    /// It is the last key with the scope `operator` that is good, and was to be kept in that case.
+    /// It is the last valid key with the scope `operator`, and the caller asked to keep that one.
     LastOperator,
     /// There is no such key.
     NotFound,
 }
 
-/// What became of a rotation that a caller asked for.
+/// The result of a rotation for a caller.
 #[derive(Debug, Clone)]
 pub enum RotationAnswer {
-    /// What became of it.
+    /// The result.
     Now(Rotation),
-    /// The request came before.
+    /// The same `Idempotency-Key` was used before.
     Prior(PriorRequest),
 }
 
-/// Who may call: keys, their log, webhook secrets, and consumers as a whole.
+/// Keys, their audit log, webhook secrets, and consumers as a whole.
 #[async_trait]
 pub trait KeyStore: Send + Sync + 'static {
     /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
     /// consumer's webhook secret.
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
-    /// The same for a caller of this tenant: nothing is made where its request came before. With a new key, its answer is kept: 201 and a `CreatedKey` whose
-    /// `key` is empty.
+    /// The same for a caller of this tenant: creates nothing where the `Idempotency-Key` was used before. With a new key its response is stored: 201 and a `CreatedKey`
+    /// whose `key` is empty.
     async fn create_key_idempotently(
         &self,
         asking: Tenant,
@@ -269,11 +269,11 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn keys(&self) -> Result<Vec<Key>>;
     /// Some keys, newest first.
     async fn list_keys(&self, filter: KeyFilter, window: Window<KeyId>) -> Result<Page<Key>>;
-    /// Ends a key; with `keep_operator` not the last one with the scope `operator` that is good.
+    /// Ends a key; with `keep_operator` not the last valid one with the scope `operator`.
     async fn revoke_key(&self, id: KeyId, keep_operator: bool, now: StoreNow)
     -> Result<Revocation>;
-    /// Writes what keys were used for into the audit log, how many more calls lines stand for that are written, and when each key was used last; drops
-    /// what is older than `keep_from`.
+    /// Writes entries of the audit log, counts of repeated calls for entries that exist, and the last use of each key; deletes
+    /// entries older than `keep_from`.
     async fn note_uses(
         &self,
         uses: Vec<KeyUse>,
@@ -281,9 +281,9 @@ pub trait KeyStore: Send + Sync + 'static {
         last_used: Vec<(KeyId, Timestamp)>,
         keep_from: Timestamp,
     ) -> Result<()>;
-    /// What keys were used for, newest first.
+    /// Entries of the audit log, newest first.
     ///
-    /// A page may end early, even without a line, where many lines were searched for it; then it has a cursor.
+    /// A page may end early, even without an entry, where many entries were searched for it; then it has a cursor.
     async fn key_uses(&self, filter: UseFilter, window: Window<UseId>) -> Result<Page<KeyUse>>;
     /// The webhook secrets of the consumer with this name. `None` where there is none.
     async fn webhook_secrets(
@@ -291,7 +291,7 @@ pub trait KeyStore: Send + Sync + 'static {
         consumer: &str,
         now: StoreNow,
     ) -> Result<Option<WebhookSecrets>>;
-    /// Gives the consumer with this name a new webhook secret; the one before it signs along for as long as `overlap` says.
+    /// Gives the consumer with this name a new webhook secret; the previous one also signs for `overlap`.
     async fn rotate_webhook_secret(
         &self,
         consumer: &str,
@@ -299,7 +299,7 @@ pub trait KeyStore: Send + Sync + 'static {
         overlap: Duration,
         now: StoreNow,
     ) -> Result<Rotation>;
-    /// The same for a caller of this tenant, and by the consumer's id: nothing is changed where its request came before. With a new secret, its answer is kept:
+    /// The same for a caller of this tenant, and by the consumer's id: changes nothing where the `Idempotency-Key` was used before. With a new secret its response is stored:
     /// 200 and a `RotatedSecret`.
     async fn rotate_webhook_secret_idempotently(
         &self,

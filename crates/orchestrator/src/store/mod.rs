@@ -1,4 +1,4 @@
-//! What the server remembers. Every verb is one transaction: a job's change and all that follows from it are one verb.
+//! The server's database. Each call is one transaction: a change of a job and all its consequences are one call.
 
 mod bots;
 mod creation;
@@ -38,8 +38,8 @@ pub use self::{
     bots::{Claim, Claimed, Expired, Lives, TakenOver},
     creation::Creation,
     deliveries::{
-        DeliveryFilter, DeliveryStore, DueDelivery, EndpointRedelivery, REDELIVERED_AT_ONCE,
-        Redelivery, Room, Taken, Tried, Verdict,
+        Capacity, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, DueDelivery,
+        EndpointRedelivery, REDELIVERED_AT_ONCE, Redelivery, Verdict,
     },
     feed::{Feed, FeedCursor, FeedPage, FeedStore},
     idempotency::{IdempotencyKey, PriorRequest, StoredResponse},
@@ -49,7 +49,7 @@ pub use self::{
         Scope, UseFilter,
     },
     postgres::{OpenError, PostgresStore, StoreUrl, TakeOverError},
-    quotas::{ConsumerFilter, ConsumerUse, Own, Quota, QuotaChange, Used},
+    quotas::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, QuotaOverride, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
     tally::{Ended, Tally},
@@ -68,30 +68,30 @@ pub use crate::{
     jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload, Ways},
 };
 
-/// The store could not do it, and nothing of it was done.
+/// A call failed, and changed nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// There is no room for what is to be written; nothing was changed.
+    /// The disk is full; nothing was changed.
     #[error("the disk is full")]
     Full,
     /// It cannot be reached or written; trying again later may help.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// It holds what it should not.
+    /// Stored data is invalid.
     #[error("the store holds something that cannot be read: {0}")]
     Corrupt(String),
 }
 
-/// Is called for each transaction: what kind it is, whether it was done, and how long it took.
+/// Called for each transaction with its kind, whether it succeeded, and how long it took.
 pub(crate) type Observer = Arc<dyn Fn(&'static str, bool, Duration) + Send + Sync>;
 
-/// What a verb answers.
+/// The result of a call of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// A job that has ended and may still have files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldRecording {
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: Tenant,
     /// The job.
     pub job: JobId,
@@ -114,48 +114,48 @@ pub struct JobFilter {
     pub created_before: Option<Timestamp>,
 }
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Window<C> {
-    /// At most so many.
+    /// The most entries.
     pub limit: u32,
-    /// Those behind this one.
+    /// The entries after this cursor.
     pub after: Option<C>,
 }
 
-/// What became of a control call.
+/// The result of a control call.
 #[derive(Debug, Clone)]
-pub enum Commanded {
-    /// The bot will be told. (A job still in the queue has none: there the change itself is the answer.)
-    Given(Command, Box<Job>),
-    /// The job cannot take it.
+pub enum CommandOutcome {
+    /// The command was stored for the bot. A job in the queue has no bot: there the change itself is the result.
+    Accepted(Command, Box<Job>),
+    /// The job's state does not allow the command.
     InvalidState(Box<Job>),
     /// There is no such job.
     NotFound,
-    /// The request came before.
+    /// The same `Idempotency-Key` was used before.
     Prior(PriorRequest),
 }
 
-/// What a consumer's webhooks are signed with.
+/// The secrets that sign a consumer's webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSecrets {
     /// The secret.
     pub current: Secret,
-    /// The one before it, while both are good.
+    /// The previous one, while both are valid.
     pub previous: Option<PreviousSecret>,
 }
 
 /// A webhook secret that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreviousSecret {
-    /// It signs along
+    /// It also signs
     pub secret: Secret,
     /// until then.
     pub until: Timestamp,
 }
 
 impl WebhookSecrets {
-    /// Those that are good at this moment.
+    /// The secrets that are valid at this moment.
     #[must_use]
     pub fn at(self, now: Timestamp) -> Self {
         Self { previous: self.previous.filter(|previous| previous.until > now), ..self }
@@ -171,8 +171,8 @@ impl WebhookSecrets {
         }
     }
 
-    /// With a new secret; the one before signs along for as long as `overlap` says. While another rotation is under way, that is the error, for receivers
-    /// that know only the oldest secret would be cut off; an overlap of zero cuts off on purpose.
+    /// With a new secret; the previous one also signs for `overlap`. An error while another rotation is in progress: receivers
+    /// that have only the oldest secret would be cut off. An overlap of zero does so on purpose.
     pub fn rotated(
         self,
         new: Secret,
@@ -187,27 +187,27 @@ impl WebhookSecrets {
     }
 }
 
-/// What became of a rotation.
+/// The result of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rotation {
-    /// These are the secrets now.
+    /// The new secrets.
     Done(WebhookSecrets),
-    /// Another one is under way until then.
+    /// Another rotation is in progress until this time.
     UnderWay(Timestamp),
     /// There is no such consumer.
     NoConsumer,
 }
 
-/// Mixes that are still to be made, or reported.
+/// Mixes that are still to be made or reported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingMixes {
-    /// The jobs of those whose time has come; of one consumer's, those first that wait for their first try, in the order of their jobs.
+    /// The jobs of the mixes that are due; of one consumer's, those without a try first, in the order of their jobs.
     pub due: Vec<JobId>,
     /// When the next one will be due.
     pub next: Option<Timestamp>,
 }
 
-/// The store, with the verbs of all who ask it. Verbs answer only once the change is on disk; a refusal that the domain knows is a value.
+/// The store, with the calls for all its users. A call returns once its change is on disk; an expected refusal is a value, not an error.
 #[async_trait]
 pub trait Store:
     JobStore
@@ -219,15 +219,15 @@ pub trait Store:
     + UsageStore
     + ZoomStore
 {
-    /// The present moment, as every verb takes it.
+    /// The present moment, as each call takes it.
     fn now(&self) -> StoreNow;
-    /// Drops answers that were kept long enough, gives back what a sender never came back from, and shows that the store can be written.
+    /// Deletes expired responses, releases deliveries whose sender died, and checks that the store can be written.
     async fn sweep(&self, now: StoreNow) -> Result<()>;
     /// Since when nothing starts from the jobs in it and nothing is sent, as `meetbot restore --paused` leaves it; `None` where it is not paused.
     async fn paused_since(&self) -> Result<Option<Timestamp>>;
-    /// Lets a paused store go on, also under a running server, which sees it within seconds. `false` where it was not paused.
+    /// Resumes a paused store, also under a running server, which sees it within seconds. `false` where it was not paused.
     async fn unpause(&self) -> Result<bool>;
-    /// Closes it once all that was asked before is done; what is asked later is refused. On SQLite the database's file is whole by itself then: no journal is left
+    /// Closes it once all earlier calls are done; later calls are refused. On SQLite the database's file is whole by itself then: no journal is left
     /// beside it, unless another process has it open.
     async fn close(&self);
 }

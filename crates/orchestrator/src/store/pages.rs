@@ -1,4 +1,4 @@
-//! Pages: as many entries as were asked for, and no more bytes than somebody may hold who does not read them. Pure.
+//! Pages: at most the requested number of entries, and a bounded number of bytes. Pure.
 
 use meetbot_types::{Delivery, Page};
 

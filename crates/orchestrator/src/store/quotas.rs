@@ -1,4 +1,4 @@
-//! What consumers may use and have used, as it is stored.
+//! Limits and usage of consumers, as stored.
 
 use meetbot_types::{
     Consumer, ConsumerId, ConsumerQuota, ConsumerUsage, QuotaLimit, Timestamp,
@@ -7,18 +7,18 @@ use meetbot_types::{
 
 pub use crate::jobs::quota::Quota;
 
-/// What one consumer may use, where that is not what the settings say for everybody.
-pub type Own = QuotaLimit;
+/// A limit of one consumer that replaces the default in the settings.
+pub type QuotaOverride = QuotaLimit;
 
-/// A change of what a consumer may use. `None` leaves it as it is.
+/// A change of a consumer's limits. `None` leaves a limit as it is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct QuotaChange {
     /// Bots at the same time.
-    pub bots: Option<Own>,
+    pub bots: Option<QuotaOverride>,
     /// Minutes in a month.
-    pub minutes: Option<Own>,
+    pub minutes: Option<QuotaOverride>,
     /// Jobs in the queue.
-    pub queued: Option<Own>,
+    pub queued: Option<QuotaOverride>,
 }
 
 /// What a consumer has used of its quota in a world.
@@ -26,7 +26,7 @@ pub struct QuotaChange {
 pub struct Used {
     /// What it may use.
     pub quota: Quota,
-    /// Jobs that have a place: those with a bot, or with one to come in the place of one that was lost.
+    /// Jobs that hold a slot: those with a bot, or with a replacement of a lost bot to come.
     pub bots: u32,
     /// Minutes of the month: of jobs that ended in it, and of those that are in a meeting.
     pub minutes: u64,

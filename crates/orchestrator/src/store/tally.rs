@@ -2,7 +2,7 @@
 
 use meetbot_types::{FailureCode, JobStatus, Timestamp};
 
-/// How many there are of what those who run the server watch.
+/// The counts behind the server's gauges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Jobs that have not ended, by their status; a status that no job has is left out.

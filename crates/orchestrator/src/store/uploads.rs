@@ -1,4 +1,4 @@
-//! The verbs of recordings on their way into a bucket.
+//! Calls for recordings that are uploaded to a bucket.
 
 use async_trait::async_trait;
 use meetbot_types::{Job, JobId};
@@ -24,7 +24,7 @@ pub struct Storage {
     pub url: Option<String>,
 }
 
-/// Recordings on their way into a bucket, and which bucket it is.
+/// Uploads of recordings to a bucket, and the bucket's identity.
 #[async_trait]
 pub trait UploadStore: Send + Sync + 'static {
     /// Recordings that are to be brought into the bucket. One waits from the report that ends its bot's work until [`UploadStore::end_upload`]: its job is

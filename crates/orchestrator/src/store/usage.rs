@@ -1,4 +1,4 @@
-//! The verbs of what is used and counted.
+//! Calls for usage and counts.
 
 use async_trait::async_trait;
 use meetbot_types::{ConsumerId, Page};

@@ -19,7 +19,7 @@ pub struct ZoomHeard {
 /// Streams of Zoom meetings, and which jobs have them.
 #[async_trait]
 pub trait ZoomStore: Send + Sync + 'static {
-    /// Applies an event that the app of this consumer was told, and gives a new stream to the oldest live job for its meeting. An event that comes again
+    /// Applies an event that the app of this consumer received, and gives a new stream to the oldest live job for its meeting. An event that comes again
     /// changes nothing.
     async fn zoom_event(
         &self,

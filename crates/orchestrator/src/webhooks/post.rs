@@ -1,4 +1,4 @@
-//! One try of a delivery: guard, sign, POST, and read no more of the answer than is kept.
+//! One try of a delivery: check the address, sign, POST, and read the stored part of the response.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// How much of this may go into connecting.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// How much of an answer is read and kept, in bytes.
+/// The most bytes of a response's body that are read and stored.
 const ANSWER_BYTES: usize = 4096;
 /// How long an answer that has begun may take to come that far. What it says does not change what its status means.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ impl Post {
         Self::with_lookup(guard, clock, &egress::system_lookup())
     }
 
-    /// The same, with another way to look names up.
+    /// The same, with another resolver.
     pub(super) fn with_lookup(
         guard: Arc<Guard>,
         clock: Clock,
@@ -106,7 +106,7 @@ impl Post {
             .header("webhook-id", &id)
             .header("webhook-timestamp", now.as_seconds())
             .header("webhook-signature", sign_standard(&id, now, &body, &delivery.secrets));
-        request.body(body).send().await.map_err(|error| in_words(&error))
+        request.body(body).send().await.map_err(|error| describe(&error))
     }
 }
 
@@ -138,7 +138,7 @@ fn tried(
     DeliveryTry { at: began.wall, duration_ms, status, error, answer }
 }
 
-/// The beginning of an answer's body; none where it is empty.
+/// The beginning of a response's body; none where it is empty.
 async fn text(mut answer: Response) -> Option<String> {
     let mut bytes = Vec::new();
     let reading = async {
@@ -149,26 +149,26 @@ async fn text(mut answer: Response) -> Option<String> {
             bytes.extend_from_slice(&chunk[..room.min(chunk.len())]);
         }
     };
-    // What has come by then is kept.
+    // After the time limit, the bytes read so far are stored.
     let _ = tokio::time::timeout(ANSWER_LIMIT, reading).await;
-    kept(&bytes)
+    truncate_body(&bytes)
 }
 
-/// Bytes as the text that is stored: databases take no NUL.
-fn kept(bytes: &[u8]) -> Option<String> {
+/// The stored text of a body: without NUL, which databases do not take, and without a character cut in two.
+fn truncate_body(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes).replace('\0', "\u{fffd}");
     let cut = text.trim_end_matches('\u{fffd}');
-    // A letter that was cut in two is left out.
+    // A character that was cut in two is left out.
     let text = if bytes.len() == ANSWER_BYTES { cut } else { &text };
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// `Retry-After` of an answer, in either of its forms.
+/// `Retry-After` of a response, in either of its forms.
 fn retry_after(answer: &Response, now: Timestamp) -> Option<Duration> {
-    wish(answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?, now)
+    parse_retry_after(answer.headers().get(header::RETRY_AFTER)?.to_str().ok()?, now)
 }
 
-fn wish(value: &str, now: Timestamp) -> Option<Duration> {
+fn parse_retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
@@ -176,8 +176,8 @@ fn wish(value: &str, now: Timestamp) -> Option<Duration> {
     u64::try_from(Timestamp::from(date).millis_since(now)).ok().map(Duration::from_millis)
 }
 
-/// The error without the URL (it may hold a secret), down to its cause.
-fn in_words(error: &reqwest::Error) -> String {
+/// Describes an error by its innermost cause, without the URL, which may hold a secret.
+fn describe(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         let limit = if error.is_connect() { CONNECT_LIMIT } else { TIME_LIMIT };
         let what = if error.is_connect() { "connection" } else { "answer" };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn of_an_answer_four_kilobytes_are_read_and_what_has_come_within_a_second() {
+    async fn at_most_four_kilobytes_of_a_body_are_read_for_at_most_a_second() {
         let head = |length: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
         let gigabyte = read_of(head(1 << 30) + &"x".repeat(65_536)).await;
         assert_eq!(gigabyte.unwrap(), "x".repeat(ANSWER_BYTES));
@@ -230,20 +230,23 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_to_wait_is_read_in_both_forms() {
+    fn retry_after_is_read_in_both_forms() {
         let now: Timestamp = "2026-05-15T14:00:00Z".parse().unwrap();
-        assert_eq!(wish("120", now), Some(Duration::from_mins(2)));
-        assert_eq!(wish("Fri, 15 May 2026 14:01:30 GMT", now), Some(Duration::from_secs(90)));
-        assert_eq!(wish("Fri, 15 May 2026 13:00:00 GMT", now), None);
-        assert_eq!(wish("soon", now), None);
+        assert_eq!(parse_retry_after("120", now), Some(Duration::from_mins(2)));
+        assert_eq!(
+            parse_retry_after("Fri, 15 May 2026 14:01:30 GMT", now),
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(parse_retry_after("Fri, 15 May 2026 13:00:00 GMT", now), None);
+        assert_eq!(parse_retry_after("soon", now), None);
     }
 
     #[test]
-    fn what_is_kept_of_an_answer_is_text_without_half_letters() {
-        assert_eq!(kept(b""), None);
-        assert_eq!(kept(b"a\0b\xff"), Some("a\u{fffd}b\u{fffd}".to_owned()));
+    fn a_stored_body_is_text_without_cut_characters() {
+        assert_eq!(truncate_body(b""), None);
+        assert_eq!(truncate_body(b"a\0b\xff"), Some("a\u{fffd}b\u{fffd}".to_owned()));
         let mut long = vec![b'x'; ANSWER_BYTES - 1];
         long.push(0xc3);
-        assert_eq!(kept(&long), Some("x".repeat(ANSWER_BYTES - 1)));
+        assert_eq!(truncate_body(&long), Some("x".repeat(ANSWER_BYTES - 1)));
     }
 }

@@ -47,7 +47,7 @@ const HOSTS: [(&str, &[&str]); 6] = [
     ("public", &["93.184.216.34", "[2606:4700::1111]"]),
 ];
 
-/// The addresses that a host of [`HOSTS`] stands for.
+/// The addresses of a host in [`HOSTS`].
 fn address(host: &str) -> IpAddr {
     match Url::parse(&format!("http://{host}/")).unwrap().host().unwrap() {
         Host::Ipv4(address) => address.into(),

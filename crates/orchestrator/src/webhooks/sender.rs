@@ -1,4 +1,4 @@
-//! Sends what is due in the outbox: takes it, tries it, notes what came of it.
+//! Sends due deliveries of the outbox, and stores the results.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -12,10 +12,10 @@ use crate::{
     clock::Clock,
     deliveries::{Lane, Lanes, schedule},
     metrics::Metrics,
-    store::{DueDelivery, Store, Taken, Tried, Verdict},
+    store::{DeliveryAttempt, DueBatch, DueDelivery, Store, Verdict},
 };
 
-/// How long to wait at most before looking into the outbox again; pokes come sooner.
+/// The longest wait before the outbox is read again; notifications end it sooner.
 const POLL: Duration = Duration::from_secs(5);
 /// The same while every place is taken: a try that takes long makes room without having ended.
 const POLL_FULL: Duration = Duration::from_millis(200);
@@ -45,7 +45,7 @@ impl Sender {
         Self { store, post, lanes: Lanes::new(connections), clock, poke, metrics }
     }
 
-    /// Runs until `stop`; what is on its way then is let arrive.
+    /// Runs until `stop`; running tries are completed.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let Self { store, post, mut lanes, clock, poke, metrics } = self;
         let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock, metrics });
@@ -59,9 +59,9 @@ impl Sender {
             let places = room.unproven;
             room.unproven = places.min(UNPROVEN_AT_A_TIME);
             let taken = store.due_deliveries(room, store.now()).await;
-            let Taken { due, next } = taken.unwrap_or_else(|error| {
+            let DueBatch { due, next } = taken.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read");
-                Taken { due: Vec::new(), next: None }
+                DueBatch { due: Vec::new(), next: None }
             });
             let unproven = due.iter().filter(|one| one.lane != Lane::Proven).count();
             for delivery in due {
@@ -69,7 +69,7 @@ impl Sender {
                 lanes.begin(id, delivery.lane, now.steady);
                 let trying = Arc::clone(&trying);
                 flying.spawn(async move {
-                    // A panic is a bug, which must not cost a place in the lanes too.
+                    // A panic is a bug; it must not leave the lanes with a try that never ends.
                     if AssertUnwindSafe(trying.deliver(delivery)).catch_unwind().await.is_err() {
                         tracing::error!(delivery = %id, %job, "a try of a webhook crashed");
                     }
@@ -108,7 +108,7 @@ fn until(next: Option<Timestamp>, now: Timestamp) -> Duration {
     })
 }
 
-/// What every try needs.
+/// The state that all tries share.
 struct Trying {
     store: Arc<dyn Store>,
     post: Arc<Post>,
@@ -122,7 +122,7 @@ impl Trying {
         let now = self.clock.now();
         let verdict = schedule::next(delivery.tries + 1, outcome, random(), now.wall);
         let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
-        // One that is sent again by hand would tell how long somebody waited with that.
+        // For one that was redelivered by hand the time would include the wait for that request.
         let first = delivery.event.attempt == delivery.tries + 1;
         let latency = first.then(|| {
             Duration::from_millis(
@@ -139,7 +139,13 @@ impl Trying {
             Verdict::Dead => tracing::warn!(delivery = %id, %job, error, "a webhook was given up"),
         }
         let since = delivery.since;
-        let tried = Tried { delivery: id, since, tried, verdict, wish: outcome.wish() };
+        let tried = DeliveryAttempt {
+            delivery: id,
+            since,
+            tried,
+            verdict,
+            rest_wanted: outcome.rest_wanted(),
+        };
         if let Err(error) = self.store.tried(tried, self.store.now()).await {
             // It stays pending: the endpoint will see the same deliveryId once more.
             tracing::warn!(%error, delivery = %id, %job, "a delivery's try was not noted");

@@ -279,7 +279,7 @@ async fn an_unknown_name_and_one_that_leads_home_have_the_same_error() {
 }
 
 #[tokio::test]
-async fn what_an_address_answers_that_only_a_setting_allows_is_not_shown() {
+async fn responses_of_addresses_that_only_a_setting_allows_are_not_shown() {
     let (port, visits) = listener_that_says(HOME, 0, "the operator's own page").await;
     for address_policy in [
         AddressPolicy { loopback: true, networks: Vec::new() },

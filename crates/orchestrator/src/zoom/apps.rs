@@ -204,7 +204,7 @@ mod tests {
             format!("{setting}: {problem}")
         };
         let file = |name: &str| folder.path().join(name);
-        for (told, expected) in [
+        for (reported, expected) in [
             (problem(&|app| app.client_id = "a b".into()), "zoom.apps.a.client_id"),
             (problem(&|app| app.consumer = " ".into()), "zoom.apps.a.consumer"),
             (problem(&|app| app.client_secret_file = file("none")), "cannot be read"),
@@ -212,7 +212,7 @@ mod tests {
             (problem(&|app| app.webhook_secret_files = vec![file("odd")]), "U+200B"),
             (problem(&|app| app.webhook_secret_files = vec![]), "must name one file, or two"),
         ] {
-            assert!(told.contains(expected), "{told}");
+            assert!(reported.contains(expected), "{reported}");
         }
         let mut twice = good.clone();
         let other = AppSettings { consumer: "other".into(), ..good.apps["a"].clone() };

@@ -1,4 +1,4 @@
-//! Jobs for streams that nobody asked a bot for: the body of `POST /api/v1/jobs` that an app's setting `auto_dispatch` makes. Pure.
+//! Jobs for streams without a request for a bot: the body of `POST /api/v1/jobs` that an app's setting `auto_dispatch` makes. Pure.
 
 use meetbot_types::{Issue, signature};
 use serde_json::{Map, Value};

@@ -9,7 +9,7 @@ use meetbot_types::{
 
 use super::webhook::{StreamEvent, StreamEventKind};
 
-/// For how long a stream that nobody has waits for a job: an app that starts by itself may do so before somebody asks for a bot.
+/// For how long a stream without a job waits for one: an app that starts by itself may do so before a job is created.
 pub(crate) const WAITS_MS: i64 = 10 * 60 * 1000;
 
 /// How long a stream that no job has is kept: as long as Zoom may repeat its webhooks.
@@ -36,7 +36,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// What a bot of its job is told.
+    /// The state for a bot of its job.
     pub(crate) fn shown(&self) -> ZoomStream {
         ZoomStream {
             version: self.version,
@@ -48,13 +48,13 @@ impl Stream {
         }
     }
 
-    /// What a bot of another job for the same meeting is told.
+    /// The state for a bot of another job for the same meeting.
     fn shown_to_others(&self) -> ZoomStream {
         let state = ZoomStreamState::GivenToAnotherJob;
         ZoomStream { state, server_urls: Vec::new(), ..self.shown() }
     }
 
-    /// What a bot of this job is told, whose meeting it is of. `has_ended` is whether the job has ended that has it: that one keeps it, and it is over, so that the
+    /// The state for a bot of this job, whose meeting the stream is of. `has_ended` is whether the job has ended that has it: that one keeps it, and it is over, so that the
     /// next one may come.
     pub(crate) fn shown_to(&self, job: JobId, has_ended: bool) -> Option<ZoomStream> {
         match self.job {
@@ -65,7 +65,7 @@ impl Stream {
     }
 
     /// The word of its state, as it is stored.
-    pub(crate) const fn state_word(&self) -> &'static str {
+    pub(crate) const fn state_name(&self) -> &'static str {
         match self.state {
             ZoomStreamState::Interrupted => "interrupted",
             ZoomStreamState::Stopped => "stopped",
@@ -89,7 +89,7 @@ pub(crate) struct Waiting {
     pub(crate) meeting: String,
 }
 
-/// A stream after an event. `None` where nothing changes: the event came before, is older than what is known, or is about a stream that nobody has heard of or
+/// A stream after an event. `None` where nothing changes: the event came before, is older than what is known, or is about a stream that is unknown or
 /// that is over.
 pub(crate) fn hear(
     known: Option<Stream>,
@@ -272,7 +272,7 @@ mod tests {
             [ZoomStreamState::Started, ZoomStreamState::Interrupted, ZoomStreamState::Stopped]
         {
             let stream = Stream { state, ..hear(None, &started(1, "a"), None, at(0)).unwrap() };
-            assert_eq!(state_of(stream.state_word()), Some(state));
+            assert_eq!(state_of(stream.state_name()), Some(state));
         }
         assert_eq!(state_of("over"), None);
     }

@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_said_and_others_are_passed_over() {
+    fn a_body_that_is_no_event_is_refused_and_other_events_are_ignored() {
         let deep = "[".repeat(50_000);
         for bad in [
             "",

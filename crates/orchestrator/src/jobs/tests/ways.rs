@@ -16,7 +16,7 @@ fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
     assert_eq!(failure.code, FailureCode::DispatchTimeout);
     assert_eq!(failure.detail, "no bot of this server can join janus any more; plug the cable in");
     // Its bot says that it leaves.
-    assert_eq!(told(&changes), ["joining"]);
+    assert_eq!(reported(&changes), ["joining"]);
     ways.retain(|way| way.platform == Platform::Sandbox);
     assert!(queued().claim(TOKEN, &ways, at(1)).0.is_some());
     // A second way that lacks nothing is enough.

@@ -1,4 +1,4 @@
-//! What a bucket answers instead of what it was asked for, in words that say what to change. Nothing of a request is repeated: it may hold a secret.
+//! Errors of a bucket, with the setting to change. No part of a request is repeated, since it may hold a secret.
 
 use std::{error::Error, io};
 
@@ -46,7 +46,7 @@ pub enum BucketError {
         /// Who asked.
         own: String,
     },
-    /// It was given up, since nobody wants it any more.
+    /// It was cancelled.
     #[error("it was stopped")]
     Stopped,
     /// The file on this machine.
@@ -200,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bucket_refuses_is_told_with_what_to_change() {
+    fn a_refusal_of_a_bucket_names_the_setting_to_change() {
         let xml = |code: &str| {
             format!(
                 "Server returned non-2xx status code: 403: <Error><Code>{code}</Code><Message>No.</Message></Error>"
             )
         };
-        for (code, told) in [
+        for (code, reported) in [
             ("AccessDenied", "s3:PutObject"),
             ("SignatureDoesNotMatch", "secret access key"),
             ("RequestTimeTooSkewed", "clock"),
@@ -216,7 +216,10 @@ mod tests {
             let error = of(&xml(code), denied);
             assert!(error.is_lasting());
             let text = error.to_string();
-            assert!(text.contains(told) && text.contains(code) && text.contains("No."), "{text}");
+            assert!(
+                text.contains(reported) && text.contains(code) && text.contains("No."),
+                "{text}"
+            );
         }
         let none = of("<Code>NoSuchBucket</Code>", missing);
         assert!(none.is_lasting() && none.to_string().contains("make the bucket"), "{none}");
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_told_so_and_a_name_that_is_not_known_is_not() {
+    fn a_temporary_error_is_described_as_such_and_an_unknown_code_is_not() {
         let unknown = "non-2xx status code: 400 Bad Request: <Error><Code>OddWish</Code></Error>";
         assert!(of(unknown, generic).is_lasting());
         for body in ["status code: 429 <Code>Busy</Code>", "status code: 503 <Code>Odd</Code>"] {

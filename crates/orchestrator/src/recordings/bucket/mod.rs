@@ -46,7 +46,7 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// The same for one part of a file, which may have a slow way.
 const PART_LIMIT: Duration = Duration::from_mins(10);
-/// How long a URL is good that is signed for somebody.
+/// How long a signed URL is valid.
 const SIGNED_FOR: Duration = Duration::from_mins(5);
 /// How many objects are removed at the same time.
 const AT_ONCE: usize = 16;

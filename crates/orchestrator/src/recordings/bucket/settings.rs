@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(parsed("s3://acme"), pair("acme", ""));
         assert_eq!(parsed("s3://acme.meetings/"), pair("acme.meetings", ""));
         assert_eq!(parsed("s3://acme/a/b_1/"), pair("acme", "a/b_1"));
-        for (text, told) in [
+        for (text, reported) in [
             ("acme", "must begin with s3://"),
             ("https://acme", "must begin with s3://"),
             ("s3://", "must name a bucket"),
@@ -196,7 +196,10 @@ mod tests {
             ("s3://acme/x?y=1", "single slashes"),
         ] {
             let problem = parse_url(text).unwrap_err();
-            assert!(problem.contains(told) && problem.contains("s3://bucket/prefix"), "{problem}");
+            assert!(
+                problem.contains(reported) && problem.contains("s3://bucket/prefix"),
+                "{problem}"
+            );
         }
     }
 
@@ -204,7 +207,7 @@ mod tests {
     fn a_server_is_a_scheme_a_host_and_a_port_and_has_a_name_unless_the_path_names_the_bucket() {
         assert!(parse_endpoint("https://s3.example.com", false).is_ok());
         assert!(parse_endpoint("http://127.0.0.1:9000/", true).is_ok());
-        for (text, path_style, told) in [
+        for (text, path_style, reported) in [
             ("s3.example.com", true, "is no URL"),
             ("ftp://s3.example.com", true, "must begin with"),
             ("https://s3.example.com/bucket", true, "a scheme, a host and a port only"),
@@ -213,7 +216,7 @@ mod tests {
             ("http://localhost:9000", false, "storage.path_style = true"),
         ] {
             let problem = parse_endpoint(text, path_style).unwrap_err();
-            assert!(problem.contains(told), "{problem}");
+            assert!(problem.contains(reported), "{problem}");
         }
     }
 

@@ -67,7 +67,7 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
         keys.into_iter().find(|key| key.id == id).unwrap().last_used_at
     };
     assert_eq!((last_used(one.id).await, last_used(two.id).await), (Some(at(2).wall), None));
-    // More calls that a line stands for, and some of a line that is gone.
+    // Further calls for one entry, and for an entry that is deleted.
     let repeats = vec![(third.id, 2), (UseId::generate(at(0).wall), 9), (third.id, 39)];
     store.note_uses(Vec::new(), repeats, Vec::new(), at(3).wall).await.unwrap();
     assert_eq!(list(all, 9).await, [KeyUse { times: 42, ..third }]);

@@ -41,15 +41,20 @@ async fn commands_are_in_order_answered_once_and_expire_with_their_bot() {
     let give = async |action, now| {
         fixture.store.command(fixture.tenant, job.id, action, None, None, now).await.unwrap()
     };
-    assert!(matches!(give(ControlAction::PauseRecording, at(2)).await, Commanded::InvalidState(_)));
+    assert!(matches!(
+        give(ControlAction::PauseRecording, at(2)).await,
+        CommandOutcome::InvalidState(_)
+    ));
     fixture.claim(1, at(3)).await.unwrap();
     fixture
         .report(job.id, 1, 1, 1, &[BotReport::Admitted, BotReport::RecordingStarted], at(4))
         .await;
-    let Commanded::Given(pause, _) = give(ControlAction::PauseRecording, at(5)).await else {
+    let CommandOutcome::Accepted(pause, _) = give(ControlAction::PauseRecording, at(5)).await
+    else {
         panic!()
     };
-    let Commanded::Given(chat, _) = give(ControlAction::SendChatMessage, at(5)).await else {
+    let CommandOutcome::Accepted(chat, _) = give(ControlAction::SendChatMessage, at(5)).await
+    else {
         panic!()
     };
     let commands = fixture.store.bot_commands(job.id, 1, [1; 32], 0).await.unwrap().unwrap();
@@ -75,7 +80,7 @@ async fn leaving_a_queued_job_ends_it() {
         .command(fixture.tenant, job.id, ControlAction::LeaveCall, None, None, at(2))
         .await
         .unwrap();
-    let Commanded::Given(command, job) = left else { panic!("{left:?}") };
+    let CommandOutcome::Accepted(command, job) = left else { panic!("{left:?}") };
     assert_eq!((command.state, job.status), (ControlState::Done, JobStatus::Cancelled));
     assert_eq!(job.leave_reason, Some(LeaveReason::Requested));
 }

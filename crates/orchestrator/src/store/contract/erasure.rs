@@ -1,4 +1,4 @@
-//! Consumers are erased piece by piece, and nothing of theirs that nobody has looked at.
+//! Consumers are erased in batches, and only jobs that the caller has named.
 
 use super::*;
 
@@ -37,7 +37,7 @@ async fn a_consumer_is_erased_once_each_of_its_jobs_was() {
     assert_eq!(fixture.store.erase_consumer(fixture.tenant).await.unwrap(), Some(1));
     assert_eq!(fixture.store.consumer_name(consumer).await.unwrap(), None);
     assert!(fixture.store.consumer_name(other.consumer).await.unwrap().is_some());
-    let room = Room { proven: 9, unproven: 9 };
+    let room = Capacity { proven: 9, unproven: 9 };
     let taken = fixture.store.due_deliveries(room, at(8)).await.unwrap();
     assert!(taken.due.is_empty() && taken.next.is_none(), "{taken:?}");
 }

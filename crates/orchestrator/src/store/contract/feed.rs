@@ -91,7 +91,7 @@ async fn a_feed_has_each_event_of_a_consumers_jobs_once_and_a_new_job_before_all
     );
     assert!(matches!(created.details, EventDetails::StatusChanged { previous_status: None, .. }));
     // It is in no timeline, and no endpoint gets it.
-    assert_eq!(fixture.told(first.id).await, ["joining", "in_call"]);
+    assert_eq!(fixture.timeline_names(first.id).await, ["joining", "in_call"]);
     let window = Window { limit: 100, after: None };
     let sent = fixture.store.deliveries(fixture.tenant, DeliveryFilter::default(), window).await;
     assert!(sent.unwrap().data.iter().all(|delivery| delivery.sequence > 0));
@@ -119,7 +119,7 @@ async fn a_feed_tells_of_what_a_list_shows_and_no_event_of_the_job_does() {
         seq += reports.len() as u64;
     }
     fixture.store.delete_recording(fixture.tenant, job, at(20)).await.unwrap();
-    let told =
+    let reported =
         fixture.feed(Some(from), 100, 9).await.into_iter().map(|event| match event.data.details {
             EventDetails::StatusChanged { previous_status, status_detail, .. } => {
                 let only_here = previous_status.as_ref() == Some(&event.data.status);
@@ -133,9 +133,9 @@ async fn a_feed_tells_of_what_a_list_shows_and_no_event_of_the_job_does() {
             }
             _ => format!("{} {}", event.data.sequence, event.event),
         });
-    let told: Vec<_> = told.collect();
+    let reported: Vec<_> = reported.collect();
     assert_eq!(
-        told,
+        reported,
         [
             "2 in_call ",
             "3 recording ",
@@ -149,7 +149,7 @@ async fn a_feed_tells_of_what_a_list_shows_and_no_event_of_the_job_does() {
         ]
     );
     let timeline = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
-    assert_eq!(fixture.told(job).await, timeline);
+    assert_eq!(fixture.timeline_names(job).await, timeline);
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn a_consumer_that_is_erased_leaves_no_feed() {
 
 /// Each writer has a store of its own, as servers on one database have, and one reader goes on from where it stands while they write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn four_writers_at_once_and_no_event_is_skipped_or_told_twice() {
+async fn with_four_concurrent_writers_no_event_is_skipped_or_repeated() {
     const WRITERS: usize = 4;
     const JOBS: usize = 40;
     let fixture = fixture().await;
@@ -279,18 +279,18 @@ async fn four_writers_at_once_and_no_event_is_skipped_or_told_twice() {
             written
         });
     }
-    let mut told = Vec::new();
-    while told.len() < 2 * WRITERS * JOBS {
+    let mut reported = Vec::new();
+    while reported.len() < 2 * WRITERS * JOBS {
         let page = read(fixture.look(after, 7).await);
-        told.extend(page.events.iter().map(named));
+        reported.extend(page.events.iter().map(named));
         after = Some(page.end);
         tokio::task::yield_now().await;
     }
     let written: BTreeSet<_> = writers.join_all().await.into_iter().flatten().collect();
-    assert_eq!(told.iter().copied().collect::<BTreeSet<_>>(), written);
-    assert_eq!(told.len(), written.len(), "each once");
-    for (place, (job, sequence)) in told.iter().enumerate() {
-        let before = told[..place].contains(&(*job, 0));
+    assert_eq!(reported.iter().copied().collect::<BTreeSet<_>>(), written);
+    assert_eq!(reported.len(), written.len(), "each once");
+    for (place, (job, sequence)) in reported.iter().enumerate() {
+        let before = reported[..place].contains(&(*job, 0));
         assert_eq!(before, *sequence > 0, "a job's events come in their order");
     }
     assert_eq!(fixture.feed_now(after, 9).await, [], "and nothing else");

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_job_goes_its_way_and_everything_is_told_once() {
+async fn a_job_runs_to_its_end_and_each_event_is_in_the_timeline_once() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     let claimed = fixture.claim(1, at(2)).await.unwrap();
@@ -18,7 +18,7 @@ async fn a_job_goes_its_way_and_everything_is_told_once() {
     // The answer was lost: the same again changes nothing.
     assert_eq!(acknowledged(&fixture.report(job.id, 1, 1, 1, &reports, at(4)).await), 4);
     let expected = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
-    assert_eq!(fixture.told(job.id).await, expected);
+    assert_eq!(fixture.timeline_names(job.id).await, expected);
     assert_eq!(fixture.job(job.id).await.status, JobStatus::Completed);
     assert!(fixture.claim(2, at(5)).await.is_none());
 }

@@ -16,7 +16,7 @@ async fn bots_that_are_lost_one_after_the_other_come_ever_more_slowly() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     let mut now = 4;
-    // The first one is replaced at once: nobody records meanwhile.
+    // The first one is replaced at once, since no bot records meanwhile.
     for (epoch, wait) in (1..).zip([0, 5, 10, 20, 40, 80, 160, 320, 600, 600]) {
         assert!(fixture.store.release(job, epoch, at(now)).await.unwrap());
         if wait > 0 {
@@ -103,7 +103,7 @@ async fn a_restart_of_a_server_takes_no_job_from_a_worker() {
 }
 
 #[tokio::test]
-async fn the_time_in_which_no_server_heard_a_bot_is_no_time_in_the_meeting() {
+async fn time_without_a_server_is_not_counted_as_time_in_the_meeting() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     let beat = [BotReport::Heartbeat { media: MediaCounters::default() }];
@@ -142,7 +142,7 @@ async fn a_wall_clock_that_was_set_back_makes_no_lost_job_wait_longer() {
 }
 
 #[tokio::test]
-async fn whoever_wants_the_job_to_end_does_not_wait_for_its_turn() {
+async fn a_claim_to_finalise_does_not_wait_for_a_slot() {
     for cancelled in [true, false] {
         let fixture = fixture().await;
         let job = recorded(&fixture).await;
@@ -174,7 +174,7 @@ async fn after_a_failure_that_joining_again_cannot_mend_the_next_bot_only_finali
 
 #[tokio::test]
 async fn the_recording_of_a_job_whose_next_bot_is_not_recording_yet_can_be_stopped() {
-    let given = |commanded: &Commanded| matches!(commanded, Commanded::Given(..));
+    let given = |commanded: &CommandOutcome| matches!(commanded, CommandOutcome::Accepted(..));
     for paused in [true, false] {
         for action in [
             ControlAction::StopRecording,
@@ -203,7 +203,7 @@ async fn the_recording_of_a_job_whose_next_bot_is_not_recording_yet_can_be_stopp
 #[tokio::test]
 async fn a_job_that_is_ending_already_ends_as_it_would_have() {
     let removed = Failure::new(FailureCode::RemovedFromMeeting, "someone took the bot out");
-    for (reason, cause, told) in [
+    for (reason, cause, reported) in [
         (
             LeaveReason::MeetingEnded,
             Cause::Left(LeaveReason::MeetingEnded),
@@ -221,14 +221,14 @@ async fn a_job_that_is_ending_already_ends_as_it_would_have() {
         let commands = fixture.store.bot_commands(job, 1, [1; 32], 0).await.unwrap().unwrap();
         assert_eq!(commands, []);
         fixture.report(job, 1, 1, 4, &[ended(cause, true)], at(6)).await;
-        let all = fixture.told(job).await;
+        let all = fixture.timeline_names(job).await;
         assert_eq!(&all[..4], ["joining", "in_call", "recording", "finalizing"]);
-        assert_eq!(&all[4..], told);
+        assert_eq!(&all[4..], reported);
     }
 }
 
 #[tokio::test]
-async fn a_bot_that_could_not_be_heard_while_the_store_was_away_is_not_late() {
+async fn a_bot_without_reports_during_an_outage_of_the_store_is_not_late() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     let lease = u64::from(LEASE_SECONDS);

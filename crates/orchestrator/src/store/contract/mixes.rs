@@ -46,15 +46,15 @@ async fn a_mix_waits_for_each_job_that_ends_with_a_manifest_however_it_ends() {
     assert_eq!(fixture.store.waiting_mix(nothing.id).await.unwrap(), None);
     for job in [completed, failed, cancelled] {
         assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap().as_ref(), Some(&job));
-        let told = fixture.told(job.id).await;
+        let reported = fixture.timeline_names(job.id).await;
         assert!(fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(9)).await.unwrap());
         assert_eq!(
-            fixture.told(job.id).await.strip_prefix(&*told).unwrap(),
+            fixture.timeline_names(job.id).await.strip_prefix(&*reported).unwrap(),
             ["job.artifact_ready"]
         );
         // The answer was lost.
         assert!(!fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(9)).await.unwrap());
-        assert_eq!(fixture.told(job.id).await.len(), told.len() + 1);
+        assert_eq!(fixture.timeline_names(job.id).await.len(), reported.len() + 1);
         assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap(), None);
         assert_eq!(
             (job.recording.bytes, fixture.job(job.id).await.recording.bytes),
@@ -107,7 +107,7 @@ async fn a_mix_that_is_not_made_or_whose_recording_is_deleted_is_not_reported() 
         // It was under way meanwhile.
         assert!(!fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(10)).await.unwrap());
         assert_eq!(fixture.store.put_off_mix(job.id, at(10)).await.unwrap(), None);
-        assert!(!fixture.told(job.id).await.contains(&"job.artifact_ready".to_owned()));
+        assert!(!fixture.timeline_names(job.id).await.contains(&"job.artifact_ready".to_owned()));
     }
     let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![dropped.id]).await;
     assert_eq!(erased.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! The outbox: whose turn it is, what an endpoint gets at once, and what becomes of deliveries that do not arrive.
+//! The outbox: the order of deliveries, the concurrent tries of an endpoint, and failed deliveries.
 
 use super::*;
 use meetbot_types::EndpointState;
@@ -13,8 +13,8 @@ impl Fixture {
     }
 
     pub(super) async fn due(&self, now: StoreNow) -> Vec<DueDelivery> {
-        let room = Room { proven: 100, unproven: 100 };
-        self.store.due_deliveries(room, now).await.unwrap().due
+        let capacity = Capacity { proven: 100, unproven: 100 };
+        self.store.due_deliveries(capacity, now).await.unwrap().due
     }
 
     pub(super) async fn note(
@@ -33,11 +33,14 @@ impl Fixture {
             answer: Some("so be it".into()),
         };
         let (delivery, since) = (due.event.delivery_id, due.since);
-        self.store.tried(Tried { delivery, since, tried, verdict, wish: None }, now).await.unwrap();
+        self.store
+            .tried(DeliveryAttempt { delivery, since, tried, verdict, rest_wanted: None }, now)
+            .await
+            .unwrap();
     }
 
-    /// A job whose events go to this URL alone, with one event told so far.
-    async fn job_told_to(&self, url: &str, now: StoreNow) -> Job {
+    /// A job whose events go to this URL alone, with one event so far.
+    async fn job_with_url(&self, url: &str, now: StoreNow) -> Job {
         let job = self
             .create(
                 |job| {
@@ -53,7 +56,7 @@ impl Fixture {
 
     /// The same, and the endpoint has taken it.
     async fn proven(&self, url: &str, now: StoreNow) -> Job {
-        let job = self.job_told_to(url, now).await;
+        let job = self.job_with_url(url, now).await;
         let due = self.due(now).await;
         self.note(&due[0], 200, Verdict::Delivered, now).await;
         job
@@ -133,7 +136,7 @@ async fn an_endpoint_that_is_down_is_probed_one_try_at_a_time_and_opens_when_one
     let down = "http://127.0.0.1:1/down";
     let mut jobs = Vec::new();
     for _ in 0..20 {
-        jobs.push(fixture.job_told_to(down, at(1)).await);
+        jobs.push(fixture.job_with_url(down, at(1)).await);
     }
     // Each failure is another delivery's, whose own next try is far away.
     let mut now = 2;
@@ -162,10 +165,10 @@ async fn a_new_endpoint_gets_one_try_at_once_and_one_that_answers_as_many_as_its
  {
     let fixture = fixture().await;
     for _ in 0..40 {
-        fixture.job_told_to("http://127.0.0.1:1/busy?a=1", at(1)).await;
-        fixture.job_told_to("http://127.0.0.1:1/busy?b=2", at(1)).await;
+        fixture.job_with_url("http://127.0.0.1:1/busy?a=1", at(1)).await;
+        fixture.job_with_url("http://127.0.0.1:1/busy?b=2", at(1)).await;
     }
-    fixture.job_told_to("http://127.0.0.1:1/quiet", at(2)).await;
+    fixture.job_with_url("http://127.0.0.1:1/quiet", at(2)).await;
     let due = fixture.due(at(3)).await;
     assert_eq!(
         due.iter().map(url_of).collect::<Vec<_>>(),
@@ -186,14 +189,14 @@ async fn endpoints_that_answer_have_room_of_their_own_and_share_it() {
     for name in ["one", "two"] {
         fixture.proven(&format!("http://127.0.0.1:1/{name}"), at(1)).await;
         for _ in 0..20 {
-            fixture.job_told_to(&format!("http://127.0.0.1:1/{name}"), at(2)).await;
+            fixture.job_with_url(&format!("http://127.0.0.1:1/{name}"), at(2)).await;
         }
     }
     for number in 0..50 {
-        fixture.job_told_to(&format!("http://127.0.0.1:1/dead/{number}"), at(1)).await;
+        fixture.job_with_url(&format!("http://127.0.0.1:1/dead/{number}"), at(1)).await;
     }
     let take = async |proven, unproven| {
-        fixture.store.due_deliveries(Room { proven, unproven }, at(3)).await.unwrap()
+        fixture.store.due_deliveries(Capacity { proven, unproven }, at(3)).await.unwrap()
     };
     let taken = take(10, 0).await;
     let of = |name: &str| taken.due.iter().filter(|due| due.url.ends_with(name)).count();
@@ -208,12 +211,12 @@ async fn endpoints_that_answer_have_room_of_their_own_and_share_it() {
 }
 
 #[tokio::test]
-async fn what_an_endpoint_asks_for_is_granted_to_all_its_deliveries() {
+async fn retry_after_applies_to_all_deliveries_of_an_endpoint() {
     let fixture = fixture().await;
     let url = "http://127.0.0.1:1/asks";
     fixture.proven(url, at(1)).await;
     for _ in 0..2 {
-        fixture.job_told_to(url, at(2)).await;
+        fixture.job_with_url(url, at(2)).await;
     }
     let due = fixture.due(at(2)).await;
     let tried = DeliveryTry {
@@ -224,11 +227,15 @@ async fn what_an_endpoint_asks_for_is_granted_to_all_its_deliveries() {
         answer: None,
     };
     let verdict = Verdict::Again(at(62).wall);
-    let wish = Some(Duration::from_mins(1));
+    let rest_wanted = Some(Duration::from_mins(1));
     let (delivery, since) = (due[0].event.delivery_id, due[0].since);
-    fixture.store.tried(Tried { delivery, since, tried, verdict, wish }, at(2)).await.unwrap();
+    fixture
+        .store
+        .tried(DeliveryAttempt { delivery, since, tried, verdict, rest_wanted }, at(2))
+        .await
+        .unwrap();
     fixture.note(&due[1], 200, Verdict::Delivered, at(2)).await;
-    fixture.job_told_to(url, at(3)).await;
+    fixture.job_with_url(url, at(3)).await;
     assert!(fixture.due(at(61)).await.is_empty(), "also those that were never tried");
     assert_eq!(fixture.due(at(62)).await.len(), 2);
 }
@@ -237,11 +244,11 @@ async fn what_an_endpoint_asks_for_is_granted_to_all_its_deliveries() {
 async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
     let fixture = fixture().await;
     let url = "http://127.0.0.1:1/again";
-    let job = fixture.job_told_to(url, at(1)).await;
+    let job = fixture.job_with_url(url, at(1)).await;
     let first = fixture.due(at(1)).await.remove(0);
     fixture.note(&first, 410, Verdict::Dead, at(1)).await;
     for _ in 0..4 {
-        fixture.job_told_to(url, at(1)).await;
+        fixture.job_with_url(url, at(1)).await;
         let due = fixture.due(at(1)).await;
         fixture.note(&due[0], 500, Verdict::Again(at(5_000).wall), at(1)).await;
     }
@@ -256,12 +263,12 @@ async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
 }
 
 #[tokio::test]
-async fn what_waits_for_an_endpoint_that_stays_down_is_given_up_after_a_day_and_a_half() {
+async fn deliveries_to_an_endpoint_that_stays_down_are_given_up_after_36_hours() {
     let fixture = fixture().await;
     let url = "http://127.0.0.1:1/gone";
     let mut jobs = Vec::new();
     for _ in 0..8 {
-        jobs.push(fixture.job_told_to(url, at(1)).await);
+        jobs.push(fixture.job_with_url(url, at(1)).await);
     }
     fixture.report(jobs[7].id, 1, 1, 1, &[BotReport::Admitted], at(2)).await;
     let mut now = 2;
@@ -281,16 +288,16 @@ async fn what_waits_for_an_endpoint_that_stays_down_is_given_up_after_a_day_and_
 }
 
 #[tokio::test]
-async fn what_a_sender_never_came_back_from_is_taken_again() {
+async fn deliveries_of_a_sender_that_died_are_taken_again() {
     let fixture = fixture().await;
-    fixture.job_told_to("http://127.0.0.1:1/lost", at(1)).await;
+    fixture.job_with_url("http://127.0.0.1:1/lost", at(1)).await;
     let taken = fixture.due(at(1)).await;
     fixture.store.sweep(at(50)).await.unwrap();
     assert!(fixture.due(at(50)).await.is_empty());
     fixture.store.sweep(at(62)).await.unwrap();
     let again = fixture.due(at(62)).await;
     assert_eq!(again[0].event.delivery_id, taken[0].event.delivery_id);
-    // The process dies, and with it whoever sends.
+    // The process dies, and its sender with it.
     fixture.store.take_over(Arc::new(|_, _| false), at(0)).await.unwrap();
     assert_eq!(fixture.due(at(63)).await.len(), 1);
 }
@@ -310,11 +317,11 @@ async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
         WebhookSecrets { current: secret("BBBB"), previous: Some(previous.clone()) }
     );
     assert_eq!(rotate("CCCC", day, at(11)).await, Rotation::UnderWay(previous.until));
-    fixture.job_told_to("http://127.0.0.1:1/", at(12)).await;
+    fixture.job_with_url("http://127.0.0.1:1/", at(12)).await;
     assert_eq!(fixture.due(at(12)).await[0].secrets, secrets);
 
     let over = at(10 + 24 * 3_600);
-    fixture.job_told_to("http://127.0.0.1:1/later", over).await;
+    fixture.job_with_url("http://127.0.0.1:1/later", over).await;
     let alone = WebhookSecrets { current: secret("BBBB"), previous: None };
     assert_eq!(fixture.due(over).await[0].secrets, alone);
     fixture.store.sweep(over).await.unwrap();
@@ -374,7 +381,7 @@ async fn a_secret_is_rotated_once_for_an_idempotency_key() {
 #[tokio::test]
 async fn a_redelivery_of_an_idempotency_key_happens_once() {
     let fixture = fixture().await;
-    let job = fixture.job_told_to("http://127.0.0.1:1/", at(1)).await;
+    let job = fixture.job_with_url("http://127.0.0.1:1/", at(1)).await;
     let due = fixture.due(at(2)).await.remove(0);
     fixture.note(&due, 200, Verdict::Delivered, at(3)).await;
     let id = due.event.delivery_id;
@@ -417,7 +424,7 @@ async fn a_redelivery_that_is_asked_for_during_a_try_follows_it_unless_that_arri
     for (name, tries) in [("first", 0), ("seventh", 6)] {
         for verdict in [Verdict::Dead, far, Verdict::Delivered] {
             let url = format!("http://127.0.0.1:1/{name}/{verdict:?}");
-            let job = fixture.job_told_to(&url, at(1)).await;
+            let job = fixture.job_with_url(&url, at(1)).await;
             for number in 0..tries {
                 let due = fixture.due(at(1_000 * number + 1)).await.remove(0);
                 let next = Verdict::Again(at(1_000 * number + 1_001).wall);

@@ -1,4 +1,4 @@
-//! A database that was restored with `--paused`: nothing begins from it and nothing leaves it until it goes on, and what others do to it is kept.
+//! A database that was restored with `--paused`: nothing starts and nothing is sent until it is resumed, and changes by callers are stored.
 
 use super::*;
 use crate::store::How;
@@ -90,7 +90,7 @@ async fn a_restore_that_ends_what_ran_fails_what_had_recorded_nothing_at_once_an
     );
     let detail = ended.failure_detail.unwrap();
     assert!(detail.contains("the restore ended it"), "{detail}");
-    assert_eq!(fixture.told(joining.id).await, ["joining", "job.failed"]);
+    assert_eq!(fixture.timeline_names(joining.id).await, ["joining", "job.failed"]);
     let uncounted = fixture.store.recordings_to_count(false, None, 9).await.unwrap();
     assert_eq!(uncounted, [(joining.id, None)]);
     let claimed = fixture.claim(3, at(11)).await.unwrap();

@@ -36,8 +36,8 @@ async fn an_old_job_is_kept_for_its_files_and_for_a_delivery_that_is_still_tried
         ended(Cause::Left(LeaveReason::MeetingEnded), true),
     ];
     fixture.report(recorded.id, 1, 1, 1, &completed, at(3)).await;
-    let told = fixture.create(|_| {}, at(4)).await;
-    fixture.store.cancel(fixture.tenant, told.id, at(5)).await.unwrap();
+    let reported = fixture.create(|_| {}, at(4)).await;
+    fixture.store.cancel(fixture.tenant, reported.id, at(5)).await.unwrap();
     let prune = async || fixture.store.prune_jobs(at(99).wall, 9).await.unwrap();
     assert_eq!(prune().await, []);
     fixture.store.recording_removed(recorded.id).await.unwrap();
@@ -51,7 +51,7 @@ async fn an_old_job_is_kept_for_its_files_and_for_a_delivery_that_is_still_tried
             fixture.note(&delivery, 200, Verdict::Delivered, at(now)).await;
         }
     }
-    assert_eq!(prune().await, [told.id]);
+    assert_eq!(prune().await, [reported.id]);
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ fn since(seconds: u64) -> StoreNow {
 
 impl Fixture {
     async fn limit(&self, bots: u32, minutes: u32) {
-        let own = |limit| Some(NonZeroU32::new(limit).map_or(Own::Unlimited, Own::Limit));
+        let own = |limit| {
+            Some(NonZeroU32::new(limit).map_or(QuotaOverride::Unlimited, QuotaOverride::Limit))
+        };
         let change = QuotaChange { bots: own(bots), minutes: own(minutes), queued: None };
         assert!(self.store.change_quota("acme", change).await.unwrap());
     }
@@ -127,7 +129,7 @@ async fn a_consumer_with_all_its_bots_waits_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn without_limits_too_the_next_bot_goes_to_whoever_has_the_fewest() {
+async fn without_limits_too_the_next_bot_goes_to_the_tenant_with_the_fewest() {
     let fixture = fixture().await;
     let other = fixture.tenant("other").await;
     let mut flood = Vec::new();
@@ -153,7 +155,7 @@ async fn a_meeting_that_lost_its_bot_keeps_its_place_and_comes_first() {
         assert_eq!(fixture.next(at(4)).await, Some(*expected));
     }
     let theirs = fixture.job_of(other, at(4)).await;
-    // Lowered, the limit throws nobody out of a meeting.
+    // A lower limit ends no running bot.
     fixture.limit(1, 0).await;
     for job in &jobs[..2] {
         assert!(fixture.store.release(*job, 1, at(5)).await.unwrap());
@@ -200,7 +202,7 @@ async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
     }
     assert!(fixture.next(at(4)).await.is_some());
     assert_eq!(fixture.next(at(4)).await, None);
-    let two = Own::Limit(NonZeroU32::MIN.saturating_add(1));
+    let two = QuotaOverride::Limit(NonZeroU32::MIN.saturating_add(1));
     let change = QuotaChange { bots: Some(two), ..QuotaChange::default() };
     assert!(fixture.store.change_quota("acme", change).await.unwrap());
     assert_eq!(quota().await, limits(2, 60));
@@ -208,7 +210,7 @@ async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
     assert_eq!(fixture.next(at(5)).await, None);
     fixture.limit(0, 0).await;
     assert_eq!(quota().await, Quota::default());
-    let default = Some(Own::Default);
+    let default = Some(QuotaOverride::Default);
     let back = QuotaChange { bots: default, minutes: default, queued: default };
     assert!(fixture.store.change_quota("acme", back).await.unwrap());
     assert_eq!(fixture.next(at(6)).await, None);
@@ -310,7 +312,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
     assert!(matches!(ask(&|_| {}, test, None, since(72)).await, Creation::Created(_)));
     let next_month = |job: &mut Job| job.join_at = Some("2026-12-01T09:00:00Z".parse().unwrap());
     assert!(matches!(ask(&next_month, tenant, None, since(72)).await, Creation::Created(_)));
-    // Its bot is lost: another one goes on.
+    // Its bot is lost: a replacement continues.
     assert!(store.release(running.id, 1, since(75)).await.unwrap());
     assert_eq!(fixture.next(since(75)).await, Some(running.id));
     fixture.report(running.id, 2, 1, 1, &over(), since(80)).await;
@@ -323,7 +325,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
         (job.status, job.failure_code),
         (JobStatus::Failed, Some(FailureCode::QuotaExceeded))
     );
-    assert_eq!(fixture.told(waits.id).await, ["job.failed"]);
+    assert_eq!(fixture.timeline_names(waits.id).await, ["job.failed"]);
     assert_eq!(fixture.next(since(600)).await, None);
     // December is as good as new.
     assert!(fixture.next(since(12 * 3600)).await.is_some());
@@ -366,13 +368,13 @@ async fn a_queue_has_room_for_so_many_jobs_that_have_had_no_bot() {
     assert_eq!(store.used(tenant, at(5000)).await.unwrap().queued, 0);
 
     let own = |queued| QuotaChange { queued: Some(queued), ..QuotaChange::default() };
-    assert!(store.change_quota("acme", own(Own::Limit(NonZeroU32::MIN))).await.unwrap());
+    assert!(store.change_quota("acme", own(QuotaOverride::Limit(NonZeroU32::MIN))).await.unwrap());
     assert!(!is_full(at(5001)).await && is_full(at(5001)).await);
-    assert!(store.change_quota("acme", own(Own::Unlimited)).await.unwrap());
+    assert!(store.change_quota("acme", own(QuotaOverride::Unlimited)).await.unwrap());
     for _ in 0..4 {
         assert!(!is_full(at(5002)).await);
     }
-    assert!(store.change_quota("acme", own(Own::Default)).await.unwrap());
+    assert!(store.change_quota("acme", own(QuotaOverride::Default)).await.unwrap());
     assert!(is_full(at(5003)).await);
     assert_eq!(store.used(tenant, at(5003)).await.unwrap().queued, 5);
 }
@@ -403,8 +405,8 @@ async fn consumers_come_in_pages_newest_first_with_what_is_set_for_them() {
     for second in 1..=3 {
         store.create_key(key(&format!("c{second}"), true), at(second)).await.unwrap();
     }
-    let bots = Some(Own::Limit(NonZeroU32::MIN));
-    let change = QuotaChange { bots, minutes: Some(Own::Unlimited), queued: None };
+    let bots = Some(QuotaOverride::Limit(NonZeroU32::MIN));
+    let change = QuotaChange { bots, minutes: Some(QuotaOverride::Unlimited), queued: None };
     assert!(store.change_quota("c2", change).await.unwrap());
     let list = async |filter: ConsumerFilter, after| {
         let window = Window { limit: 2, after };
@@ -430,6 +432,9 @@ async fn consumers_come_in_pages_newest_first_with_what_is_set_for_them() {
         (Some(1), None, Some(9))
     );
     let quota = (shown.quota.bots, shown.quota.minutes, shown.quota.queued_jobs);
-    assert_eq!(quota, (Own::Limit(NonZeroU32::MIN), Own::Unlimited, Own::Default));
+    assert_eq!(
+        quota,
+        (QuotaOverride::Limit(NonZeroU32::MIN), QuotaOverride::Unlimited, QuotaOverride::Default)
+    );
     assert_eq!(shown.created_at, at(2).wall);
 }

@@ -103,8 +103,7 @@ async fn a_recording_has_bytes_from_the_end_of_its_job_until_it_is_removed() {
 }
 
 #[tokio::test]
-async fn what_bots_leave_that_say_nothing_of_their_end_is_to_be_counted_and_without_a_bot_there_is_nothing()
- {
+async fn files_of_a_bot_without_a_final_report_are_counted_and_a_job_without_a_bot_has_none() {
     let fixture = fixture().await;
     let never = fixture.create(|_| {}, at(1)).await.id;
     fixture.store.cancel(fixture.tenant, never, at(2)).await.unwrap();

@@ -15,9 +15,9 @@ impl Fixture {
         self.store.redeliver_all(self.tenant, which, None, now).await.unwrap()
     }
 
-    async fn job_told(&self, url: &str, now: StoreNow) -> Job {
-        let told = Webhooks { on_status_change: Some(url.into()), on_finalize: None };
-        let job = self.create(|job| job.webhooks = told, now).await;
+    async fn job_of_endpoint(&self, url: &str, now: StoreNow) -> Job {
+        let reported = Webhooks { on_status_change: Some(url.into()), on_finalize: None };
+        let job = self.create(|job| job.webhooks = reported, now).await;
         self.claim(1, now).await.unwrap();
         job
     }
@@ -34,14 +34,14 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
     for (second, verdict) in
         [(1, Verdict::Delivered), (10, Verdict::Delivered), (20, Verdict::Dead)]
     {
-        jobs.push(fixture.job_told(URL, at(second)).await.id);
+        jobs.push(fixture.job_of_endpoint(URL, at(second)).await.id);
         let due = fixture.due(at(second)).await;
         fixture.note(&due[0], 200, verdict, at(second)).await;
     }
-    let other = fixture.job_told("http://b.example/hook", at(25)).await.id;
+    let other = fixture.job_of_endpoint("http://b.example/hook", at(25)).await.id;
     let due = fixture.due(at(25)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(25)).await;
-    jobs.push(fixture.job_told("http://a.example/hook?key=2", at(30)).await.id);
+    jobs.push(fixture.job_of_endpoint("http://a.example/hook?key=2", at(30)).await.id);
 
     assert_eq!(fixture.again_all(since(31), at(40)).await, sent(0));
     let unknown = Redeliver { endpoint: "http://a.example/".to_owned(), ..since(0) };
@@ -53,7 +53,7 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
     let due = fixture.due(at(40)).await;
     assert_eq!(due.iter().map(|due| due.event.data.job_id).collect::<Vec<_>>(), jobs[3..]);
 
-    // The last one is on its way, and keeps its try; the first is too old.
+    // The last one is being tried, and keeps its try; the first is too old.
     assert_eq!(fixture.again_all(since(10), at(50)).await, sent(3));
     fixture.note(&due[0], 200, Verdict::Delivered, at(51)).await;
     let due = fixture.due(at(52)).await;
@@ -65,7 +65,7 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
 #[tokio::test]
 async fn the_same_request_sends_them_again_once() {
     let fixture = fixture().await;
-    fixture.job_told(URL, at(1)).await;
+    fixture.job_of_endpoint(URL, at(1)).await;
     let due = fixture.due(at(1)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(1)).await;
     let idempotency_key =
@@ -98,7 +98,7 @@ async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_th
     };
     let half = REDELIVERED_AT_ONCE / 2 + 1;
     for second in [1, 2] {
-        let job = fixture.job_told(URL, at(second)).await;
+        let job = fixture.job_of_endpoint(URL, at(second)).await;
         let people: Vec<_> = (0..half).map(person).collect();
         fixture.report(job.id, 1, 1, 1, &people, at(second)).await;
     }

@@ -1,4 +1,4 @@
-//! What callers are shown, and what a call is answered that came before.
+//! Requests of callers: idempotency keys, isolation of tenants, and lists.
 
 use super::*;
 
@@ -79,15 +79,15 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
             .await
             .unwrap()
     };
-    assert!(matches!(say(at(4)).await, Commanded::Given(..)));
-    assert!(matches!(say(at(5)).await, Commanded::Prior(PriorRequest::Running)));
+    assert!(matches!(say(at(4)).await, CommandOutcome::Accepted(..)));
+    assert!(matches!(say(at(5)).await, CommandOutcome::Prior(PriorRequest::Running)));
     // The server died before the last answer: the first one is given.
-    let Commanded::Prior(PriorRequest::Answered(answer)) = say(at(30)).await else { panic!() };
+    let CommandOutcome::Prior(PriorRequest::Answered(answer)) = say(at(30)).await else { panic!() };
     assert_eq!(answer.status, 202);
     assert_eq!(answer.ignored, idempotency_key.ignored);
     let last = StoredResponse { status: 200, body: "{}".into(), ignored: "a.b".into() };
     fixture.store.set_final_response(fixture.tenant, "say".into(), last.clone()).await.unwrap();
-    let Commanded::Prior(PriorRequest::Answered(answer)) = say(at(31)).await else { panic!() };
+    let CommandOutcome::Prior(PriorRequest::Answered(answer)) = say(at(31)).await else { panic!() };
     assert_eq!(answer, last);
     let commands = fixture.store.bot_commands(job.id, 1, [1; 32], 0).await.unwrap().unwrap();
     assert_eq!(commands.len(), 1);
@@ -113,7 +113,7 @@ async fn another_tenant_sees_nothing() {
         assert!(store.jobs(stranger, JobFilter::default(), window).await.unwrap().data.is_empty());
         let commanded =
             store.command(stranger, job.id, ControlAction::LeaveCall, None, None, at(2)).await;
-        assert!(matches!(commanded.unwrap(), Commanded::NotFound));
+        assert!(matches!(commanded.unwrap(), CommandOutcome::NotFound));
         let window = Window { limit: 10, after: None };
         assert!(
             store

@@ -1,4 +1,4 @@
-//! Recordings on their way into a bucket.
+//! Uploads of recordings to a bucket.
 
 use std::num::NonZeroU32;
 
@@ -47,7 +47,7 @@ async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_befo
     let job = fixture.job(id).await;
     assert_eq!(job.status_detail.as_deref(), Some("uploading"));
     assert_eq!((&job.manifest_uri, job.recording.bytes, job.ended_at), (&None, None, None));
-    assert!(!fixture.told(id).await.contains(&"job.finalized".to_owned()));
+    assert!(!fixture.timeline_names(id).await.contains(&"job.finalized".to_owned()));
     let waiting = fixture.store.waiting_uploads(10).await.unwrap();
     let [(job, upload)] = &waiting.first[..] else { panic!("{waiting:?}") };
     assert_eq!((*job, upload.epoch, &*upload.nonce, upload.since), (id, 1, "n", at(5).wall));
@@ -59,7 +59,7 @@ async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_befo
     assert_eq!(fixture.job(id).await, job);
     assert_eq!((job.recording.bytes, job.status_detail), (Some(77), None));
     let expected = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
-    assert_eq!(fixture.told(id).await, expected);
+    assert_eq!(fixture.timeline_names(id).await, expected);
     assert!(fixture.waiting().await.is_empty());
     assert!(fixture.store.end_upload(id, stored, at(10)).await.unwrap().is_none());
     assert!(fixture.store.waiting_mix(id).await.unwrap().is_some());
@@ -71,7 +71,7 @@ async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_befo
 #[tokio::test]
 async fn a_job_that_waits_for_the_bucket_has_no_bot_to_lose_and_takes_no_place() {
     let fixture = fixture().await;
-    let one = Some(Own::Limit(NonZeroU32::new(1).unwrap()));
+    let one = Some(QuotaOverride::Limit(NonZeroU32::new(1).unwrap()));
     let change = QuotaChange { bots: one, ..QuotaChange::default() };
     fixture.store.change_quota("acme", change).await.unwrap();
     let id = fixture.held(left(), 5).await;
@@ -105,7 +105,7 @@ async fn the_minutes_of_a_meeting_count_also_while_its_recording_waits_for_the_b
 }
 
 #[tokio::test]
-async fn a_recording_that_is_lost_on_its_way_fails_its_job() {
+async fn a_recording_that_is_lost_during_its_upload_fails_its_job() {
     let fixture = fixture().await;
     let first = fixture.held(left(), 5).await;
     let second = fixture.held(left(), 6).await;

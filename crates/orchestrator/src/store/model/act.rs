@@ -28,7 +28,7 @@ pub(super) enum Came {
     /// In seconds: when the schedule tries again, and how long the endpoint asks to be left alone.
     Badly {
         again_in: u16,
-        wish: Option<u16>,
+        rest_wanted: Option<u16>,
     },
     Gone,
 }
@@ -164,7 +164,7 @@ fn came() -> impl Strategy<Value = Came> {
     prop_oneof![
         3 => Just(Came::Well),
         4 => (1..300_u16, prop::option::weighted(0.2, 1..1000_u16))
-            .prop_map(|(again_in, wish)| Came::Badly { again_in, wish }),
+            .prop_map(|(again_in, rest_wanted)| Came::Badly { again_in, rest_wanted }),
         1 => Just(Came::Gone),
     ]
 }

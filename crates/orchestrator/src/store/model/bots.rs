@@ -33,7 +33,7 @@ impl World {
                 assert!(matches!(claimed, Claim::Nothing), "{claimed:?}");
                 continue;
             };
-            let refused = !self.jobs[first].has_place()
+            let refused = !self.jobs[first].has_slot()
                 && self.refuses(self.jobs[first].tenant, ms(self.now.wall));
             let first = &mut self.jobs[first];
             if refused {
@@ -57,7 +57,7 @@ impl World {
         self.compare_all().await;
     }
 
-    /// Whose turn it is: first whoever had a bot; then of each tenant that has room its oldest, and of these that of the tenant with the fewest bots.
+    /// The job that is claimed next: first a job that had a bot; then, of the oldest job of each tenant below its limit, that of the tenant with the fewest bots.
     fn next_job(&self) -> Option<usize> {
         if self.paused {
             return None;
@@ -69,7 +69,7 @@ impl World {
         };
         let age = |place: &usize| (self.jobs[*place].run_at, self.jobs[*place].id);
         let all = || (0..self.jobs.len()).filter(due);
-        let lost = all().filter(|place| self.jobs[*place].has_place()).min_by_key(age);
+        let lost = all().filter(|place| self.jobs[*place].has_slot()).min_by_key(age);
         let firsts = [false, true].into_iter().filter_map(|live| {
             let theirs = |place: &usize| self.jobs[*place].tenant.live == live;
             let first =
@@ -89,7 +89,7 @@ impl World {
         let mut said: Vec<(u64, What)> = said
             .iter()
             .map(|what| {
-                // A bot that only finalises ends as it was told.
+                // A bot that only finalises ends with the ending in its order.
                 let what = match (what, ending) {
                     (What::Ended(_), Some(ending)) => What::Ended(match ending.status {
                         JobStatus::Completed => End::Well,
@@ -149,18 +149,19 @@ impl World {
         self.compare(job).await;
     }
 
-    /// What a bot is told to do: all that is open, oldest first, to the attempt that has the job and to no other.
+    /// The commands for a bot: all open ones, oldest first, for the attempt that holds the job and no other.
     pub(super) async fn look(&self, bot: usize, after: u64) {
         let Bot { job, epoch, token, .. } = self.bots[bot];
         let model = &self.jobs[job];
-        let told = self.store.bot_commands(model.id, epoch, token, after).await.unwrap();
+        let reported = self.store.bot_commands(model.id, epoch, token, after).await.unwrap();
         let open = (1..)
             .zip(&model.commands)
             .filter(|(seq, one)| *seq > after && one.state == ControlState::Pending);
         let expected = (epoch == model.epoch && model.lease.is_some())
             .then(|| open.map(|(seq, one)| (seq, one.id)).collect::<Vec<_>>());
-        let told = told.map(|told| told.iter().map(|one| (one.seq, one.id)).collect::<Vec<_>>());
-        assert_eq!(told, expected);
+        let reported = reported
+            .map(|reported| reported.iter().map(|one| (one.seq, one.id)).collect::<Vec<_>>());
+        assert_eq!(reported, expected);
     }
 
     pub(super) async fn release(&mut self, bot: usize, handed_over: bool) {

@@ -9,7 +9,7 @@ use super::{
     state::{Kept, World, ms},
 };
 use crate::store::{
-    Commanded, Creation, IdempotencyKey, PriorRequest, Redelivery, StoredResponse, Tenant,
+    CommandOutcome, Creation, IdempotencyKey, PriorRequest, Redelivery, StoredResponse, Tenant,
     contract::{link, new_job, start},
 };
 
@@ -155,9 +155,9 @@ impl World {
 
     pub(super) async fn cancel(&mut self, job: usize) {
         let model = &mut self.jobs[job];
-        let bot_is_told = model.cancel(self.now);
+        let bot_gets_command = model.cancel(self.now);
         self.store.cancel(model.tenant, model.id, self.now).await.unwrap().unwrap();
-        if bot_is_told {
+        if bot_gets_command {
             // Its id is not answered; the bot sees it.
             let bot = self.bots.iter().rfind(|bot| bot.job == job).unwrap();
             let commands = self.store.bot_commands(model.id, bot.epoch, bot.token, 0).await;
@@ -185,11 +185,11 @@ impl World {
         let prior = self.prior_request(tenant, idempotency_key.as_ref());
         let model = &mut self.jobs[job];
         match answer {
-            Commanded::Prior(answer) => assert_eq!(Some(answer), prior),
-            Commanded::InvalidState(_) => {
+            CommandOutcome::Prior(answer) => assert_eq!(Some(answer), prior),
+            CommandOutcome::InvalidState(_) => {
                 assert!(prior.is_none() && !model.takes(&action), "{} {action}", model.status);
             }
-            Commanded::Given(command, shown) => {
+            CommandOutcome::Accepted(command, shown) => {
                 assert!(prior.is_none() && model.takes(&action), "{} {action}", model.status);
                 assert_eq!(command.state, model.command(&action, self.now));
                 let state = command.state.clone();
@@ -199,7 +199,7 @@ impl World {
                     self.keep(tenant, idempotency_key, 202, body, false);
                 }
             }
-            Commanded::NotFound => panic!("it is there"),
+            CommandOutcome::NotFound => panic!("it is there"),
         }
         self.compare(job).await;
     }

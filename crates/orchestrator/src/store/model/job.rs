@@ -36,7 +36,7 @@ pub(super) enum End {
     CalledOff,
 }
 
-/// Why a job is on its way to its end.
+/// Why a job ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     Cancelled,
@@ -79,7 +79,7 @@ pub(super) struct ModelJob {
     pub(super) called_off: bool,
     pub(super) has_media: bool,
     pub(super) tape: Tape,
-    /// How often something came while nothing was to be recorded, and was not told of yet.
+    /// How many items arrived while recording was paused, and are not reported yet.
     pub(super) withheld: u32,
     pub(super) epoch: u32,
     /// How many of its bots were not lost, but left because their server stopped.
@@ -99,7 +99,7 @@ pub(super) struct ModelJob {
     pub(super) in_meeting_at: Option<i64>,
     /// Its minutes stand in the ledger.
     pub(super) counted: bool,
-    /// The timeline: what was told, and the status it was told with.
+    /// The timeline: each event, with the status at that time.
     pub(super) story: Vec<(EventName, JobStatus)>,
     pub(super) mix: Option<WaitingMix>,
     pub(super) commands: Vec<Asked>,
@@ -116,7 +116,7 @@ impl ModelJob {
     }
 
     /// It has a place: it has had a bot, and has not ended.
-    pub(super) fn has_place(&self) -> bool {
+    pub(super) fn has_slot(&self) -> bool {
         self.epoch > 0 && !self.status.is_final()
     }
 
@@ -320,7 +320,7 @@ impl ModelJob {
         }
     }
 
-    /// It is called off. Answers whether its bot is to be told.
+    /// It is cancelled. Returns whether its bot gets a command.
     pub(super) fn cancel(&mut self, now: StoreNow) -> bool {
         let is_ending = self.status == Finalizing && self.why.is_some();
         if self.status.is_final() || is_ending || self.why == Some(Why::Cancelled) {
@@ -386,7 +386,7 @@ impl ModelJob {
 
     /// A restore ends what had a bot.
     pub(super) fn end_by_restore(&mut self, now: StoreNow) {
-        if !self.has_place() {
+        if !self.has_slot() {
             return;
         }
         if !self.has_media {

@@ -9,7 +9,7 @@ use crate::{
 
 pub(super) const LEASE_MS: i64 = 60_000;
 
-/// Who is told: `onFinalize` how a job ended well or badly and what was made after that, `onStatusChange` all but the good end what comes after, and what was withheld or left out; a URL once.
+/// The receivers of an event: `onFinalize` gets the success or failure of a job and files made after its end; `onStatusChange` gets all events except the success, what follows it, and events about withheld or omitted content. A URL gets an event once.
 pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec<&'static str> {
     let [on_status, on_finalize] = urls;
     let wanted = match event {
@@ -18,9 +18,9 @@ pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec
         EventName::ChatWithheld | EventName::EventsLeftOut => [None, None],
         _ => [on_status, None],
     };
-    let mut told: Vec<_> = wanted.into_iter().flatten().collect();
-    told.dedup();
-    told
+    let mut reported: Vec<_> = wanted.into_iter().flatten().collect();
+    reported.dedup();
+    reported
 }
 
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Sent {
         self.lease = now.lease.as_millis() + LEASE_MS;
     }
 
-    /// What came of a try. One that is told late, after another sender's, is noted, and changes nothing that is done.
+    /// The result of a try. One that is reported late, after another sender's, is recorded, and changes nothing that is finished.
     /// What failed while it was asked for again is as if it had not been tried.
     pub(super) fn note(&mut self, verdict: &Verdict, since: Timestamp, now: StoreNow) {
         self.tries_ever += 1;

@@ -5,13 +5,13 @@ use std::time::Duration;
 use meetbot_types::{DeliveryTry, Timestamp};
 
 use super::{act::Came, state::World};
-use crate::store::{Room, Taken, Tried, Verdict};
+use crate::store::{Capacity, DeliveryAttempt, DueBatch, Verdict};
 
 impl World {
     /// Takes what is due; answers how many that were, and when there may be more.
     pub(super) async fn take(&mut self, limit: u32) -> (usize, Option<Timestamp>) {
-        let room = Room { proven: limit, unproven: limit };
-        let Taken { due, next } = self.store.due_deliveries(room, self.now).await.unwrap();
+        let room = Capacity { proven: limit, unproven: limit };
+        let DueBatch { due, next } = self.store.due_deliveries(room, self.now).await.unwrap();
         let count = due.len();
         assert!(count <= 2 * limit as usize);
         assert!(!self.paused || (count == 0 && next.is_none()), "it is paused");
@@ -42,11 +42,15 @@ impl World {
 
     pub(super) async fn note(&mut self, flight: usize, came: Came) {
         let (job, place, delivery) = self.flights.swap_remove(flight);
-        let (status, verdict, wish) = match came {
+        let (status, verdict, rest_wanted) = match came {
             Came::Well => (200, Verdict::Delivered, None),
-            Came::Badly { again_in, wish } => {
+            Came::Badly { again_in, rest_wanted } => {
                 let again = self.now.wall + Duration::from_secs(again_in.into());
-                (500, Verdict::Again(again), wish.map(|wish| Duration::from_secs(wish.into())))
+                (
+                    500,
+                    Verdict::Again(again),
+                    rest_wanted.map(|rest_wanted| Duration::from_secs(rest_wanted.into())),
+                )
             }
             Came::Gone => (410, Verdict::Dead, None),
         };
@@ -59,7 +63,10 @@ impl World {
             answer: None,
         };
         let (delivery, since) = (delivery.event.delivery_id, delivery.since);
-        self.store.tried(Tried { delivery, since, tried, verdict, wish }, self.now).await.unwrap();
+        self.store
+            .tried(DeliveryAttempt { delivery, since, tried, verdict, rest_wanted }, self.now)
+            .await
+            .unwrap();
         self.compare(job).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What the model remembers: the store as it should be, and those who use it.
+//! The state of the model: the store as it should be, and its clients.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
@@ -27,7 +27,7 @@ pub(super) struct World {
     pub(super) keys: Vec<(Key, Option<Timestamp>)>,
     pub(super) jobs: Vec<ModelJob>,
     pub(super) bots: Vec<Bot>,
-    /// Deliveries on their way: the job, and the place among its deliveries.
+    /// Deliveries that a sender holds: the job, and the index among its deliveries.
     pub(super) flights: Vec<(usize, usize, DueDelivery)>,
     pub(super) names: HashMap<(Tenant, String), usize>,
     pub(super) answers: HashMap<(Tenant, String), Kept>,
@@ -39,17 +39,17 @@ pub(super) struct World {
     pub(super) ledger: HashMap<(Tenant, String), u64>,
 }
 
-/// An attempt at a job, as long as somebody remembers it.
+/// An attempt at a job, as long as the model has it.
 pub(super) struct Bot {
     pub(super) job: usize,
     pub(super) epoch: u32,
     pub(super) token: [u8; 32],
-    /// What it is told to end with, when it only finalises.
+    /// The ending in its order, when it only finalises.
     pub(super) ending: Option<Ending>,
     pub(super) log: Vec<(u64, What)>,
 }
 
-/// An answer that is kept for its key.
+/// A response that is stored for its key.
 pub(super) struct Kept {
     pub(super) fingerprint: [u8; 32],
     pub(super) at: i64,

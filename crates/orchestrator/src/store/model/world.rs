@@ -16,7 +16,7 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::quota,
-    store::{self, DeliveryFilter, Own, Quota, QuotaChange, Revocation, Tenant, Window},
+    store::{self, DeliveryFilter, Quota, QuotaChange, QuotaOverride, Revocation, Tenant, Window},
 };
 
 fn pick(which: Which, count: usize) -> Option<usize> {
@@ -86,12 +86,12 @@ impl World {
                 }
             }
             Act::Outage => {
-                // Late enough for whoever rests, or waits for the next try; leases stand.
+                // Late enough for endpoints that rest and for the next tries; leases stay valid.
                 self.now.wall = self.now.wall + Duration::from_secs(1_000);
                 let before = self.flights.len();
                 self.take(8).await;
                 while self.flights.len() > before {
-                    self.note(before, Came::Badly { again_in: 5, wish: None }).await;
+                    self.note(before, Came::Badly { again_in: 5, rest_wanted: None }).await;
                 }
             }
             Act::Away => self.away = Some(self.now),
@@ -167,7 +167,7 @@ impl World {
         self.compare_all().await;
     }
 
-    /// The server of before is gone without a stop, and what it had on its way is forgotten.
+    /// The previous server is gone without a stop, and its tries are lost.
     async fn restore(&mut self, how: store::How) {
         self.backend = self.backend.restored(how, self.now);
         self.store = self.backend.open();
@@ -182,7 +182,9 @@ impl World {
     }
 
     async fn limit(&mut self, limits: [u8; 3]) {
-        let own = |limit: Option<NonZeroU32>| Some(limit.map_or(Own::Unlimited, Own::Limit));
+        let own = |limit: Option<NonZeroU32>| {
+            Some(limit.map_or(QuotaOverride::Unlimited, QuotaOverride::Limit))
+        };
         self.limits = limits.map(|limit| NonZeroU32::new(limit.into()));
         let [bots, minutes, queued] = self.limits.map(own);
         let change = QuotaChange { bots, minutes, queued };
@@ -191,7 +193,7 @@ impl World {
     }
 
     pub(super) fn bots_of(&self, tenant: Tenant) -> usize {
-        self.jobs.iter().filter(|job| job.tenant == tenant && job.has_place()).count()
+        self.jobs.iter().filter(|job| job.tenant == tenant && job.has_slot()).count()
     }
 
     pub(super) fn has_room(&self, tenant: Tenant) -> bool {
@@ -210,7 +212,7 @@ impl World {
 
     fn minutes_of(&self, tenant: Tenant) -> u64 {
         let month = (tenant, quota::month(self.now.wall));
-        let running = self.jobs.iter().filter(|job| job.tenant == tenant && job.has_place());
+        let running = self.jobs.iter().filter(|job| job.tenant == tenant && job.has_slot());
         self.ledger.get(&month).copied().unwrap_or(0) + running.map(ModelJob::minutes).sum::<u64>()
     }
 
@@ -250,7 +252,7 @@ impl World {
             if taken > 0 {
                 continue;
             }
-            // A sender sleeps until there may be more: never for ever while something waits, and never not at all.
+            // A sender sleeps until more may be due: never without end while a delivery waits, and never for no time.
             let Some(next) = next else { break };
             assert!(next > self.now.wall, "it would look again and again");
             self.now.wall = next;
@@ -266,7 +268,7 @@ impl World {
             self.compare(job).await;
         }
         let startable = |job: &&ModelJob| {
-            job.status == JobStatus::Queued && (job.has_place() || self.has_room(job.tenant))
+            job.status == JobStatus::Queued && (job.has_slot() || self.has_room(job.tenant))
         };
         let queued = self.jobs.iter().filter(|_| !self.paused).filter(startable);
         let next = self.store.next_start().await.unwrap().map(ms);

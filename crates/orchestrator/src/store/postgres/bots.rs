@@ -1,4 +1,4 @@
-//! Bots: given a job, heard, told what to do, and given up.
+//! Bots: claims, reports, commands and lost leases.
 
 use meetbot_types::{
     Job, JobId, JobStatus, Timestamp,
@@ -19,7 +19,7 @@ use crate::{
 /// How often a claim looks again when the job that it found was changed before it had its lock.
 const LOOKS: u32 = 32;
 
-/// The job whose turn it is, with its lock.
+/// The next job to claim, with its lock.
 async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>> {
     for _ in 0..LOOKS {
         let lost = transaction
@@ -62,7 +62,7 @@ async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<J
     }
 }
 
-/// Hands the job whose turn it is to a bot of the `holder`, a node or a worker.
+/// Gives the next job to a bot of the `holder`, a node or a worker.
 pub(super) async fn claim(
     transaction: &Transaction,
     holder: &str,

@@ -16,7 +16,7 @@ const SILENCE_MS: i64 = 10_000;
 /// The lock of those who join ("meetbot", and a number of its own).
 const LOCK: i64 = 0x6d65_6574_626f_7402;
 
-/// Says that the servers are there. All were away where nobody has said it for 5 seconds, or where the database's clock went back.
+/// Stores that the servers are running. All were away where this was not stored for 5 seconds, or where the database's clock went back.
 const SIGN: &str = "UPDATE cluster SET signed_at = meetbot_now(), up_since =
     CASE WHEN signed_at < meetbot_now() - 5000 OR signed_at > meetbot_now() THEN meetbot_now() ELSE up_since END
     RETURNING signed_at";

@@ -22,7 +22,7 @@ pub(super) async fn write(
     let job = job.to_string();
     for change in changes {
         match change {
-            CommandChange::Given { command, message } => {
+            CommandChange::Issued { command, message } => {
                 give(transaction, &job, &command, message.as_deref()).await?;
             }
             CommandChange::Answered { id, state } => {

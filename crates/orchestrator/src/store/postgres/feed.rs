@@ -1,5 +1,5 @@
 //! Consumers' feeds. Transactions commit in another order than they began in, so a feed is read up to the oldest one that has not ended: nothing is written behind
-//! a cursor. One that goes on for long anywhere on the PostgreSQL server holds feeds back for as long.
+//! a cursor. A long transaction anywhere on the PostgreSQL server delays feeds for as long.
 
 use meetbot_types::{EventName, FeedEvent};
 use tokio_postgres::Client;
@@ -35,14 +35,14 @@ pub(super) async fn id_of(transaction: &Transaction, tenant: Tenant) -> Outcome<
 }
 
 /// A feed as its row holds it.
-struct Place {
+struct FeedRow {
     id: i64,
     origin: [u8; ORIGIN_LETTERS],
     gone: (u64, u64),
     horizon: u64,
 }
 
-impl Place {
+impl FeedRow {
     async fn of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<Self>> {
         let find = format!(
             "SELECT id, origin, gone_transaction, gone_number, {HORIZON} FROM feeds WHERE consumer = $1 AND live = $2"
@@ -62,8 +62,8 @@ impl Place {
 
 /// Before all of the transactions that have not ended.
 pub(super) async fn end(transaction: &Transaction, tenant: Tenant) -> Outcome<FeedCursor> {
-    let place = Place::of(transaction, tenant).await?;
-    Ok(place.map_or(FeedCursor::BEGINNING, |place| place.at((place.horizon, 0))))
+    let feed = FeedRow::of(transaction, tenant).await?;
+    Ok(feed.map_or(FeedCursor::BEGINNING, |feed| feed.at((feed.horizon, 0))))
 }
 
 pub(super) async fn read(
@@ -73,18 +73,18 @@ pub(super) async fn read(
     after: Option<FeedCursor>,
     limit: u32,
 ) -> Outcome<Feed> {
-    let Some(place) = Place::of(transaction, tenant).await? else {
+    let Some(feed) = FeedRow::of(transaction, tenant).await? else {
         return Ok(Feed::of_nothing(after));
     };
     let mut last = match after {
         // Behind the newest event that was deleted nothing is missing.
-        None => place.gone,
+        None => feed.gone,
         Some(after) => {
             let at = (after.transaction, after.number);
-            if after != FeedCursor::BEGINNING && place.at(at) != after || at.0 > place.horizon {
+            if after != FeedCursor::BEGINNING && feed.at(at) != after || at.0 > feed.horizon {
                 return Ok(Feed::Foreign);
             }
-            if at < place.gone {
+            if at < feed.gone {
                 return Ok(Feed::Expired);
             }
             at
@@ -97,19 +97,19 @@ pub(super) async fn read(
     );
     let (from, behind) = (stored(last.0)?, stored(last.1)?);
     let rows = transaction
-        .rows(&find, &[&place.id, &from, &behind, &i64::from(LOOKED_AT_ONCE + 1)])
+        .rows(&find, &[&feed.id, &from, &behind, &i64::from(LOOKED_AT_ONCE + 1)])
         .await?;
     let mut look = Look::new(names, limit);
     for row in &rows {
         if look.is_full() {
-            return Ok(look.end(place.at(last), true));
+            return Ok(look.end(feed.at(last), true));
         }
         last = (number(row, 0)?, number(row, 1)?);
         let name: &str = row.try_get(3)?;
         if look.wants(name) {
             let data: &str = row.try_get(5)?;
             let event = FeedEvent {
-                cursor: place.at(last).to_string(),
+                cursor: feed.at(last).to_string(),
                 id: parsed(row, 2, "an event's id")?,
                 event: name.into(),
                 emitted_at: time(row, 4)?,
@@ -118,7 +118,7 @@ pub(super) async fn read(
             look.push(event, data.len());
         }
     }
-    Ok(look.end(place.at(last), false))
+    Ok(look.end(feed.at(last), false))
 }
 
 /// A job's events are about to be deleted.

@@ -15,7 +15,9 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry},
+    store::{
+        CommandOutcome, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry,
+    },
 };
 
 /// Writes a job that was changed, and what follows from the change. Locks are taken in one order: the job, its lease, its tenant, endpoints, counters.
@@ -26,8 +28,17 @@ pub(super) async fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, upload, end } =
-        changes;
+    let Changes {
+        record: has_changed,
+        events,
+        unreported,
+        commands,
+        rooms,
+        slot,
+        mix,
+        upload,
+        end,
+    } = changes;
     if has_changed {
         update(transaction, record).await?;
         leases::save(transaction, node, record).await?;
@@ -47,8 +58,8 @@ pub(super) async fn save(
     room_bots::write(transaction, record, &rooms, now).await?;
     quotas::moved(transaction, record.tenant, slot).await?;
     timeline::write(transaction, record, events, now).await?;
-    if let Some(untold) = untold {
-        timeline::write_to_feed(transaction, record.tenant, &record.job, &untold).await?;
+    if let Some(unreported) = unreported {
+        timeline::write_to_feed(transaction, record.tenant, &record.job, &unreported).await?;
     }
     if let Some(end) = end {
         quotas::count_minutes(transaction, record, end.minutes, now).await?;
@@ -78,8 +89,8 @@ async fn update(transaction: &Transaction, record: &JobRecord) -> Outcome<()> {
                 &read_as(cause, "a job's cause")?,
                 &record.run_at.as_millis(),
                 &i64::from(record.handovers),
-                &record.stay.ms,
-                &record.stay.since.map(LeaseTime::as_millis),
+                &record.metered.ms,
+                &record.metered.since.map(LeaseTime::as_millis),
                 &record.job.ended_at.map(Timestamp::as_millis),
                 &stored(record.withheld.messages)?,
                 &stored(record.withheld.captions)?,
@@ -245,18 +256,18 @@ pub(super) async fn command(
     node: &str,
     call: &Call,
     now: StoreNow,
-) -> Outcome<Commanded> {
+) -> Outcome<CommandOutcome> {
     let Call { tenant, id, action, message, idempotency_key } = call;
     let record = records::locked_of_tenant(transaction, *tenant, *id).await?;
     if let Some(idempotency_key) = idempotency_key
         && let Some(prior) =
             idempotency::prior_request(transaction, *tenant, idempotency_key, now.wall).await?
     {
-        return Ok(Commanded::Prior(prior));
+        return Ok(CommandOutcome::Prior(prior));
     }
-    let Some(mut record) = record else { return Ok(Commanded::NotFound) };
+    let Some(mut record) = record else { return Ok(CommandOutcome::NotFound) };
     let Some((command, changes)) = record.command(action, message.clone(), now) else {
-        return Ok(Commanded::InvalidState(Box::new(record.job)));
+        return Ok(CommandOutcome::InvalidState(Box::new(record.job)));
     };
     save(transaction, node, &record, changes, now.wall).await?;
     if let Some(idempotency_key) = idempotency_key {
@@ -266,5 +277,5 @@ pub(super) async fn command(
         idempotency::insert(transaction, *tenant, idempotency_key, &response, false, now.wall)
             .await?;
     }
-    Ok(Commanded::Given(command, Box::new(record.job)))
+    Ok(CommandOutcome::Accepted(command, Box::new(record.job)))
 }

@@ -16,7 +16,7 @@ const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
     FROM keys JOIN consumers ON consumers.id = consumer";
 
-/// The consumer with this name, whom nobody erases meanwhile, and its webhook secret.
+/// The consumer with this name, locked against erasure, and its webhook secret.
 async fn consumer(transaction: &Transaction, name: &str) -> Outcome<Option<(ConsumerId, String)>> {
     let find = "SELECT id, webhook_secret FROM consumers WHERE name = $1 FOR KEY SHARE";
     let found = transaction.row(find, &[&escaped(name)]).await?;

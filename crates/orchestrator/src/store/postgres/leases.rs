@@ -29,8 +29,8 @@ pub(super) async fn save(transaction: &Transaction, node: &str, record: &JobReco
                 &node,
                 &until.as_millis(),
                 &stored(record.applied)?,
-                &record.stay.ms,
-                &record.stay.since.map(LeaseTime::as_millis),
+                &record.metered.ms,
+                &record.metered.since.map(LeaseTime::as_millis),
             ],
         )
         .await?;
@@ -42,7 +42,7 @@ pub(super) fn is_all(before: &JobRecord, after: &JobRecord, changes: &Changes) -
     let renewed = JobRecord {
         lease_until: after.lease_until,
         applied: after.applied,
-        stay: after.stay,
+        metered: after.metered,
         ..before.clone()
     };
     let only_record = Changes { record: changes.record, ..Changes::default() };

@@ -40,7 +40,7 @@ pub enum OpenError {
         /// Why.
         why: String,
     },
-    /// It lets nobody in with this user and password.
+    /// It refuses this user and password.
     #[error(
         "the database {url} refuses the user: {why}; check the user in store.url and the password in store.password_file"
     )]

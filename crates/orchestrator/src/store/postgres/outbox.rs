@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::StoreNow,
     deliveries::{DeliveryRecord, GIVEN_UP_AT_ONCE, KEEP_TRYING, LEASE, Lane},
-    store::{DueDelivery, Leases, Room, StoreError, Taken, Tenant, Tried},
+    store::{Capacity, DeliveryAttempt, DueBatch, DueDelivery, Leases, StoreError, Tenant},
 };
 
 /// An event for one URL.
@@ -66,12 +66,12 @@ pub(super) async fn put(
 pub(super) async fn take(
     transaction: &Transaction,
     node: &str,
-    mut room: Room,
+    mut capacity: Capacity,
     now: StoreNow,
-) -> Outcome<Taken> {
+) -> Outcome<DueBatch> {
     let mut due = Vec::new();
     for lane in Lane::ALL {
-        let left = room.of(lane);
+        let left = capacity.of(lane);
         let endpoints = endpoints::due(transaction, lane, *left, now.wall).await?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
@@ -83,11 +83,11 @@ pub(super) async fn take(
     }
     let mut next = None;
     for lane in Lane::ALL {
-        if *room.of(lane) > 0 {
+        if *capacity.of(lane) > 0 {
             next = next.into_iter().chain(endpoints::next(transaction, lane).await?).min();
         }
     }
-    Ok(Taken { due, next })
+    Ok(DueBatch { due, next })
 }
 
 async fn take_from(
@@ -300,8 +300,12 @@ pub(super) async fn forget_leases(
 }
 
 /// Notes a try, and what follows for the delivery, for those behind it, and for the endpoint.
-pub(super) async fn note(transaction: &Transaction, noted: &Tried, now: StoreNow) -> Outcome<()> {
-    let Tried { delivery, since, tried, verdict, wish } = noted;
+pub(super) async fn note(
+    transaction: &Transaction,
+    noted: &DeliveryAttempt,
+    now: StoreNow,
+) -> Outcome<()> {
+    let DeliveryAttempt { delivery, since, tried, verdict, rest_wanted } = noted;
     let id = delivery.to_string();
     // Its consumer may have been erased meanwhile.
     let endpoint = "SELECT endpoint FROM deliveries WHERE id = $1";
@@ -319,7 +323,7 @@ pub(super) async fn note(transaction: &Transaction, noted: &Tried, now: StoreNow
             release_next(transaction, &endpoint.id, &job, now.wall).await?;
         }
     }
-    if endpoint.health.tried(*verdict, tried.at, *wish, now.wall) {
+    if endpoint.health.tried(*verdict, tried.at, *rest_wanted, now.wall) {
         give_up_the_old(transaction, &endpoint.id, now.wall).await?;
     }
     endpoints::save(transaction, &endpoint).await

@@ -1,4 +1,4 @@
-//! A database that was restored to be looked at first: until it goes on, no job gets a bot, nothing is sent and nothing is deleted for its age.
+//! A database that was restored with `--paused`: until it is resumed, no job gets a bot, nothing is sent, and nothing is deleted for its age.
 
 use meetbot_types::Timestamp;
 

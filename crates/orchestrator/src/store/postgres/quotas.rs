@@ -1,4 +1,4 @@
-//! Quotas: who has how many bots, minutes and jobs in the queue, and whose turn it is for another bot.
+//! Quotas: the bots, minutes and queued jobs of each tenant, and which tenant gets the next bot.
 
 use std::num::NonZeroU32;
 
@@ -13,9 +13,12 @@ use super::{
 use crate::{
     jobs::{
         JobRecord,
-        quota::{self, Counts, PLACED, Quota, SlotChange, WAITING},
+        quota::{self, Counts, HOLDS_SLOT, Quota, SlotChange, WAITING},
     },
-    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window, pages::Filling},
+    store::{
+        ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window,
+        pages::Filling,
+    },
 };
 
 /// Into how many rows counters are split that jobs of all kinds change when they end.
@@ -173,7 +176,7 @@ pub(super) async fn queue_is_full(
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
-/// Each number of bots that somebody has costs one look, however many consumers and jobs wait.
+/// One lookup for each distinct number of bots, however many consumers and jobs wait.
 pub(super) async fn next_tenant(transaction: &Transaction, due: i64) -> Outcome<Option<Tenant>> {
     let mut number = -1_i64;
     loop {
@@ -323,10 +326,12 @@ pub(super) async fn page(
 async fn consumer(transaction: &Transaction, row: &Row, now: Timestamp) -> Outcome<ConsumerUse> {
     let id: ConsumerId = parsed(row, 0, "a consumer's id")?;
     let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
-    let own = |column| -> Outcome<Own> {
+    let own = |column| -> Outcome<QuotaOverride> {
         Ok(match optional::<u32>(row, column)? {
-            None => Own::Default,
-            Some(number) => NonZeroU32::new(number).map_or(Own::Unlimited, Own::Limit),
+            None => QuotaOverride::Default,
+            Some(number) => {
+                NonZeroU32::new(number).map_or(QuotaOverride::Unlimited, QuotaOverride::Limit)
+            }
         })
     };
     let (bots, minutes, queued_jobs) = (own(3)?, own(4)?, own(5)?);
@@ -348,7 +353,7 @@ fn column(limit: Option<NonZeroU32>) -> i64 {
     limit.map_or(0, |limit| limit.get().into())
 }
 
-/// Says what consumers may use that have no quota of their own, and counts all anew, while nobody claims.
+/// Sets the default quota, and counts all slots again, while claims are locked out.
 pub(super) async fn set_default(transaction: &Transaction, quota: Quota) -> Outcome<()> {
     lock_claims(transaction).await?;
     transaction
@@ -360,7 +365,7 @@ pub(super) async fn set_default(transaction: &Transaction, quota: Quota) -> Outc
     let tenants = transaction
         .rows(
             &format!(
-                "SELECT consumer, live FROM tenants UNION SELECT consumer, live FROM jobs WHERE {PLACED}
+                "SELECT consumer, live FROM tenants UNION SELECT consumer, live FROM jobs WHERE {HOLDS_SLOT}
                  UNION SELECT consumer, live FROM jobs WHERE {WAITING} ORDER BY 1, 2"
             ),
             &[],
@@ -373,7 +378,7 @@ pub(super) async fn set_default(transaction: &Transaction, quota: Quota) -> Outc
         let counted = transaction
             .one(
                 &format!(
-                    "SELECT count(*) FILTER (WHERE {PLACED}), count(*) FILTER (WHERE {WAITING}) FROM jobs
+                    "SELECT count(*) FILTER (WHERE {HOLDS_SLOT}), count(*) FILTER (WHERE {WAITING}) FROM jobs
                      WHERE consumer = $1 AND live = $2 AND status NOT IN ('completed', 'failed', 'cancelled')"
                 ),
                 &[&tenant.consumer.to_string(), &tenant.live],
@@ -402,9 +407,9 @@ pub(super) async fn change(
     {
         let number = match own {
             None => continue,
-            Some(Own::Default) => None,
-            Some(Own::Unlimited) => Some(0),
-            Some(Own::Limit(limit)) => Some(i64::from(limit.get())),
+            Some(QuotaOverride::Default) => None,
+            Some(QuotaOverride::Unlimited) => Some(0),
+            Some(QuotaOverride::Limit(limit)) => Some(i64::from(limit.get())),
         };
         let set = format!("UPDATE consumers SET {column} = $2 WHERE id = $1");
         transaction.run(&set, &[&consumer.to_string(), &number]).await?;

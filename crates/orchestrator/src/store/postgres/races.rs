@@ -19,8 +19,8 @@ use super::{
     backend::{Database, SOCKET, make_template, run},
 };
 use crate::store::{
-    Claim, Claimed, Creation, DeliveryStore as _, JobStore as _, KeyStore as _, Recorded, Reported,
-    Room, Store as _, Tenant, Tried, UsageStore as _, Verdict, contract,
+    Capacity, Claim, Claimed, Creation, DeliveryAttempt, DeliveryStore as _, JobStore as _,
+    KeyStore as _, Recorded, Reported, Store as _, Tenant, UsageStore as _, Verdict, contract,
 };
 
 /// How many jobs each of two consumers makes in the races.
@@ -32,7 +32,7 @@ fn server() -> Postgres {
     server
 }
 
-/// They are the tests of this binary that take their store from `Backend`, run once more in a process that is told to take PostgreSQL.
+/// They are the tests of this binary that take their store from `Backend`, run once more in a process whose environment selects PostgreSQL.
 #[tokio::test]
 async fn the_contract_and_the_model_hold_on_postgresql() {
     let server = server();
@@ -90,7 +90,7 @@ async fn play(store: &PostgresStore, claimed: &Claimed, token: [u8; 32], lost: b
 
 /// Four servers, and at each of them callers, bots, senders and a reaper at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
+async fn concurrent_calls_have_the_result_of_some_serial_order() {
     let server = server();
     let database = Database::new(&server.socket());
     let mut stores = Vec::new();
@@ -152,7 +152,7 @@ async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
         tasks.push(tokio::spawn(async move {
             loop {
                 let done = ended.load(Ordering::SeqCst) >= 2 * JOBS;
-                let room = Room { proven: 20, unproven: 20 };
+                let room = Capacity { proven: 20, unproven: 20 };
                 let taken = store.due_deliveries(room, store.now()).await.unwrap();
                 assert!(store.reap(store.now()).await.unwrap().is_empty());
                 if done && taken.due.is_empty() && store.tally().await.unwrap().backlog == 0 {
@@ -170,7 +170,8 @@ async fn what_many_do_at_the_same_moment_is_as_if_one_did_it_after_the_other() {
                         answer: None,
                     };
                     let (delivery, since, verdict) = (id, due.since, Verdict::Delivered);
-                    let tried = Tried { delivery, since, tried, verdict, wish: None };
+                    let tried =
+                        DeliveryAttempt { delivery, since, tried, verdict, rest_wanted: None };
                     store.tried(tried, store.now()).await.unwrap();
                 }
             }
@@ -198,25 +199,25 @@ async fn a_database_that_cannot_be_used_is_refused_with_what_is_wrong() {
         let opened = PostgresStore::open(&StoreUrl { url, ..StoreUrl::default() }).await;
         opened.err().expect("it is refused")
     };
-    let told = open(format!("postgres://{USER}@{host}/none")).await;
-    assert!(matches!(told, OpenError::NoDatabase { .. }), "{told}");
-    let told = open(format!("postgres://nobody@{host}/postgres")).await;
-    assert!(matches!(told, OpenError::Refused { .. }), "{told}");
-    let told = open(format!("postgres://{USER}@%2Fnowhere/postgres")).await;
-    assert!(matches!(told, OpenError::Unreachable { .. }), "{told}");
+    let reported = open(format!("postgres://{USER}@{host}/none")).await;
+    assert!(matches!(reported, OpenError::NoDatabase { .. }), "{reported}");
+    let reported = open(format!("postgres://nobody@{host}/postgres")).await;
+    assert!(matches!(reported, OpenError::Refused { .. }), "{reported}");
+    let reported = open(format!("postgres://{USER}@%2Fnowhere/postgres")).await;
+    assert!(matches!(reported, OpenError::Unreachable { .. }), "{reported}");
     let database = Database::new(&socket);
     let name = database.name();
     run(&socket, "postgres", &[&format!("ALTER DATABASE {name} SET synchronous_commit = off")]);
-    let told = open(database.url()).await;
-    assert!(matches!(told, OpenError::NotSynchronous), "{told}");
+    let reported = open(database.url()).await;
+    assert!(matches!(reported, OpenError::NotSynchronous), "{reported}");
     let read_only = format!("ALTER DATABASE {name} SET default_transaction_read_only = on");
     run(&socket, "postgres", &[&read_only]);
-    let told = open(database.url()).await;
-    assert!(matches!(told, OpenError::ReadOnly), "{told}");
+    let reported = open(database.url()).await;
+    assert!(matches!(reported, OpenError::ReadOnly), "{reported}");
     let newer = Database::new(&socket);
     run(&socket, newer.name(), &["UPDATE meetbot_schema SET steps = 99, oldest = 99"]);
-    let told = open(newer.url()).await;
-    assert!(told.to_string().contains("a newer meetbot"), "{told}");
+    let reported = open(newer.url()).await;
+    assert!(reported.to_string().contains("a newer meetbot"), "{reported}");
 }
 
 #[tokio::test]
@@ -226,8 +227,8 @@ async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_lef
     let serve =
         async |node| PostgresStore::serve(&url(&database), node, Arc::new(|_, _, _| ())).await;
     let first = serve("one").await.unwrap();
-    let told = serve("other").await.err().expect("it is refused");
-    assert!(matches!(told, OpenError::AnotherServer { .. }), "{told}");
+    let reported = serve("other").await.err().expect("it is refused");
+    assert!(matches!(reported, OpenError::AnotherServer { .. }), "{reported}");
     // As after a kill: started again on its data folder.
     let again = serve("one").await.unwrap();
     let refused = first.keys().await.unwrap_err().to_string();
@@ -235,8 +236,9 @@ async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_lef
     first.displaced().await;
     again.keys().await.unwrap();
     first.close().await;
-    let told = serve("other").await.err().expect("the one that was displaced does not let it in");
-    assert!(matches!(told, OpenError::AnotherServer { .. }), "{told}");
+    let reported =
+        serve("other").await.err().expect("the one that was displaced does not let it in");
+    assert!(matches!(reported, OpenError::AnotherServer { .. }), "{reported}");
     again.close().await;
     serve("other").await.unwrap().close().await;
 }
@@ -249,8 +251,8 @@ async fn the_same_data_folder_on_another_machine_is_another_server() {
     let first = serve().await.unwrap();
     // It goes on to sign, from elsewhere.
     run(&server.socket(), database.name(), &["UPDATE nodes SET host = 'elsewhere'"]);
-    let told = serve().await.err().expect("it is refused");
-    assert!(told.to_string().contains("elsewhere"), "{told}");
+    let reported = serve().await.err().expect("it is refused");
+    assert!(reported.to_string().contains("elsewhere"), "{reported}");
     first.close().await;
     // One that was killed is waited for, until it was not heard for long enough.
     let killed = "INSERT INTO nodes VALUES ('two', 'elsewhere', 'none', meetbot_now() - 9000)";

@@ -9,7 +9,7 @@ use super::{
     values::{hash, lease_time, number, optional, parsed, read_as, time},
 };
 use crate::{
-    jobs::{JobRecord, quota::Stay, withheld::Withheld},
+    jobs::{JobRecord, quota::MeteredTime, withheld::Withheld},
     store::Tenant,
 };
 
@@ -38,7 +38,7 @@ fn record(row: &Row) -> Outcome<JobRecord> {
             .transpose()?,
         run_at: time(row, 10)?,
         handovers: number(row, 11)?,
-        stay: Stay { ms: optional(row, 12)?, since: lease_time(row, 13)? },
+        metered: MeteredTime { ms: optional(row, 12)?, since: lease_time(row, 13)? },
         withheld: Withheld { messages: number(row, 14)?, captions: number(row, 15)? },
         past_tokens: row.try_get(16)?,
     })
@@ -76,7 +76,7 @@ pub(super) async fn of_tenant(
     load(transaction, condition, &[&id, &consumer, &tenant.live]).await
 }
 
-/// A job that nobody else changes until the transaction ends. The lock is a statement before the read, which sees what those changed who had it before.
+/// A job, locked until the transaction ends. The lock is a statement before the read, so that the read sees the changes of the previous holder.
 pub(super) async fn locked(transaction: &Transaction, id: JobId) -> Outcome<Option<JobRecord>> {
     lock(transaction, id).await?;
     of_any(transaction, id).await

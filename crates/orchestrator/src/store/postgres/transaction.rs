@@ -115,7 +115,7 @@ impl Transaction {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).push(end);
     }
 
-    /// Ends it; without an answer of the database nobody knows whether it was committed, and it is never tried again.
+    /// Commits. Without a response of the database it is unknown whether the commit was done, and it is never repeated.
     async fn commit(mut self) -> Result<(), StoreError> {
         if let Some(client) = self.client.take() {
             let committed = client.batch_execute("COMMIT").await;
@@ -184,7 +184,7 @@ impl Connections {
             up_since: lease,
             ended: Mutex::new(Vec::new()),
         };
-        let told = if self.callers_clock {
+        let reported = if self.callers_clock {
             format!("SELECT set_config('meetbot.clock', '{}', true);", lease.as_millis())
         } else {
             String::new()
@@ -199,7 +199,7 @@ impl Connections {
             |boot| format!("EXISTS (SELECT FROM nodes WHERE boot = '{boot}')"),
         );
         let begin = format!(
-            "{first}; {LIMITS}; {plans} {told} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
+            "{first}; {LIMITS}; {plans} {reported} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
         );
         let answers = transaction.client()?.simple_query(&begin).await?;
         let last = answers.iter().rev().find_map(|answer| match answer {

@@ -1,4 +1,4 @@
-//! Recordings on their way into a bucket: a row for each, from the transaction that ends its bot's work to the one that ends its job. Their job's row is their lock.
+//! Uploads of recordings to a bucket: a row for each, from the transaction that ends its bot's work to the one that ends its job. Their job's row is their lock.
 
 use meetbot_types::JobId;
 

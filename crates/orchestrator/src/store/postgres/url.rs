@@ -154,8 +154,9 @@ mod tests {
             ("postgres://ann@db/meetbot?colour=blue", "colour"),
             ("meetbot.db", "relative URL"),
         ] {
-            let told = of(url).config().err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(told.contains(why) && !told.contains("hunter2"), "{url}: {told}");
+            let reported =
+                of(url).config().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(reported.contains(why) && !reported.contains("hunter2"), "{url}: {reported}");
         }
     }
 
@@ -181,12 +182,13 @@ mod tests {
         fs::write(&empty, "").unwrap();
         let database = of("postgres://ann@db/meetbot");
         for file in [&missing, &empty] {
-            let told = StoreUrl { ca_file: Some(file.clone()), ..database.clone() };
-            let told = told.config().err().map(|error| error.to_string()).unwrap_or_default();
-            assert!(told.contains(&file.display().to_string()), "{told}");
+            let reported = StoreUrl { ca_file: Some(file.clone()), ..database.clone() };
+            let reported =
+                reported.config().err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(reported.contains(&file.display().to_string()), "{reported}");
         }
-        let told = StoreUrl { password_file: Some(missing.clone()), ..database };
-        let told = told.config().err().map(|error| error.to_string()).unwrap_or_default();
-        assert!(told.contains(&missing.display().to_string()), "{told}");
+        let reported = StoreUrl { password_file: Some(missing.clone()), ..database };
+        let reported = reported.config().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(reported.contains(&missing.display().to_string()), "{reported}");
     }
 }

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::{Outcome, Problem};
 use crate::clock::LeaseTime;
 
-/// Reads a stored text as what it stands for.
+/// Parses a stored text.
 pub(super) fn read_as<T, E: std::fmt::Display>(read: Result<T, E>, what: &str) -> Outcome<T> {
     read.map_err(|error| Problem::Corrupt(format!("{what}: {error}")))
 }
@@ -39,7 +39,7 @@ pub(super) fn text(row: &Row, column: usize) -> Outcome<String> {
     Ok(row.try_get(column)?)
 }
 
-/// A stored text, read as what it stands for.
+/// A stored text, parsed.
 pub(super) fn parsed<T>(row: &Row, column: usize, what: &str) -> Outcome<T>
 where
     T: std::str::FromStr,

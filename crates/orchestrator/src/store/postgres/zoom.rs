@@ -63,7 +63,7 @@ fn stream(row: &Row) -> Outcome<Stream> {
     })
 }
 
-/// From here on nobody else decides about the consumer's streams until the transaction ends.
+/// Locks the consumer's streams until the transaction ends.
 async fn lock(transaction: &Transaction, consumer: &str) -> Outcome<()> {
     let lock = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
     transaction.rows(lock, &[&format!("zoom {consumer}")]).await?;
@@ -93,7 +93,7 @@ async fn save(transaction: &Transaction, consumer: &str, stream: &Stream) -> Out
                 &escaped(&stream.meeting_uuid),
                 &stream.meeting.as_deref().map(escaped),
                 &read_as(serde_json::to_string(&stream.server_urls), "a stream's servers")?,
-                &stream.state_word(),
+                &stream.state_name(),
                 &stream.stop_reason.map(i64::from),
                 &stored(stream.version)?,
                 &stream.since.as_millis(),

@@ -1,4 +1,4 @@
-//! Bots: given a job, heard, told what to do, and given up.
+//! Bots: claims, reports, commands and lost leases.
 
 use meetbot_types::{
     JobId, Timestamp,

@@ -19,7 +19,7 @@ pub(super) fn write(
     let job = job.to_string();
     for change in changes {
         match change {
-            CommandChange::Given { command, message } => {
+            CommandChange::Issued { command, message } => {
                 give(connection, &job, &command, message.as_deref())?;
             }
             CommandChange::Answered { id, state } => {

@@ -31,15 +31,15 @@ pub(super) fn take_numbers(
     Ok((id, last - count + 1))
 }
 
-/// A feed as its row holds it.
-struct Place {
+/// A row of the table `feeds`.
+struct FeedRow {
     id: i64,
     origin: [u8; ORIGIN_LETTERS],
     last: u64,
     gone: u64,
 }
 
-impl Place {
+impl FeedRow {
     fn of(connection: &Connection, tenant: Tenant) -> Outcome<Option<Self>> {
         let mut find = connection.prepare_cached(
             "SELECT id, origin, last, gone FROM feeds WHERE consumer = ?1 AND live = ?2",
@@ -61,8 +61,8 @@ impl Place {
 }
 
 pub(super) fn end(connection: &Connection, tenant: Tenant) -> Outcome<FeedCursor> {
-    let place = Place::of(connection, tenant)?;
-    Ok(place.map_or(FeedCursor::BEGINNING, |place| place.at(place.last)))
+    let feed = FeedRow::of(connection, tenant)?;
+    Ok(feed.map_or(FeedCursor::BEGINNING, |feed| feed.at(feed.last)))
 }
 
 pub(super) fn read(
@@ -72,35 +72,35 @@ pub(super) fn read(
     after: Option<FeedCursor>,
     limit: u32,
 ) -> Outcome<Feed> {
-    let Some(place) = Place::of(connection, tenant)? else {
+    let Some(feed) = FeedRow::of(connection, tenant)? else {
         return Ok(Feed::of_nothing(after));
     };
     let mut last = match after {
         // Behind the newest event that was deleted nothing is missing.
-        None => place.gone,
-        Some(after) if after != FeedCursor::BEGINNING && place.at(after.number) != after => {
+        None => feed.gone,
+        Some(after) if after != FeedCursor::BEGINNING && feed.at(after.number) != after => {
             return Ok(Feed::Foreign);
         }
-        Some(after) if after.number > place.last => return Ok(Feed::Foreign),
-        Some(after) if after.number < place.gone => return Ok(Feed::Expired),
+        Some(after) if after.number > feed.last => return Ok(Feed::Foreign),
+        Some(after) if after.number < feed.gone => return Ok(Feed::Expired),
         Some(after) => after.number,
     };
     let mut find = connection.prepare_cached(
         "SELECT number, id, name, at, data FROM events
          WHERE feed = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
     )?;
-    let mut rows = find.query(params![place.id, last, LOOKED_AT_ONCE + 1])?;
+    let mut rows = find.query(params![feed.id, last, LOOKED_AT_ONCE + 1])?;
     let mut look = Look::new(names, limit);
     while let Some(row) = rows.next()? {
         if look.is_full() {
-            return Ok(look.end(place.at(last), true));
+            return Ok(look.end(feed.at(last), true));
         }
         last = row.get(0)?;
         let name: String = row.get(2)?;
         if look.wants(&name) {
             let text: String = row.get(4)?;
             let event = FeedEvent {
-                cursor: place.at(last).to_string(),
+                cursor: feed.at(last).to_string(),
                 id: read_as(row.get::<_, String>(1)?.parse(), "an event's id")?,
                 event: name.as_str().into(),
                 emitted_at: Timestamp::from_millis(row.get(3)?),
@@ -109,7 +109,7 @@ pub(super) fn read(
             look.push(event, text.len());
         }
     }
-    Ok(look.end(place.at(last), false))
+    Ok(look.end(feed.at(last), false))
 }
 
 /// A job's events are about to be deleted.

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, Happened, JobRecord, MixChange},
-    store::{Commanded, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry},
+    store::{
+        CommandOutcome, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry,
+    },
 };
 
 /// Writes a job that was changed, and what follows from the change.
@@ -22,8 +24,17 @@ pub(super) fn save(
     changes: Changes,
     now: Timestamp,
 ) -> Outcome<()> {
-    let Changes { record: has_changed, events, untold, commands, rooms, slot, mix, upload, end } =
-        changes;
+    let Changes {
+        record: has_changed,
+        events,
+        unreported,
+        commands,
+        rooms,
+        slot,
+        mix,
+        upload,
+        end,
+    } = changes;
     if let Some(end) = end {
         tally::count_end(transaction, &end.job)?;
         quotas::count_minutes(transaction, record.tenant, end.minutes, now)?;
@@ -39,8 +50,8 @@ pub(super) fn save(
     }
     uploads::write(transaction, record.job.id, upload)?;
     timeline::write(transaction, record, events, now)?;
-    if let Some(untold) = untold {
-        timeline::write_to_feed(transaction, record.tenant, &record.job, &untold)?;
+    if let Some(unreported) = unreported {
+        timeline::write_to_feed(transaction, record.tenant, &record.job, &unreported)?;
     }
     commands::write(transaction, record.job.id, commands, now)?;
     room_bots::write(transaction, record, &rooms, now)?;
@@ -72,8 +83,8 @@ fn update(connection: &Connection, record: &JobRecord) -> Outcome<()> {
             read_as(cause, "a job's cause")?,
             record.run_at.as_millis(),
             record.handovers,
-            record.stay.ms,
-            record.stay.since.map(LeaseTime::as_millis),
+            record.metered.ms,
+            record.metered.since.map(LeaseTime::as_millis),
             record.job.ended_at.map(Timestamp::as_millis),
             record.withheld.messages,
             record.withheld.captions,
@@ -231,18 +242,18 @@ pub(super) fn command(
     message: Option<String>,
     idempotency_key: Option<&IdempotencyKey>,
     now: StoreNow,
-) -> Outcome<Commanded> {
+) -> Outcome<CommandOutcome> {
     if let Some(idempotency_key) = idempotency_key
         && let Some(prior) =
             idempotency::prior_request(transaction, tenant, idempotency_key, now.wall)?
     {
-        return Ok(Commanded::Prior(prior));
+        return Ok(CommandOutcome::Prior(prior));
     }
     let Some(mut record) = of_tenant(transaction, tenant, id)? else {
-        return Ok(Commanded::NotFound);
+        return Ok(CommandOutcome::NotFound);
     };
     let Some((command, changes)) = record.command(action, message, now) else {
-        return Ok(Commanded::InvalidState(Box::new(record.job)));
+        return Ok(CommandOutcome::InvalidState(Box::new(record.job)));
     };
     save(transaction, &record, changes, now.wall)?;
     if let Some(idempotency_key) = idempotency_key {
@@ -251,5 +262,5 @@ pub(super) fn command(
         let response = idempotency_key.response(202, body);
         idempotency::insert(transaction, tenant, idempotency_key, &response, false, now.wall)?;
     }
-    Ok(Commanded::Given(command, Box::new(record.job)))
+    Ok(CommandOutcome::Accepted(command, Box::new(record.job)))
 }

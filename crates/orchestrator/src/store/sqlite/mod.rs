@@ -7,6 +7,7 @@ mod backup;
 mod bots;
 mod commands;
 mod consumers;
+mod database_file;
 mod deliveries;
 mod endpoints;
 mod erasure;
@@ -18,7 +19,6 @@ mod mixes;
 mod outbox;
 mod pages;
 mod paused;
-mod place;
 mod quotas;
 mod readers;
 mod recordings;
@@ -54,7 +54,7 @@ pub(crate) use self::backend::Folder;
 pub use self::backup::{Backup, BackupError, backup};
 pub use self::restore::{CopyError, How};
 pub(crate) use self::restore::{copy, holds_database};
-use self::{place::Place, readers::Readers, times::Times, writer::Writer};
+use self::{database_file::DatabaseFile, readers::Readers, times::Times, writer::Writer};
 use super::{Observer, StoreError};
 use crate::{clock::Clock, timing::Timing};
 
@@ -64,15 +64,15 @@ const READERS: usize = 2;
 /// How long a writer of another process (`meetbot keys`) may hold the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What work on the database answers.
+/// The result of work on the database.
 type Outcome<T> = Result<T, Problem>;
 
-/// Why it did not answer.
+/// Why work on the database failed.
 #[derive(Debug)]
 enum Problem {
     Sql(rusqlite::Error),
     Corrupt(String),
-    Told(StoreError),
+    Store(StoreError),
 }
 
 impl From<rusqlite::Error> for Problem {
@@ -89,12 +89,12 @@ impl From<Problem> for StoreError {
                 _ => Self::Unavailable(error.to_string()),
             },
             Problem::Corrupt(what) => Self::Corrupt(what),
-            Problem::Told(error) => error,
+            Problem::Store(error) => error,
         }
     }
 }
 
-/// Reads a stored text as what it stands for.
+/// Parses a stored text.
 fn read_as<T, E: std::fmt::Display>(read: Result<T, E>, what: &str) -> Outcome<T> {
     read.map_err(|error| Problem::Corrupt(format!("{what}: {error}")))
 }
@@ -151,16 +151,16 @@ impl SqliteStore {
                     Ok(connection)
                 })
                 .collect::<Outcome<Vec<_>>>()?;
-            let told = |what| {
-                move |error| Problem::Told(StoreError::Unavailable(format!("{what}: {error}")))
+            let unavailable = |what| {
+                move |error| Problem::Store(StoreError::Unavailable(format!("{what}: {error}")))
             };
-            let place = Place::of(&path).map_err(told("it is not there any more"))?;
+            let file = DatabaseFile::of(&path).map_err(unavailable("it is not there any more"))?;
             let clock = Clock::start();
             let times = Times { clock, observer };
-            let (writer, thread) = Writer::start(connection, place, times.clone())
-                .map_err(told("no thread for its writer"))?;
-            let (readers, mut threads) =
-                Readers::start(readers, &times).map_err(told("no threads for its readers"))?;
+            let (writer, thread) = Writer::start(connection, file, times.clone())
+                .map_err(unavailable("no thread for its writer"))?;
+            let (readers, mut threads) = Readers::start(readers, &times)
+                .map_err(unavailable("no threads for its readers"))?;
             threads.push(thread);
             let (timing, threads) = (Timing::default(), Arc::new(Mutex::new(threads)));
             Ok(Self { writer, readers, clock, timing, threads })
@@ -261,7 +261,7 @@ mod tests {
         let now = at(0);
         store.sweep(now).await.unwrap();
         fs::rename(&data, &elsewhere).unwrap();
-        // Asked for at the same time: all are told why.
+        // Asked for at the same time: all get the error.
         let (one, other) = tokio::join!(store.sweep(now), store.sweep(now));
         for refused in [one, other] {
             let refused = refused.unwrap_err().to_string();
@@ -316,7 +316,7 @@ mod tests {
             _ = held => panic!("its gate is shut"),
             begun = begun => begun.unwrap(),
         }
-        // Whoever asked has hung up; the read is still under way.
+        // The caller has gone; the read is still running.
         let count = |connection: &Connection| -> Outcome<u32> {
             let slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000) SELECT count(*) FROM n";
             Ok(connection.query_row(slow, [], |row| row.get(0))?)
@@ -331,8 +331,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(data.path()).unwrap();
         for _ in 0..READERS {
-            let told = store.read(|_| -> Outcome<()> { panic!("a bug in a read") }).await;
-            assert!(told.unwrap_err().to_string().contains("panic"));
+            let failed = store.read(|_| -> Outcome<()> { panic!("a bug in a read") }).await;
+            assert!(failed.unwrap_err().to_string().contains("panic"));
         }
         for _ in 0..READERS {
             assert!(!store.read(|it| Ok(it.is_autocommit())).await.unwrap(), "it sees one moment");

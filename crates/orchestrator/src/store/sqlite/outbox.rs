@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::StoreNow,
     deliveries::{DeliveryRecord, GIVEN_UP_AT_ONCE, KEEP_TRYING, LEASE, Lane},
-    store::{DueDelivery, Leases, Room, StoreError, Taken, Tenant, Tried},
+    store::{Capacity, DeliveryAttempt, DueBatch, DueDelivery, Leases, StoreError, Tenant},
 };
 
 /// Puts an event into the outbox, for one URL.
@@ -52,10 +52,14 @@ pub(super) fn put(
 }
 
 /// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
-pub(super) fn take(connection: &Connection, mut room: Room, now: StoreNow) -> Outcome<Taken> {
+pub(super) fn take(
+    connection: &Connection,
+    mut capacity: Capacity,
+    now: StoreNow,
+) -> Outcome<DueBatch> {
     let mut due = Vec::new();
     for lane in Lane::ALL {
-        let left = room.of(lane);
+        let left = capacity.of(lane);
         let endpoints = endpoints::due(connection, lane, *left, now.wall)?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
@@ -67,11 +71,11 @@ pub(super) fn take(connection: &Connection, mut room: Room, now: StoreNow) -> Ou
     }
     let mut next = None;
     for lane in Lane::ALL {
-        if *room.of(lane) > 0 {
+        if *capacity.of(lane) > 0 {
             next = next.into_iter().chain(endpoints::next(connection, lane)?).min();
         }
     }
-    Ok(Taken { due, next })
+    Ok(DueBatch { due, next })
 }
 
 fn take_from(
@@ -228,8 +232,8 @@ pub(super) fn forget_leases(connection: &Connection, leases: Leases, now: StoreN
 }
 
 /// Notes a try, and what follows for the delivery, for those behind it, and for the endpoint.
-pub(super) fn note(connection: &Connection, noted: &Tried, now: StoreNow) -> Outcome<()> {
-    let Tried { delivery, since, tried, verdict, wish } = noted;
+pub(super) fn note(connection: &Connection, noted: &DeliveryAttempt, now: StoreNow) -> Outcome<()> {
+    let DeliveryAttempt { delivery, since, tried, verdict, rest_wanted } = noted;
     let id = delivery.to_string();
     // Its consumer may have been erased meanwhile.
     let Some((mut record, job, endpoint)) = load(connection, &id)? else { return Ok(()) };
@@ -242,7 +246,7 @@ pub(super) fn note(connection: &Connection, noted: &Tried, now: StoreNow) -> Out
         }
     }
     let mut endpoint = endpoints::load(connection, &endpoint)?;
-    if endpoint.health.tried(*verdict, tried.at, *wish, now.wall) {
+    if endpoint.health.tried(*verdict, tried.at, *rest_wanted, now.wall) {
         give_up_the_old(connection, &endpoint.id, now.wall)?;
     }
     endpoints::save(connection, &endpoint)
@@ -343,13 +347,13 @@ mod tests {
             put(&connection, tenant, &job.to_string(), sequence, "http://a.example/", now.wall)
                 .unwrap();
         }
-        let room = Room { proven: 10, unproven: 10 };
-        let taken = take(&connection, room, now).unwrap();
+        let capacity = Capacity { proven: 10, unproven: 10 };
+        let taken = take(&connection, capacity, now).unwrap();
         assert_eq!((taken.due.len(), taken.next), (0, Some(now.wall)));
-        let taken = take(&connection, room, now).unwrap();
+        let taken = take(&connection, capacity, now).unwrap();
         assert_eq!(taken.due[0].event.data.sequence, 2);
-        let told: String =
+        let reported: String =
             connection.query_row("SELECT error FROM tries", [], |row| row.get(0)).unwrap();
-        assert!(told.contains("an event"), "{told}");
+        assert!(reported.contains("an event"), "{reported}");
     }
 }

@@ -1,4 +1,4 @@
-//! A database that was restored to be looked at first: until it goes on, no job gets a bot, nothing is sent and nothing is deleted for its age.
+//! A database that was restored with `--paused`: until it is resumed, no job gets a bot, nothing is sent, and nothing is deleted for its age.
 
 use meetbot_types::Timestamp;
 use rusqlite::Connection;
@@ -12,7 +12,7 @@ pub(super) fn since(connection: &Connection) -> Outcome<Option<Timestamp>> {
     Ok(since.map(Timestamp::from_millis))
 }
 
-/// What a verb answers, or nothing of it while the database is paused.
+/// The result of a call, or an empty one while the database is paused.
 pub(super) fn unless<T: Default>(
     connection: &Connection,
     verb: impl FnOnce() -> Outcome<T>,

@@ -1,4 +1,4 @@
-//! Quotas: who has how many bots, minutes and jobs in the queue, and whose turn it is for another bot.
+//! Quotas: the bots, minutes and queued jobs of each tenant, and which tenant gets the next bot.
 
 use std::num::NonZeroU32;
 
@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::{Outcome, Problem, pages, read_as, recordings};
 use crate::{
-    jobs::quota::{self, Counts, PLACED, Quota, SlotChange, WAITING},
-    store::{ConsumerFilter, ConsumerUse, Own, QuotaChange, Tenant, Used, Window},
+    jobs::quota::{self, Counts, HOLDS_SLOT, Quota, SlotChange, WAITING},
+    store::{ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window},
 };
 
 const QUOTA: &str = "coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
@@ -95,7 +95,7 @@ pub(super) fn queue_is_full(
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
-/// Each number of bots that somebody has costs one look, however many consumers and jobs wait.
+/// One lookup for each distinct number of bots, however many consumers and jobs wait.
 pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(String, bool)>> {
     let mut numbers = connection
         .prepare_cached("SELECT min(bots) FROM tenants WHERE due_at IS NOT NULL AND bots > ?1")?;
@@ -234,10 +234,12 @@ pub(super) fn page(
 fn consumer(connection: &Connection, row: &Row<'_>, now: Timestamp) -> Outcome<ConsumerUse> {
     let id: ConsumerId = read_as(row.get::<_, String>(0)?.parse(), "a consumer's id")?;
     let [live, test] = [true, false].map(|live| Tenant { consumer: id, live });
-    let own = |column| -> rusqlite::Result<Own> {
+    let own = |column| -> rusqlite::Result<QuotaOverride> {
         Ok(match row.get::<_, Option<u32>>(column)? {
-            None => Own::Default,
-            Some(number) => NonZeroU32::new(number).map_or(Own::Unlimited, Own::Limit),
+            None => QuotaOverride::Default,
+            Some(number) => {
+                NonZeroU32::new(number).map_or(QuotaOverride::Unlimited, QuotaOverride::Limit)
+            }
         })
     };
     let (bots, minutes, queued_jobs) = (own(3)?, own(4)?, own(5)?);
@@ -267,14 +269,14 @@ pub(super) fn set_default(connection: &Connection, quota: Quota) -> Outcome<()> 
     // All is counted anew: a program that does not know of these counts may have been here.
     let mut tenants = connection.prepare(&format!(
         "SELECT consumer, live FROM tenants
-         UNION SELECT consumer, live FROM jobs WHERE {PLACED}
+         UNION SELECT consumer, live FROM jobs WHERE {HOLDS_SLOT}
          UNION SELECT consumer, live FROM jobs WHERE {WAITING}"
     ))?;
     let count = |which: &str| {
         let count = "SELECT count(*) FROM jobs WHERE consumer = ?1 AND live = ?2 AND";
         connection.prepare(&format!("{count} {which}"))
     };
-    let (mut placed, mut waiting) = (count(PLACED)?, count(WAITING)?);
+    let (mut placed, mut waiting) = (count(HOLDS_SLOT)?, count(WAITING)?);
     let tenants = tenants.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for (consumer, live) in tenants.collect::<Result<Vec<(String, bool)>, _>>()? {
         let counts = Counts {
@@ -296,9 +298,9 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
     {
         let number = match own {
             None => continue,
-            Some(Own::Default) => None,
-            Some(Own::Unlimited) => Some(0),
-            Some(Own::Limit(limit)) => Some(limit.get()),
+            Some(QuotaOverride::Default) => None,
+            Some(QuotaOverride::Unlimited) => Some(0),
+            Some(QuotaOverride::Limit(limit)) => Some(limit.get()),
         };
         let set = format!("UPDATE consumers SET {column} = ?2 WHERE id = ?1");
         connection.execute(&set, params![id, number])?;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 use super::{Outcome, read_as};
 use crate::{
     clock::LeaseTime,
-    jobs::{JobRecord, quota::Stay, withheld::Withheld},
+    jobs::{JobRecord, quota::MeteredTime, withheld::Withheld},
     store::Tenant,
 };
 
@@ -32,7 +32,7 @@ fn record(row: &Row<'_>) -> Outcome<JobRecord> {
             .transpose()?,
         run_at: Timestamp::from_millis(row.get(10)?),
         handovers: row.get(11)?,
-        stay: Stay { ms: row.get(12)?, since: lease_time(row, 13)? },
+        metered: MeteredTime { ms: row.get(12)?, since: lease_time(row, 13)? },
         withheld: Withheld { messages: row.get(14)?, captions: row.get(15)? },
         past_tokens: row.get(16)?,
     })

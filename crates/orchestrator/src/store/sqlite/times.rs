@@ -1,4 +1,4 @@
-//! How long transactions take. The store is opened without a server too, so it names nobody who counts.
+//! How long transactions take. The store is opened without a server too, so it does not depend on the metrics.
 
 use std::time::Duration;
 

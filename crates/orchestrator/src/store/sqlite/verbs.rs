@@ -22,11 +22,12 @@ use super::{
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        Claim, Command, Commanded, ConsumerFilter, ConsumerUse, Creation, DeliveryFilter,
-        DeliveryStore, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore, IdempotencyKey,
-        JobFilter, JobStore, Leases, Lives, OldRecording, PriorRequest, Quota, QuotaChange,
-        Recorded, Redelivery, Reported, Result, Room, Start, Store, StoredResponse, Taken,
-        TakenOver, Tally, Tenant, Tried, UsageStore, Used, WaitingMixes, Ways, Window,
+        Capacity, Claim, Command, CommandOutcome, ConsumerFilter, ConsumerUse, Creation,
+        DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, EndpointRedelivery, Expired,
+        Feed, FeedCursor, FeedStore, IdempotencyKey, JobFilter, JobStore, Leases, Lives,
+        OldRecording, PriorRequest, Quota, QuotaChange, Recorded, Redelivery, Reported, Result,
+        Start, Store, StoredResponse, TakenOver, Tally, Tenant, UsageStore, Used, WaitingMixes,
+        Ways, Window,
     },
 };
 
@@ -204,7 +205,7 @@ impl JobStore for SqliteStore {
         message: Option<String>,
         idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
-    ) -> Result<Commanded> {
+    ) -> Result<CommandOutcome> {
         let command = move |connection: &Transaction<'_>| {
             jobs::command(connection, tenant, id, &action, message, idempotency_key.as_ref(), now)
         };
@@ -355,14 +356,14 @@ impl FeedStore for SqliteStore {
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {
-    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
+    async fn due_deliveries(&self, capacity: Capacity, now: StoreNow) -> Result<DueBatch> {
         let take = move |connection: &Transaction<'_>| {
-            paused::unless(connection, || outbox::take(connection, room, now))
+            paused::unless(connection, || outbox::take(connection, capacity, now))
         };
         self.writer.write_for(Asker::Sender, take).await
     }
 
-    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()> {
+    async fn tried(&self, tried: DeliveryAttempt, now: StoreNow) -> Result<()> {
         let note = move |connection: &Transaction<'_>| outbox::note(connection, &tried, now);
         self.writer.write_for(Asker::Sender, note).await
     }

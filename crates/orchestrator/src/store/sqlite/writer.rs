@@ -6,12 +6,12 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outcome, Problem, place::Place, times::Times};
+use super::{Outcome, Problem, database_file::DatabaseFile, times::Times};
 use crate::{jobs::JobEnd, store::StoreError};
 
 /// The most that go into one transaction.
 const BATCH: usize = 256;
-/// How long a transaction may be worked on before it is committed, so that whoever asks meanwhile does not wait for all that waited before.
+/// How long work is added to a transaction before it is committed, so that a later caller does not wait for the whole queue before it.
 const BUDGET: Duration = Duration::from_millis(20);
 /// How much of it belongs to the senders of webhooks while others wait too.
 const SENDERS_SHARE: Duration = Duration::from_millis(10);
@@ -100,7 +100,7 @@ impl Writer {
     /// Starts the writer on its own thread.
     pub(super) fn start(
         connection: Connection,
-        place: Place,
+        file: DatabaseFile,
         times: Times,
     ) -> std::io::Result<(Self, JoinHandle<()>)> {
         let ((senders, from_senders), (others, from_others)) =
@@ -109,7 +109,7 @@ impl Writer {
         let waiting = Waiting { senders: from_senders, others: from_others, end: end.clone() };
         let waits = tokio::runtime::Builder::new_current_thread().build()?;
         let thread = std::thread::Builder::new().name("meetbot-store".into()).spawn(move || {
-            run(&connection, &place, &times, waiting, &waits);
+            run(&connection, &file, &times, waiting, &waits);
             write_back(&connection);
         })?;
         Ok((Self { senders, others, end }, thread))
@@ -128,7 +128,7 @@ impl Writer {
         self.write_for(Asker::Other, work).await
     }
 
-    /// [`Writer::write`], in the line of whoever asks.
+    /// [`Writer::write`], in the queue of the given kind.
     pub(super) async fn write_for<T: Send + 'static>(
         &self,
         asker: Asker,
@@ -139,7 +139,7 @@ impl Writer {
         let work: Work = Box::new(move |connection| {
             let done = connection.map(|it| in_savepoint(it, work).map_err(StoreError::from));
             Box::new(move |committed| {
-                // Whoever asked may have gone; the work is done all the same.
+                // The caller may have gone; the work is done nevertheless.
                 let _ = sender.send(committed.and_then(|()| done.unwrap_or_else(|| Err(gone()))));
             })
         });
@@ -187,7 +187,7 @@ fn write_back(connection: &Connection) {
 
 fn run(
     connection: &Connection,
-    place: &Place,
+    file: &DatabaseFile,
     times: &Times,
     mut waiting: Waiting,
     waits: &tokio::runtime::Runtime,
@@ -196,7 +196,7 @@ fn run(
         let mut answers = Vec::new();
         let begun = times.begin();
         let spent = || times.since(begun);
-        let committed = commit(connection, place, first, &mut waiting, spent, &mut answers);
+        let committed = commit(connection, file, first, &mut waiting, spent, &mut answers);
         let committed = committed.map_err(StoreError::from);
         times.end("write", begun, committed.is_ok());
         let committed = match committed {
@@ -217,7 +217,7 @@ fn run(
 
 fn commit(
     connection: &Connection,
-    place: &Place,
+    file: &DatabaseFile,
     first: Work,
     waiting: &mut Waiting,
     spent: impl Fn() -> Duration,
@@ -225,9 +225,9 @@ fn commit(
 ) -> Result<Vec<JobEnd>, Problem> {
     let mut first = Some(first);
     let mut batch = std::iter::from_fn(|| first.take().or_else(|| waiting.next(spent())));
-    let committed = transact(connection, place, &mut batch, &spent, answers);
+    let committed = transact(connection, file, &mut batch, &spent, answers);
     if committed.is_err() && answers.is_empty() {
-        // Nothing could be begun: all who wait are told the same.
+        // No transaction could begin: all waiting callers get the same error.
         answers.extend(batch.take(BATCH).map(|work| work(None)));
     }
     committed
@@ -235,12 +235,12 @@ fn commit(
 
 fn transact(
     connection: &Connection,
-    place: &Place,
+    file: &DatabaseFile,
     batch: &mut impl Iterator<Item = Work>,
     spent: impl Fn() -> Duration,
     answers: &mut Vec<Answer>,
 ) -> Result<Vec<JobEnd>, Problem> {
-    place.check().map_err(Problem::Told)?;
+    file.check().map_err(Problem::Store)?;
     connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
     let transaction = Transaction::begun(connection);
     while answers.len() < BATCH && (answers.is_empty() || spent() < BUDGET) {
@@ -248,7 +248,7 @@ fn transact(
         answers.push(work(Some(&transaction)));
         // Some errors, a full disk among them, end the whole transaction.
         if connection.is_autocommit() {
-            return Err(Problem::Told(StoreError::Unavailable(
+            return Err(Problem::Store(StoreError::Unavailable(
                 "the transaction was undone; the disk may be full".into(),
             )));
         }

@@ -72,7 +72,7 @@ fn save(connection: &Connection, consumer: &str, stream: &Stream) -> Outcome<()>
             stream.meeting_uuid,
             stream.meeting,
             read_as(serde_json::to_string(&stream.server_urls), "a stream's servers")?,
-            stream.state_word(),
+            stream.state_name(),
             stream.stop_reason,
             stream.version,
             stream.since.as_millis(),

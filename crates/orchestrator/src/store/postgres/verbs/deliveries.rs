@@ -6,27 +6,27 @@ use meetbot_types::{Delivery, DeliveryId, Page, Redeliver};
 use crate::{
     clock::StoreNow,
     store::{
-        DeliveryFilter, DeliveryStore, EndpointRedelivery, IdempotencyKey, Redelivery, Result,
-        Room, Taken, Tenant, Tried, Window,
+        Capacity, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, EndpointRedelivery,
+        IdempotencyKey, Redelivery, Result, Tenant, Window,
         postgres::{PostgresStore, deliveries, outbox, paused, transaction::Caller},
     },
 };
 
 #[async_trait]
 impl DeliveryStore for PostgresStore {
-    async fn due_deliveries(&self, room: Room, now: StoreNow) -> Result<Taken> {
-        self.write_at(Caller::Sender, now, room, |it, (node, room, now)| {
+    async fn due_deliveries(&self, capacity: Capacity, now: StoreNow) -> Result<DueBatch> {
+        self.write_at(Caller::Sender, now, capacity, |it, (node, capacity, now)| {
             Box::pin(async move {
                 if paused::is(it).await? {
-                    return Ok(Taken::default());
+                    return Ok(DueBatch::default());
                 }
-                outbox::take(it, node, *room, it.at(*now)).await
+                outbox::take(it, node, *capacity, it.at(*now)).await
             })
         })
         .await
     }
 
-    async fn tried(&self, tried: Tried, now: StoreNow) -> Result<()> {
+    async fn tried(&self, tried: DeliveryAttempt, now: StoreNow) -> Result<()> {
         self.write_at(Caller::Sender, now, tried, |it, (_, tried, now)| {
             Box::pin(outbox::note(it, tried, *now))
         })

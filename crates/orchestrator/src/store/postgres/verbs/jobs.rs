@@ -12,9 +12,9 @@ use meetbot_types::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
-        Claim, Command, Commanded, Creation, Expired, IdempotencyKey, JobFilter, JobStore, Leases,
-        Lives, OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse,
-        TakenOver, Tenant, WaitingMixes, Ways, Window,
+        Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, JobFilter, JobStore,
+        Leases, Lives, OldRecording, PriorRequest, Recorded, Reported, Result, Start,
+        StoredResponse, TakenOver, Tenant, WaitingMixes, Ways, Window,
         postgres::{
             PostgresStore, bots, commands, erasure, idempotency, jobs, mixes, paused, recordings,
             records, room_bots, timeline, transaction::Caller,
@@ -197,7 +197,7 @@ impl JobStore for PostgresStore {
         message: Option<String>,
         idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
-    ) -> Result<Commanded> {
+    ) -> Result<CommandOutcome> {
         let call = jobs::Call { tenant, id, action, message, idempotency_key };
         self.write_at(Caller::Other, now, call, |it, (node, call, now)| {
             Box::pin(jobs::command(it, node, call, it.at(*now)))

@@ -1,4 +1,4 @@
-//! The verbs of recordings on their way into a bucket, and of which bucket that is.
+//! Calls for recordings that are uploaded to a bucket, and for the bucket's identity.
 
 use async_trait::async_trait;
 use meetbot_types::{Job, JobId, Timestamp};

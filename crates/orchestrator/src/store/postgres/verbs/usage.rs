@@ -1,4 +1,4 @@
-//! The verbs of what consumers use and may use.
+//! Calls for usage and limits of consumers.
 
 use async_trait::async_trait;
 use meetbot_types::{ConsumerId, Page};

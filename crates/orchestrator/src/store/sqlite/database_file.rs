@@ -1,4 +1,4 @@
-//! Where the database lies. A file that was deleted, moved or replaced takes writes without a word, and they are lost with it.
+//! The file of the open database. Writes to a file that was deleted, moved or replaced succeed, and are lost with it.
 
 use std::{
     fs, io,
@@ -8,8 +8,8 @@ use std::{
 
 use crate::store::StoreError;
 
-/// The place of an open database, and which file was there when it was opened.
-pub(super) struct Place {
+/// The path of an open database, and the device and inode that it had when it was opened.
+pub(super) struct DatabaseFile {
     path: PathBuf,
     file: (u64, u64),
 }
@@ -18,13 +18,13 @@ fn file_at(path: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
-impl Place {
-    /// The place of a file that is there.
+impl DatabaseFile {
+    /// An existing file.
     pub(super) fn of(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), file: file_at(path)? })
     }
 
-    /// Whether the file is still there: what is not must not be written, for nobody would find it again.
+    /// Checks that the path still names the same file, since writes to another file would be lost.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let path = self.path.display();
         match file_at(&self.path) {

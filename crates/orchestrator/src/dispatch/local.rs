@@ -1,4 +1,4 @@
-//! The jobs of the worker in a server, which asks the store itself.
+//! The source of jobs for the worker inside a server: it reads the store directly.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Attempt,
     orders::{Orders, POLL},
-    work::Desk,
+    work::JobSource,
 };
 
-/// The server's own.
-pub(crate) struct Own(pub(crate) Arc<Orders>);
+/// Claims jobs directly from the server's store.
+pub(crate) struct LocalJobs(pub(crate) Arc<Orders>);
 
 #[async_trait]
-impl Desk for Own {
+impl JobSource for LocalJobs {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
         let Self(orders) = self;
