@@ -37,13 +37,13 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "two-speakers",
         20,
-        "Alice and Bob talk in turns and write into the chat; in meetings of 15 s and more Carol comes and goes in between; then the meeting ends",
+        "Alice and Bob talk in turns and write into the chat; in meetings of 15 s and more Carol joins and leaves in between; then the meeting ends",
         "`completed`, `meeting_ended`",
     ),
     scenario(
         "conversation",
         40,
-        "Alice, Bob and Carol talk in turns; each turn is a whole sentence, and its caption says its words; then the meeting ends",
+        "Alice, Bob and Carol talk in turns; each turn is a whole sentence, and its caption has the same words; then the meeting ends",
         "`completed`, `meeting_ended`",
     ),
     scenario(
@@ -68,13 +68,13 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "quiet-speech",
         5,
-        "Alice and Bob talk, so quietly that one could take it for noise",
+        "Alice and Bob talk, almost as quietly as noise",
         "`completed`, `meeting_ended`",
     ),
     scenario(
         "another-bot",
         5,
-        "Alice and Bob talk; after half of the time a notetaker bot comes",
+        "Alice and Bob talk; after half of the time a notetaker bot joins",
         "`completed`, `bot_detected` with `onBotDetected`, else `meeting_ended`",
     ),
     scenario(
@@ -92,13 +92,13 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "nobody-admits",
         3600,
-        "The bot waits in the lobby, and nobody cares",
+        "The bot waits in the lobby, and nobody answers",
         "`failed`, `lobby_timeout`",
     ),
     scenario(
         "host-absent",
         3600,
-        "The meeting waits for its host, who does not come",
+        "The meeting waits for its host, who does not join",
         "`failed`, `waiting_for_host`",
     ),
     scenario(
@@ -107,11 +107,11 @@ pub const ALL: &[Scenario] = &[
         "There is no meeting of this name",
         "`failed`, `meeting_not_found`",
     ),
-    scenario("bad-passcode", 1, "The meeting wants another passcode", "`failed`, `auth_failure`"),
+    scenario("bad-passcode", 1, "The meeting requires another passcode", "`failed`, `auth_failure`"),
     scenario(
         "already-ended",
         1,
-        "The meeting was over before the bot came",
+        "The meeting was over before the bot joined",
         "`failed`, `meeting_ended`",
     ),
     scenario(
@@ -135,13 +135,13 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "media-stops",
         18,
-        "Alice and Bob talk; after 2 s nothing comes from anybody for 13 s, though they are there",
+        "Alice and Bob talk; after 2 s no media arrive for 13 s, although both are present",
         "`completed`, `meeting_ended`, with `statusDetail` `no_media` meanwhile",
     ),
     scenario(
         "network-lost",
         3600,
-        "Alice and Bob talk; after 2 s the connection is lost for good",
+        "Alice and Bob talk; after 2 s the connection is lost permanently",
         "`failed`, `network_loss`, a minute later",
     ),
     scenario(
@@ -160,7 +160,7 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "bot-blocked",
         1,
-        "The platform takes the bot for a program and refuses it",
+        "The platform detects that the bot is a program and refuses it",
         "`failed`, `bot_blocked`",
     ),
     scenario(
@@ -172,7 +172,7 @@ pub const ALL: &[Scenario] = &[
     scenario(
         "meeting-full",
         1,
-        "The meeting has as many participants as it takes",
+        "The meeting has its maximum number of participants",
         "`failed`, `meeting_full`",
     ),
     scenario(
@@ -302,7 +302,7 @@ mod tests {
     fn the_documented_table_is_up_to_date() {
         let mut page = String::from(
             "# The sandbox\n\n<!-- Made from crates/sandbox/src/scenario.rs by its tests; `cargo xtask update` rewrites it. -->\n\n\
-             A URL under `https://sandbox.meetbot.dev/` joins no real meeting: the server plays the other people itself, over real WebRTC.\n\
+             A URL under `https://sandbox.meetbot.dev/` joins no real meeting: the server simulates the other participants, over real WebRTC.\n\
              With a `mb_test_` key any other URL plays `two-speakers?seconds=20`. With a live key a sandbox meeting counts no minutes.\n\n\
              | scenario | what happens | how a job ends |\n| --- | --- | --- |\n",
         );
@@ -311,9 +311,9 @@ mod tests {
                 .unwrap();
         }
         write!(page, "\nParameters, all optional: `seconds` (how long the meeting is, 1 to {MAX_SECONDS}), `speakers` (1 to {MAX_SPEAKERS}), `admitAfter` (seconds in the lobby), \
-             `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: what the host says when a bot asks for permission to record) and `answerAfter` (seconds until it says so). A scenario's time runs from the job's first join, so that a bot that comes back enters at the second that has been reached; when the server itself was restarted, the meeting begins anew, \
-             unless `meetbot sandbox serve` plays it in a process of its own. `conversation` has three speakers without `speakers`, who say the sentences of \
-             [make.sh](../crates/sandbox/speech/make.sh) in their order, again and again: what a transcript of it should be. An unknown parameter is refused, except what links of real meetings carry: a passcode (`pwd`, passed over), and names that begin with `utm_`, which mail programs add.\n").unwrap();
+             `denyAfter` (seconds until `host-denies` refuses), `answer` (`grant`, `deny` or `none`: the host's answer when a bot asks for permission to record) and `answerAfter` (seconds until that answer). A scenario's time runs from the job's first join, so a bot that rejoins continues at the current second. If the server itself was restarted, the meeting starts again, \
+             unless `meetbot sandbox serve` plays it in a process of its own. By default `conversation` has three speakers, who say the sentences of \
+             [make.sh](../crates/sandbox/speech/make.sh) in order, repeatedly; a transcript should contain exactly these. An unknown parameter is refused, except for those of real meeting links: a passcode (`pwd`, ignored), and names that begin with `utm_`, which mail programs add.\n").unwrap();
         spec_file::check("docs/sandbox.md", &page);
     }
 }
