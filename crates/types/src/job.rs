@@ -366,14 +366,14 @@ mod tests {
         for status in JobStatus::ALL.iter().filter(|status| status.is_final()) {
             writeln!(page, "    {status} --> [*]").unwrap();
         }
-        page.push_str("```\n\n`Lose` is a bot whose lease ran out: its job goes back to `queued` (`statusDetail` `reconnecting`) and the next attempt continues the same recording.\n\n\
+        page.push_str("```\n\n`Lose` means that a bot's lease expired: its job goes back to `queued` (`statusDetail` `reconnecting`), and the next attempt continues the same recording.\n\n\
              Each status that is not final has a limit:\n\n\
-             | status | what ends it, when nothing else does |\n| --- | --- |\n\
-             | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's time, or `quota_exceeded` at that time where the month's minutes are used up; after a lost bot: the next one, as soon as there is room; the third and later ones also wait until the one before is 5 s, 10 s, … at most 10 min old |\n\
+             | status | limit |\n| --- | --- |\n\
+             | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's due time, or `quota_exceeded` at that time if the month's minutes are used up. After a lost bot: the next bot starts as soon as there is a free slot; the third and later ones also wait until 5 s, 10 s, … at most 10 min have passed since the start of the previous one |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
-             | `in_call`, `recording` | the rules of `autoLeave`; the longest stay is a week, also with every rule off |\n\
-             | `finalizing` | the files are closed and the manifest is written; the mix comes after the end. With `statusDetail` `uploading` the bot is gone, and the recording is on its way into the [bucket](object-storage.md) |\n\
-             | any with a bot | a bot that gives no sign of life for 30 s is lost; after five lost bots the job fails |\n");
+             | `in_call`, `recording` | the rules of `autoLeave`; at most a week, also with every rule disabled |\n\
+             | `finalizing` | the files are closed and the manifest is written; the mix is made after the end. With `statusDetail` `uploading` the bot has left, and the recording is being uploaded to the [bucket](object-storage.md) |\n\
+             | any with a bot | a bot without a heartbeat for 30 s is lost; after five lost bots the job fails |\n");
         spec_file::check("docs/job-lifecycle.md", &page);
     }
 
