@@ -107,7 +107,12 @@ pub const ALL: &[Scenario] = &[
         "There is no meeting of this name",
         "`failed`, `meeting_not_found`",
     ),
-    scenario("bad-passcode", 1, "The meeting requires another passcode", "`failed`, `auth_failure`"),
+    scenario(
+        "bad-passcode",
+        1,
+        "The meeting requires another passcode",
+        "`failed`, `auth_failure`",
+    ),
     scenario(
         "already-ended",
         1,
