@@ -18,8 +18,8 @@ use meetbot_orchestrator::{
     clock::StoreNow,
     keys::{self, Wanted},
     store::{
-        Claim, Creation, JobStore as _, Own, Quota, QuotaChange, Scope, SqliteStore, Start,
-        Store as _, Tenant, UsageStore as _,
+        Claim, Creation, JobStore as _, Quota, QuotaChange, QuotaOverride, Scope, SqliteStore,
+        Start, Store as _, Tenant, UsageStore as _,
     },
 };
 use meetbot_types::{Availability, Job, JobId, MeetingLink, Platform, Via};
@@ -81,7 +81,8 @@ impl Queue {
             claim(&store, store.now(), tenant).await;
         }
         let other = tenant(&store, "other").await;
-        let unlimited = QuotaChange { bots: Some(Own::Unlimited), ..QuotaChange::default() };
+        let unlimited =
+            QuotaChange { bots: Some(QuotaOverride::Unlimited), ..QuotaChange::default() };
         assert!(store.change_quota("other", unlimited).await.unwrap());
         Self { store, other, _folder: folder }
     }
