@@ -130,7 +130,7 @@ fn open_loopback_beside_live_keys_is_a_warning_in_the_log_and_of_doctor() {
         let (server, _) = serve_by_default(data.path(), &[(name, value)]);
         server.terminate_with_log().1
     };
-    let warning = "can have this server call programs on loopback";
+    let warning = "can make this server call programs on loopback";
     create_key(data.path(), &[]);
     assert_eq!(doctor(&["--dev"])["state"], "ok", "there are only test keys");
     assert!(!log("MEETBOT_SERVER_DEVELOPMENT", "true").contains(warning));
