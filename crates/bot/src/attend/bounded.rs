@@ -57,7 +57,7 @@ impl Meeting for Scripted {
 async fn attend_scripted(play: Play, most_bytes: Option<u64>) -> (Failure, Manifest, u64) {
     let folder = TempDir::new().unwrap();
     let never = AutoLeave { after_silence_seconds: None, ..AutoLeave::default() };
-    let order = BotOrder { most_bytes, ..order(folder.path().join("job"), never) };
+    let order = BotOrder { most_bytes, ..order(&folder.path().join("job"), never) };
     let (connect, counters) = (connect(), Counters::default());
     let reporter = Reporter::start(&order, &connect, counters.clone());
     let mut bot = Bot::new(&order, &connect, &reporter, counters);

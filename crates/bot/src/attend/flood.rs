@@ -2,14 +2,14 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
 use meetbot_types::{
-    AddressPolicy, AutoLeave, CommandId, ControlAction, JobId, LeaveReason, MeetingLink, Timestamp,
-    bot::{Participant, RecordingRule, Secret},
+    AutoLeave, CommandId, ControlAction, LeaveReason, Timestamp,
+    bot::{Participant, RecordingRule},
 };
 use reqwest::Client;
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
@@ -20,7 +20,7 @@ use super::*;
 use crate::{
     media::{Codec, Frame, TrackId},
     meeting::Source,
-    recording::Mode,
+    recording::{Mode, orders::order as order_of},
 };
 
 /// How long the file may not grow while there is more to write: twice the guaranteed time, for a busy machine.
@@ -112,32 +112,9 @@ pub(super) fn admitted() -> MeetingEvent {
     MeetingEvent::Admitted { people: vec![ann], recording: RecordingRule::Free }
 }
 
-pub(super) fn order(folder: PathBuf, auto_leave: AutoLeave) -> BotOrder {
-    let meeting_url = "https://sandbox.meetbot.dev/two-speakers";
-    BotOrder {
-        job_id: JobId::generate(Timestamp::UNIX_EPOCH),
-        epoch: 1,
-        token: Secret::new("a token"),
-        orchestrator_url: "http://127.0.0.1:9".to_owned(),
-        other_urls: Vec::new(),
-        link: MeetingLink::parse(meeting_url, None).unwrap(),
-        meeting_url: meeting_url.to_owned(),
-        external_id: None,
-        display_name: "meetbot".to_owned(),
-        auto_leave,
-        record_video: None,
-        joined_ms_ago: None,
-        sandbox: None,
-        zoom: None,
-        browser: None,
-        imitation: None,
-        address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
-        stun_servers: Vec::new(),
-        folder,
-        most_bytes: None,
-        heartbeat_ms: 5_000,
-        finalize: None,
-    }
+pub(super) fn order(folder: &Path, auto_leave: AutoLeave) -> BotOrder {
+    let orchestrator_url = "http://127.0.0.1:9".to_owned();
+    BotOrder { orchestrator_url, auto_leave, ..order_of(folder, 1) }
 }
 
 pub(super) fn connect() -> Connect {
@@ -157,7 +134,7 @@ async fn attend_flood(
     meanwhile: impl AsyncFnOnce(mpsc::Sender<Incoming>, CancellationToken, Arc<Notify>),
 ) -> (Option<Cause>, Mode, Duration) {
     let folder = TempDir::new().unwrap();
-    let order = order(folder.path().join("job"), auto_leave);
+    let order = order(&folder.path().join("job"), auto_leave);
     let (connect, counters) = (connect(), Counters::default());
     let reporter = Reporter::start(&order, &connect, counters.clone());
     let mut bot = Bot::new(&order, &connect, &reporter, counters);

@@ -17,7 +17,7 @@ mod levels;
 pub(crate) mod mix;
 pub(crate) mod opus;
 #[cfg(test)]
-mod orders;
+pub(crate) mod orders;
 mod output;
 pub(crate) mod people;
 pub(crate) mod picture;
