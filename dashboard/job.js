@@ -300,7 +300,7 @@ export class JobView extends HTMLElement {
     let [muted, alone] = [false, false];
     mute.addEventListener("click", () => mute.setAttribute("aria-pressed", String((muted = !muted))));
     solo.addEventListener("click", () => solo.setAttribute("aria-pressed", String((alone = !alone))));
-    const controls = h("span", { class: "controls" }, mute, solo);
+    const controls = h("span", { class: "controls" }, !player.playsMix && mute, solo);
     player.addEventListener("volumes", () => controls.parentElement?.classList.toggle("silent", !player.hears(lane.id)), { signal: this.#end.signal });
     return controls;
   }

@@ -132,6 +132,11 @@ export class RecordingPlayer extends HTMLElement {
     this.seek(from);
   }
 
+  /** Whether the mix plays: then nobody can be muted, since all voices are one. */
+  get playsMix() {
+    return this.#mix !== null;
+  }
+
   /** Whether somebody is heard. @param {string} who */
   hears(who) {
     return this.#alone.size > 0 ? this.#alone.has(who) : !this.#muted.has(who);

@@ -94,3 +94,23 @@ test("a join that failed shows what the bot's browser saw", async () => {
   assert.deepEqual(complaints, []);
   await context.close();
 });
+
+test("of more than eight voices the mix plays: one can be heard alone, and none be muted", async () => {
+  const { page, complaints, context } = await signedIn();
+  const { id } = await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=2" });
+  const manifest = await until(() => ask(`/jobs/${id}/manifest`), ({ mixed }) => mixed?.state === "made", 250);
+  const numbers = Array.from({ length: 9 }, (_, number) => number);
+  const participants = numbers.map((number) => ({ ...manifest.participants[0], id: `p${number}`, name: `Person ${number}` }));
+  const tracks = numbers.map((number) => ({ ...manifest.tracks[0], participantId: `p${number}` }));
+  await page.route("**/manifest", (/** @type {any} */ route) => route.fulfill({ json: { ...manifest, participants, tracks, speaking: [] } }));
+  await page.goto(`${server.url}/#/jobs/${id}`);
+  await page.waitForSelector("button[aria-label='Solo Person 8']");
+  assert.equal(await page.locator("button[aria-label^='Mute']").count(), 0);
+  const heard = async () => (await page.evaluate("(() => { const player = document.querySelector('recording-player'); if (!player.playing) player.toggle(); return player.offsets; })()")).length;
+  await until(heard, (count) => count === 1);
+  await page.click("button[aria-label='Solo Person 8']");
+  await page.click("button[aria-label='Solo Person 7']");
+  await until(heard, (count) => count === 2);
+  assert.deepEqual(complaints, []);
+  await context.close();
+});
