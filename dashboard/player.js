@@ -12,8 +12,9 @@ const MOST_VOICES = 8;
 const NOTICED = 15;
 const IN_STEP = 5;
 const TOO_FAR = 150;
-/** How much faster or slower that is. */
-const HURRY = 0.02;
+/** A track is brought back within this time, in ms, but never runs by more than this part faster or slower: one that begins in the middle may begin late. */
+const BACK_WITHIN = 600;
+const HURRY = 0.1;
 /** How often the tracks are compared with the clock, in ms. */
 const LOOK = 100;
 /** A track that has so little left, in ms, is not waited for: its file may end sooner than its manifest says. */
@@ -44,6 +45,10 @@ export class RecordingPlayer extends HTMLElement {
   #waits = false;
   /** Waits for the moment at which the next track begins. */
   #timer = 0;
+  /** How long after it was asked to a track begins to play, in ms, as it was the last time; a track that begins in the middle is asked so much earlier. */
+  #lag = 20;
+  /** Whether tracks were asked to play since the last look. */
+  #begun = false;
   /** Where the clock was, in ms of the recording, and when. */
   #base = { ms: 0, at: 0 };
   /** Where the clock was when it was shown last. */
@@ -243,6 +248,11 @@ export class RecordingPlayer extends HTMLElement {
     if (this.#playing && late !== this.#waits) {
       this.#base = { ms, at: performance.now() };
       this.#waits = late;
+      this.#begun = !late;
+    } else if (this.#playing && this.#begun) {
+      this.#begun = false;
+      const lags = due.filter(isRunning).map((track) => -off(track, ms));
+      if (lags.length > 0) this.#lag = Math.min(Math.max(...lags, 0) / this.#rate, LOOK);
     }
     const runs = this.#playing && !this.#waits;
     if (runs) {
@@ -254,7 +264,8 @@ export class RecordingPlayer extends HTMLElement {
     }
     for (const track of this.#all()) {
       const isDue = due.includes(track);
-      if (runs && isDue) this.#run(track, ms);
+      const begins = ms < track.startMs && this.#isDue(track, track.startMs) && (track.startMs - ms) / this.#rate <= this.#lag + 2;
+      if (runs && (isDue || begins)) this.#run(track, ms);
       else this.#hold(track, isDue, ms);
       if (track.figure) track.figure.hidden = ms < track.startMs || ms >= track.startMs + track.durationMs;
     }
@@ -265,8 +276,8 @@ export class RecordingPlayer extends HTMLElement {
   /** Looks again when the next track begins, where that is before the next look. @param {number} ms */
   #wake(ms) {
     const next = Math.min(...this.#all().map(({ startMs }) => startMs).filter((startMs) => startMs > ms));
-    const wait = (next - ms) / this.#rate;
-    if (wait < LOOK) this.#timer = setTimeout(() => this.#look(), wait + 1);
+    const wait = (next - ms) / this.#rate - this.#lag;
+    if (wait > 0 && wait < LOOK) this.#timer = setTimeout(() => this.#look(), wait);
   }
 
   /** A track that does not play stands where it is to begin. @param {Playing} track @param {boolean} due @param {number} ms */
@@ -282,7 +293,7 @@ export class RecordingPlayer extends HTMLElement {
     const { media, startMs } = track;
     // A file that has ended would begin anew.
     if (media.ended) return;
-    const offMs = off(track, ms);
+    const offMs = ms < startMs ? 0 : off(track, ms);
     if (media.paused) {
       if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
       media.playbackRate = this.#rate;
@@ -291,7 +302,8 @@ export class RecordingPlayer extends HTMLElement {
     }
     if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
     const hurries = media.playbackRate !== this.#rate;
-    const rate = Math.abs(offMs) > (hurries ? IN_STEP : NOTICED) ? this.#rate * (1 - Math.sign(offMs) * HURRY) : this.#rate;
+    const hurry = Math.max(-HURRY, Math.min(HURRY, -offMs / BACK_WITHIN));
+    const rate = Math.abs(offMs) > (hurries ? IN_STEP : NOTICED) ? this.#rate * (1 + hurry) : this.#rate;
     if (media.playbackRate !== rate) media.playbackRate = rate;
   }
 

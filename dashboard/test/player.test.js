@@ -83,7 +83,8 @@ async function playFrom(page, ms) {
   const end = ms + PLAYED_S * 1000;
   await until(() => player(page, "ms"), (now) => now >= end + 400);
   const found = seconds(await noticed(page));
-  const [first, last] = [Math.ceil((ms + 100) / 1000), Math.floor(end / 1000)];
+  // What is noticed just before and just after a seek may belong to either place.
+  const [first, last] = [Math.ceil((ms + 500) / 1000), Math.floor(end / 1000)];
   /** @type {string[]} */
   const wrong = [];
   for (let second = first; second <= last; second += 1) {
