@@ -198,39 +198,6 @@ test("the list of jobs follows the feed, asks for nothing while nothing happens,
   await lines.stop();
 });
 
-test("the list of deliveries follows the feed and the times of the tries, and asks for nothing while nothing happens", async () => {
-  const followed = await serve("write");
-  const { page, complaints, context } = await open(browser);
-  let status = 500;
-  const receiver = await endpoint(() => [status, "as the test wants"]);
-  /** @type {string[]} */
-  const asked = [];
-  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
-  const quiet = () => {
-    let count = -1;
-    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
-  };
-  await page.goto(followed.link());
-  await page.waitForSelector("jobs-view");
-  await page.click("nav[aria-label=Views] a[href='#/webhooks']");
-  await page.waitForSelector("webhooks-view");
-  await quiet();
-  // Others make a job, and the endpoint refuses its webhook: the delivery waits for its next try.
-  const body = JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/host-denies", webhooks: { onFinalize: receiver.url } });
-  const headers = { Authorization: `Bearer ${followed.key}`, "Content-Type": "application/json" };
-  await fetch(`${followed.url}/api/v1/jobs`, { method: "POST", headers, body });
-  await page.waitForSelector(".delivery:has(td:text-is('500')) .pill.pending");
-  // The next try succeeds, which no event of the feed tells.
-  status = 200;
-  await page.waitForSelector(".delivery:has(td:text-is('200')) .pill.delivered");
-  await quiet();
-  assert.ok(asked.includes("/api/v1/events"));
-  assert.deepEqual(complaints, []);
-  await context.close();
-  receiver.stop();
-  await followed.stop();
-});
-
 test("what strangers write runs nothing and leads nowhere", async () => {
   const { page, complaints, context } = await open(browser);
   await page.goto(server.link());

@@ -73,6 +73,8 @@ pub(crate) fn test_prepared() -> anyhow::Result<()> {
     step("types of the dashboard", types)?;
     let mut tests = node();
     tests.args(["--test", "--test-reporter=spec", "--test-force-exit"]);
+    // Browsers wait most of the time.
+    tests.arg("--test-concurrency=3");
     tests.args(TESTS.map(|name| format!("dashboard/test/{name}.test.js")));
     step("dashboard", tests)
 }
