@@ -8,20 +8,23 @@ import { browse, open, serve, until } from "./server.js";
 const HOUR = 3_600_000;
 const FRAMES = 300;
 
-/** What the API would answer of such a meeting: a sentence each 1.5 s, gaps, and 500 messages. */
+/** What the API would answer of such a meeting: a sentence each 1.5 s, gaps, 500 messages, and the levels of everybody. */
 function meeting() {
   const startedAt = new Date(Date.now() - HOUR).toISOString();
   const people = Array.from({ length: 20 }, (_, index) => ({ id: `p${index}`, name: `Person ${index}`, isBot: false, isHost: index === 0, joinedAt: index * 1000, leftAt: null, speakingMs: 1, names: [`Person ${index}`] }));
   const speaking = Array.from({ length: HOUR / 1500 }, (_, index) => ({ participantId: `p${(index * 7) % 20}`, startMs: index * 1500, endMs: index * 1500 + 1200 }));
   const gaps = Array.from({ length: 50 }, (_, index) => ({ startMs: index * 60_000, endMs: index * 60_000 + 800, reason: "packet_loss" }));
   const tracks = people.map(({ id, joinedAt }) => ({ file: `audio.${id}.webm`, participantId: id, kind: "audio", startMs: joinedAt, durationMs: HOUR - joinedAt, gaps }));
-  const manifest = { startedAt, durationMs: HOUR, participants: people, speaking, tracks, files: [], mixed: { state: "made", file: "audio.mixed.webm", missingBecause: null }, captions: "captions.jsonl", chat: "chat.jsonl", pauses: [], attempts: [] };
+  const header = { version: 1, binMs: 100, tracks: people.map(({ id, joinedAt }) => ({ participantId: id, source: "microphone", startMs: joinedAt, bins: (HOUR - joinedAt) / 100 })) };
+  const bins = header.tracks.flatMap(({ bins }) => Array.from({ length: bins }, (_, index) => 10 + ((index * 31) % 60)));
+  const levels = Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), Buffer.from(bins)]);
+  const manifest = { startedAt, durationMs: HOUR, participants: people, speaking, tracks, files: [{ name: "levels.bin", mediaType: "application/octet-stream", bytes: levels.length }], mixed: { state: "made", file: "audio.mixed.webm", missingBecause: null }, captions: "captions.jsonl", chat: "chat.jsonl", pauses: [], attempts: [] };
   const captions = speaking.map(({ participantId, startMs, endMs }, index) => ({ speakerId: participantId, speaker: participantId, startMs, endMs, text: `This is the sentence with the number ${index}.` }));
   const chat = Array.from({ length: 500 }, (_, index) => ({ id: `c${index}`, senderId: "p1", sender: "Person 1", atMs: index * 7000, text: `message ${index}`, private: false }));
   const recording = { state: "on", permission: null, startedAt, pausedMs: 0, bytes: 5e7, deletedAt: null };
   const job = { id: "job_x", status: "completed", meetingUrl: "https://x.example/a", webhooks: {}, metadata: {}, recording, manifestUri: "file:///x", createdAt: startedAt, joinedAt: startedAt, endedAt: new Date().toISOString(), attempt: 1 };
   const lines = (/** @type {unknown[]} */ all) => all.map((one) => JSON.stringify(one)).join("\n");
-  return { job, manifest, captions: lines(captions), chat: lines(chat) };
+  return { job, manifest, levels, captions: lines(captions), chat: lines(chat) };
 }
 
 /** @param {number[]} all @param {number} part */
@@ -49,11 +52,12 @@ for (const url of [server.url, ...new Set(fetched)]) {
 }
 console.log(`first paint after ${paint.toFixed(0)} ms; the page weighs ${(raw / 1000).toFixed(0)} kB, ${(small / 1000).toFixed(0)} kB compressed, in ${new Set(fetched).size + 1} files`);
 
-const { job, manifest, captions, chat } = meeting();
+const { job, manifest, levels, captions, chat } = meeting();
 await page.route("**/api/v1/**", (/** @type {any} */ route) => {
   const url = route.request().url();
   if (url.endsWith("/events")) return route.fulfill({ contentType: "text/event-stream", body: "" });
   if (url.endsWith("/manifest")) return route.fulfill({ json: manifest });
+  if (url.endsWith("levels.bin")) return route.fulfill({ contentType: "application/octet-stream", body: levels });
   if (url.endsWith("captions.jsonl")) return route.fulfill({ body: captions });
   if (url.endsWith("chat.jsonl")) return route.fulfill({ body: chat });
   if (url.endsWith("/jobs/job_x")) return route.fulfill({ json: job });
