@@ -133,7 +133,7 @@ async fn connections_without_a_valid_key_are_evicted_for_others() {
     let data = TempDir::new().unwrap();
     let server = limited(&data, &[("connections", "8"), ("head_seconds", "600")]).await;
     let job = server.client().dispatch_bot(new_job()).await.unwrap().id;
-    let bot = server.bot().await;
+    let mut bot = server.bot().await;
     // A stream with a valid key, and a bot that waits for commands.
     let events = events(&server, &server.key, &job);
     let mut stream = send(&server, events).await;
@@ -173,8 +173,8 @@ async fn connections_without_a_valid_key_are_evicted_for_others() {
         }
     }
     // The connections with a valid key are still open.
-    server.client().cancel_bot(&job).await.unwrap();
-    assert!(first_chunk(&mut stream).await.contains("job.status_changed"));
+    bot.record().await;
+    read_until(&mut stream, r#""status":"recording""#).await;
     let admin = server.key("watcher", true, Scope::Admin).await;
     let gave_way = refusals(&server, &admin, "connections").await;
     assert!(gave_way >= strangers.len() - 8, "{gave_way} of {}", strangers.len());
@@ -197,12 +197,16 @@ fn events(server: &Server, key: &str, job: &str) -> String {
     )
 }
 
-/// The next bytes of a connection.
-async fn first_chunk(stream: &mut TcpStream) -> String {
-    let mut bytes = vec![0; 4096];
-    let read = tokio::time::timeout(PATIENCE, stream.read(&mut bytes)).await;
-    let read = read.expect("something comes").unwrap();
-    String::from_utf8_lossy(&bytes[..read]).into_owned()
+/// Reads until `text` has arrived. Keep-alive comments may arrive before it.
+async fn read_until(stream: &mut TcpStream, text: &str) {
+    let mut received = Vec::new();
+    let reading = async {
+        while !String::from_utf8_lossy(&received).contains(text) {
+            let read = stream.read_buf(&mut received).await.unwrap();
+            assert_ne!(read, 0, "the connection was closed");
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("it arrives");
 }
 
 #[tokio::test]
