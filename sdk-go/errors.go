@@ -214,7 +214,7 @@ func answerError(status int, header http.Header, body []byte, now time.Time) *Er
 func (c *core) failureError(failure *exchange.Failure) *Error {
 	e := &Error{Message: failure.Message, Err: failure.Err}
 	switch failure.Reason {
-	case exchange.Refused:
+	case exchange.ErrorStatus:
 		answer := failure.Answer
 		e = answerError(answer.Status, answer.Header, []byte(c.redact(string(answer.Body))), time.Now())
 		if answer.Status == 400 && strings.HasPrefix(c.server, "http://") && speaksTLS(answer.Body) {
@@ -226,7 +226,7 @@ func (c *core) failureError(failure *exchange.Failure) *Error {
 		e.Body = []byte(c.redact(string(failure.Answer.Body)))
 	case exchange.Disconnected:
 		e.Kind, e.Transient = ErrConnection, true
-	case exchange.Late:
+	case exchange.TimedOut:
 		e.Kind, e.Transient = ErrTimeout, true
 	case exchange.Cancelled:
 		e.Kind = ErrConnection

@@ -236,7 +236,7 @@ func retriesHold(t *testing.T) {
 		Expect            *struct{ MinMs, MaxMs int64 }
 	}
 	for _, c := range vectors[struct{ Cases []vector }](t, "retries").Cases {
-		status, retryAfter := exchange.Broken, time.Duration(-1)
+		status, retryAfter := exchange.NoStatus, time.Duration(-1)
 		if c.Status != nil {
 			status = *c.Status
 		}

@@ -1,4 +1,4 @@
-// Package exchange sends a call: its tries, their limits, the pauses between them, and the key. What follows from an answer is decided in retry.go.
+// Package exchange sends a call: it adds the key, limits each try, and pauses between tries. retry.go decides what follows from an answer.
 package exchange
 
 import (
@@ -16,36 +16,38 @@ import (
 	"time"
 )
 
-// MaxAnswer is the size of the largest answer that is read into memory; the largest list of the server's is a tenth of it.
+// MaxAnswer is the size in bytes of the largest answer that is read into memory. The server's largest list is a tenth of it.
 const MaxAnswer = 64 << 20
 
-// Exchange is what the calls of a client share.
+// Exchange holds what all calls of a client share.
 type Exchange struct {
 	HTTP *http.Client
-	// Authorization gives the header with the key. It is a function so that nothing that prints this prints the key.
+	// Authorization returns the header with the key. It is a function so that printing an Exchange does not print the key.
 	Authorization func() string
-	// Redact takes the key out of a text, should a server have sent it back.
+	// Redact removes the key from a text that a server may have sent back.
 	Redact func(string) string
 	// Origin is the scheme and the host of the server.
 	Origin string
-	// Path is that of the base URL, escaped, without a slash at its end.
+	// Path is the base URL's path, escaped, without a slash at its end.
 	Path   string
 	Logger *slog.Logger
 }
 
-// Call is one call. It sends a request, as an [http.Client] does.
+// Call is one call of the API. The generated client sends through its Do, as it would through an [http.Client].
 type Call struct {
-	Exchange   *Exchange
-	Timeout    time.Duration
+	Exchange *Exchange
+	// Timeout limits each try.
+	Timeout time.Duration
+	// Deadline limits all tries and the pauses between them; 0: no limit.
 	Deadline   time.Duration
 	MaxRetries int
-	// Attempts is how many tries there were.
+	// Attempts is the number of tries so far.
 	Attempts int
-	// Answer is the last answer, whatever its status.
+	// Answer is the last answer, of any status.
 	Answer *Answer
 }
 
-// Answer is a whole answer.
+// Answer is a response with its whole body.
 type Answer struct {
 	Status int
 	Header http.Header
@@ -57,14 +59,14 @@ type Reason int
 
 // Why a call failed.
 const (
-	// Refused: the answer is no success.
-	Refused Reason = iota
-	// Redirected: the answer leads elsewhere, and is not followed.
+	// ErrorStatus: the server answered with an error status.
+	ErrorStatus Reason = iota
+	// Redirected: the answer is a redirect that is not followed.
 	Redirected
-	// Disconnected: there was no answer, or half of one.
+	// Disconnected: the connection failed, or ended within the answer.
 	Disconnected
-	// Late: there was no whole answer in time.
-	Late
+	// TimedOut: no whole answer arrived in time.
+	TimedOut
 	// Cancelled: the caller's context ended.
 	Cancelled
 	// TooLarge: the answer is too large to be read.
@@ -73,28 +75,28 @@ const (
 	Unsendable
 )
 
-// Failure is why a call failed.
+// Failure describes why a call failed.
 type Failure struct {
 	Reason  Reason
 	Message string
-	// Answer is there for Refused, Redirected and TooLarge.
+	// Answer is set for ErrorStatus, Redirected and TooLarge.
 	Answer *Answer
-	// Err is the cause, where there is one.
+	// Err is the cause, or nil.
 	Err error
 }
 
 func (f *Failure) Error() string { return f.Message }
 
-// errLate ends a try that takes too long.
-var errLate = errors.New("the time of a try is over")
+// errTimedOut is the cause of the end of a try that takes too long.
+var errTimedOut = errors.New("the time of a try is over")
 
-// Do sends the request until there is an answer that counts. It gives no response: the answer is the call's, and whole.
+// Do sends the request, with retries. The returned response is always nil: on success the whole answer is in c.Answer.
 //
-// The request's headers get the key, so nobody else may have them.
+// Do adds the key to the request's headers, so the request must not be shared.
 func (c *Call) Do(request *http.Request) (*http.Response, error) {
 	ctx, began := request.Context(), time.Now()
 	left := func() time.Duration { return c.Deadline - time.Since(began) }
-	if failure := c.Exchange.seal(request); failure != nil {
+	if failure := c.Exchange.authorize(request); failure != nil {
 		return nil, failure
 	}
 	for {
@@ -107,7 +109,7 @@ func (c *Call) Do(request *http.Request) (*http.Response, error) {
 		if failure == nil {
 			return nil, nil
 		}
-		wait, again := c.Exchange.again(c.Attempts, c.MaxRetries, failure)
+		wait, again := c.Exchange.retryAfterFailure(c.Attempts, c.MaxRetries, failure)
 		if !again || (c.Deadline > 0 && wait >= left()) {
 			return nil, failure
 		}
@@ -118,20 +120,20 @@ func (c *Call) Do(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// again says whether a failure may pass, and after how long.
-func (e *Exchange) again(tried, maxRetries int, failure *Failure) (time.Duration, bool) {
-	status, retryAfter := Broken, time.Duration(-1)
+// retryAfterFailure returns how long to wait before the next try, and whether there is one.
+func (e *Exchange) retryAfterFailure(tried, maxRetries int, failure *Failure) (time.Duration, bool) {
+	status, retryAfter := NoStatus, time.Duration(-1)
 	switch failure.Reason {
-	case Refused:
+	case ErrorStatus:
 		status, retryAfter = failure.Answer.Status, RetryAfter(failure.Answer.Header.Get("Retry-After"), time.Now())
-	case Disconnected, Late:
+	case Disconnected, TimedOut:
 	default:
 		return 0, false
 	}
 	return Decide(tried, maxRetries, status, retryAfter, rand.Float64())
 }
 
-// Sleep waits, for no longer than the context lives.
+// Sleep waits. It fails at once if the context ends.
 func (e *Exchange) Sleep(ctx context.Context, wait time.Duration) *Failure {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -147,8 +149,8 @@ func (e *Exchange) Sleep(ctx context.Context, wait time.Duration) *Failure {
 func (c *Call) try(parent context.Context, request *http.Request, limit time.Duration) *Failure {
 	e := c.Exchange
 	c.Answer = nil
-	ctx, cancel := context.WithTimeoutCause(parent, limit, errLate)
-	// Not before the body is read: it would break off.
+	ctx, cancel := context.WithTimeoutCause(parent, limit, errTimedOut)
+	// Only after the body is read: the cancellation would cut it off.
 	defer cancel()
 	response, failure := e.follow(parent, ctx, request)
 	if failure != nil {
@@ -158,17 +160,17 @@ func (c *Call) try(parent context.Context, request *http.Request, limit time.Dur
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		// Its body has no end.
 		c.Answer = &Answer{Status: response.StatusCode, Header: response.Header}
-		return &Failure{Reason: Refused, Answer: c.Answer}
+		return &Failure{Reason: ErrorStatus, Answer: c.Answer}
 	}
 	body, failure := e.body(parent, ctx, response)
 	if failure != nil {
 		return failure
 	}
 	c.Answer = &Answer{Status: response.StatusCode, Header: response.Header, Body: body}
-	return e.judge(c.Answer)
+	return e.failureOf(c.Answer)
 }
 
-// send sends the request with this context, which ends no later than the caller's.
+// send sends the request once, with ctx, which ends no later than parent, the caller's context.
 func (e *Exchange) send(parent, ctx context.Context, request *http.Request) (*http.Response, *Failure) {
 	request = request.WithContext(ctx)
 	if request.GetBody != nil {
@@ -185,8 +187,8 @@ func (e *Exchange) send(parent, ctx context.Context, request *http.Request) (*ht
 	return response, nil
 }
 
-// seal puts the key into the request, whose other headers have to be such that can be sent.
-func (e *Exchange) seal(request *http.Request) *Failure {
+// authorize adds the key to the request. It fails if a header is invalid, or the request's origin is not the client's.
+func (e *Exchange) authorize(request *http.Request) *Failure {
 	for name, values := range request.Header {
 		for _, value := range values {
 			if !ValidHeader(name, value) {
@@ -201,7 +203,7 @@ func (e *Exchange) seal(request *http.Request) *Failure {
 	return nil
 }
 
-// body reads the whole body, if it is of a size that an answer may have.
+// body reads the whole body, up to MaxAnswer.
 func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([]byte, *Failure) {
 	tooLarge := func() *Failure {
 		return &Failure{Reason: TooLarge, Message: "the answer is larger than 64 MiB", Answer: &Answer{Status: response.StatusCode, Header: response.Header}}
@@ -210,7 +212,7 @@ func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([
 	if size > MaxAnswer {
 		return nil, tooLarge()
 	}
-	// The answer to a HEAD says a length, and has no body.
+	// The answer to a HEAD has a length, and no body.
 	if size > 0 && size <= 1<<20 && response.Body != http.NoBody {
 		body := make([]byte, size)
 		if _, err := io.ReadFull(response.Body, body); err != nil {
@@ -228,8 +230,8 @@ func (e *Exchange) body(parent, ctx context.Context, response *http.Response) ([
 	return body, nil
 }
 
-// judge says why an answer is no success; nil where it is one.
-func (e *Exchange) judge(answer *Answer) *Failure {
+// failureOf returns the failure that an answer means; nil if it is a success.
+func (e *Exchange) failureOf(answer *Answer) *Failure {
 	location := answer.Header.Get("Location")
 	switch {
 	case answer.Status >= 200 && answer.Status < 300:
@@ -238,10 +240,10 @@ func (e *Exchange) judge(answer *Answer) *Failure {
 		message := fmt.Sprintf("the call is redirected to %q: is the base URL right?", e.Redact(withoutQuery(location)))
 		return &Failure{Reason: Redirected, Message: message, Answer: answer}
 	}
-	return &Failure{Reason: Refused, Answer: answer}
+	return &Failure{Reason: ErrorStatus, Answer: answer}
 }
 
-// broken is the failure of a connection that was not to be had, or broke.
+// broken returns the failure of a connection that could not be made, or broke.
 func (e *Exchange) broken(parent, ctx context.Context, request *http.Request, err error) *Failure {
 	if parent.Err() != nil {
 		return e.cancelled(parent)
@@ -253,14 +255,14 @@ func (e *Exchange) broken(parent, ctx context.Context, request *http.Request, er
 	where := request.Method + " " + e.shown(request.URL) + ": "
 	var timeout net.Error
 	if cause := context.Cause(ctx); cause != nil {
-		return &Failure{Reason: Late, Message: where + "no whole answer in time: " + cause.Error(), Err: e.clean(err)}
+		return &Failure{Reason: TimedOut, Message: where + "no whole answer in time: " + cause.Error(), Err: e.clean(err)}
 	} else if errors.As(err, &timeout) && timeout.Timeout() {
-		return &Failure{Reason: Late, Message: where + e.Redact(err.Error()), Err: e.clean(err)}
+		return &Failure{Reason: TimedOut, Message: where + e.Redact(err.Error()), Err: e.clean(err)}
 	}
-	return &Failure{Reason: Disconnected, Message: where + beginning(e.Redact(err.Error())) + hint(request.URL, err.Error()), Err: e.clean(err)}
+	return &Failure{Reason: Disconnected, Message: where + truncated(e.Redact(err.Error())) + hint(request.URL, err.Error()), Err: e.clean(err)}
 }
 
-// clean gives an error that does not show the key, should a server have sent it back in what is no HTTP.
+// clean returns the error without the key, which a server that does not speak HTTP may have sent back.
 func (e *Exchange) clean(err error) error {
 	if text := err.Error(); e.Redact(text) != text {
 		return errors.New(e.Redact(text))
@@ -268,7 +270,7 @@ func (e *Exchange) clean(err error) error {
 	return err
 }
 
-// cancelled is the failure of a call whose context has ended.
+// cancelled returns the failure of a call whose context has ended.
 func (e *Exchange) cancelled(ctx context.Context) *Failure {
 	err := ctx.Err()
 	if cause := context.Cause(ctx); cause != err {
@@ -277,7 +279,7 @@ func (e *Exchange) cancelled(ctx context.Context) *Failure {
 	return &Failure{Reason: Cancelled, Message: "the call was given up: " + strings.ReplaceAll(err.Error(), "\n", ": "), Err: err}
 }
 
-// shown is a URL for people: its query may be a signature.
+// shown returns a URL for an error message, without its query, which may be a signature.
 func (e *Exchange) shown(address *url.URL) string {
 	return e.Redact(withoutQuery(address.Redacted()))
 }
@@ -287,12 +289,11 @@ func withoutQuery(address string) string {
 	return address
 }
 
-// aRecordOfTLS is how net/http quotes what came in place of an answer, where it is the beginning of an alert or a handshake of TLS: the kind of the record, and a
-// version of 3.x.
-var aRecordOfTLS = regexp.MustCompile(`malformed HTTP response "\\x1[56]\\x03\\x0[0-4]`)
+// tlsRecord matches net/http's quote of a TLS alert or handshake that came in place of an answer: the record's kind, and version 3.x.
+var tlsRecord = regexp.MustCompile(`malformed HTTP response "\\x1[56]\\x03\\x0[0-4]`)
 
-// beginning is a text that is no longer than an error should be: net/http quotes a whole line of what came in place of an answer.
-func beginning(text string) string {
+// truncated cuts a text to 400 bytes: net/http quotes the whole first line of an answer that is not HTTP.
+func truncated(text string) string {
 	const most = 400
 	if len(text) <= most {
 		return text
@@ -300,18 +301,18 @@ func beginning(text string) string {
 	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
-// hint says what may be the reason.
+// hint returns a likely reason, or an empty text.
 func hint(address *url.URL, message string) string {
 	switch {
 	case strings.Contains(message, "server gave HTTP response to HTTPS client"):
 		return "; is the server reached with http://, and not with https://?"
-	case address.Scheme == "http" && aRecordOfTLS.MatchString(message):
+	case address.Scheme == "http" && tlsRecord.MatchString(message):
 		return "; the server does not speak plain HTTP there: is it reached with https://, and not with http://?"
 	}
 	return ""
 }
 
-// ValidHeader says whether a header can be sent.
+// ValidHeader reports whether a header can be sent.
 func ValidHeader(name, value string) bool {
 	if name == "" {
 		return false

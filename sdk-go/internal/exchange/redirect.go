@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxRedirects is how many redirects one try follows.
+// maxRedirects is the most redirects that one try follows.
 const maxRedirects = 5
 
 // follow sends the request. The redirects of an artifact are followed, without the key, since its bytes may lie behind a signed URL elsewhere. Any other redirect
-// is an answer like others.
+// is returned as the answer.
 func (e *Exchange) follow(parent, ctx context.Context, request *http.Request) (*http.Response, *Failure) {
 	areFollowed := e.isArtifact(request)
 	for redirects := 0; ; redirects++ {
@@ -30,18 +30,18 @@ func (e *Exchange) follow(parent, ctx context.Context, request *http.Request) (*
 			message := fmt.Sprintf("more than %d redirects, the last to %s", maxRedirects, e.shown(next))
 			return nil, &Failure{Reason: Redirected, Message: message, Answer: &Answer{Status: response.StatusCode, Header: response.Header}}
 		}
-		request = elsewhere(ctx, request, next)
+		request = redirectedRequest(ctx, request, next)
 	}
 }
 
-// isArtifact says whether a request is for a file of a recording.
+// isArtifact reports whether a request is for a file of a recording.
 func (e *Exchange) isArtifact(request *http.Request) bool {
 	matches, err := path.Match("/api/v1/jobs/*/artifacts/*", strings.TrimPrefix(request.URL.EscapedPath(), e.Path))
 	return err == nil && matches && request.Method == http.MethodGet
 }
 
-// elsewhere is the request to the target of a redirect: neither the key nor what the caller adds for the server goes there.
-func elsewhere(ctx context.Context, request *http.Request, next *url.URL) *http.Request {
+// redirectedRequest returns the request to the target of a redirect, without the key and without headers that the caller added for the server.
+func redirectedRequest(ctx context.Context, request *http.Request, next *url.URL) *http.Request {
 	redirected := request.Clone(ctx)
 	redirected.URL, redirected.Host, redirected.Header = next, next.Host, http.Header{}
 	for _, name := range []string{"Accept", "Range", "User-Agent"} {
@@ -52,7 +52,7 @@ func elsewhere(ctx context.Context, request *http.Request, next *url.URL) *http.
 	return redirected
 }
 
-// target is the URL that an answer redirects to; nil where that cannot be followed.
+// target returns the URL that an answer redirects to; nil if it cannot be followed.
 func target(from *url.URL, response *http.Response) *url.URL {
 	if response.StatusCode < 300 || response.StatusCode > 399 {
 		return nil
@@ -61,7 +61,7 @@ func target(from *url.URL, response *http.Response) *url.URL {
 	if err != nil || (next.Scheme != "http" && next.Scheme != "https") || next.Host == "" || next.User != nil {
 		return nil
 	}
-	// The same place over TLS refuses a request without the key, with words that mislead: the base URL is wrong.
+	// Over TLS the same server would refuse the request without the key, with a misleading error: the base URL is wrong.
 	if from.Scheme == "http" && next.Scheme == "https" && from.Hostname() == next.Hostname() && from.Path == next.Path {
 		return nil
 	}

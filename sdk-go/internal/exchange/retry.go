@@ -11,23 +11,23 @@ import (
 const (
 	// first is the longest wait after the first try; it doubles with each.
 	first = 500 * time.Millisecond
-	// longest is the longest wait at all.
+	// longest is the longest wait.
 	longest = 8 * time.Second
-	// longestRetryAfter: beyond it, a Retry-After is the caller's to wait for.
+	// longestRetryAfter is the longest Retry-After that is waited for. The error passes a longer one to the caller.
 	longestRetryAfter = time.Minute
 )
 
-// Broken is the status of a try that had no answer, or half of one.
-const Broken = 0
+// NoStatus stands for the status of a try without an answer, or with a part of one.
+const NoStatus = 0
 
-// Decide says whether to try again, and how long to wait before.
+// Decide returns how long to wait before the next try, and whether there is one.
 //
-// tried counts the tries so far, from 1; retryAfter is negative where the answer does not say it; jitter is a random number from 0 to 1.
+// tried counts the tries so far, from 1; retryAfter is negative if the answer has none; jitter is a random number from 0 to 1.
 func Decide(tried, maxRetries, status int, retryAfter time.Duration, jitter float64) (time.Duration, bool) {
 	switch status {
-	case Broken, 429, 500, 502, 503, 504:
+	case NoStatus, 429, 500, 502, 503, 504:
 	case http.StatusConflict:
-		// The first call with this Idempotency-Key is still at work: only this conflict says when to come again.
+		// The first call with this Idempotency-Key is still running. Only this conflict has a Retry-After.
 		if retryAfter < 0 {
 			return 0, false
 		}
@@ -47,7 +47,7 @@ func Decide(tried, maxRetries, status int, retryAfter time.Duration, jitter floa
 	return time.Duration(float64(ceiling) * jitter), true
 }
 
-// RetryAfter reads a Retry-After: seconds (a fraction too), or a date in any of HTTP's three forms; a date in the past is zero. It is negative where there is none.
+// RetryAfter parses a Retry-After header: seconds (a fraction too), or a date in any of HTTP's three forms; a date in the past is zero. The result is negative if the header is missing or invalid.
 func RetryAfter(header string, now time.Time) time.Duration {
 	const none = -1
 	header = strings.TrimSpace(header)

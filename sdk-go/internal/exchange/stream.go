@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Stream is an answer whose body is read piece by piece.
+// Stream is a response whose body is read piece by piece.
 type Stream struct {
 	Status int
 	Header http.Header
@@ -22,46 +22,46 @@ type Stream struct {
 	response *http.Response
 }
 
-var errSilent = errors.New("nothing came for too long")
+var errIdle = errors.New("nothing came for too long")
 
-// Open sends a request once, whose answer has to begin within limit, and whose body may be silent for no longer than patience.
+// Open sends a request once. Its answer must begin within limit, and its body must not pause for longer than patience.
 //
-// The request's headers get the key, so nobody else may have them.
+// Open adds the key to the request's headers, so the request must not be shared.
 func (e *Exchange) Open(parent context.Context, request *http.Request, limit, patience time.Duration) (*Stream, *Failure) {
-	if failure := e.seal(request); failure != nil {
+	if failure := e.authorize(request); failure != nil {
 		return nil, failure
 	}
 	ctx, cancel := context.WithCancelCause(parent)
 	s := &Stream{exchange: e, parent: parent, ctx: ctx, cancel: cancel, patience: patience}
-	s.timer = time.AfterFunc(limit, func() { cancel(errSilent) })
+	s.timer = time.AfterFunc(limit, func() { cancel(errIdle) })
 	response, failure := e.follow(parent, ctx, request)
 	if failure != nil {
 		s.Close()
 		return nil, failure
 	}
 	s.response, s.Status, s.Header = response, response.StatusCode, response.Header
-	return s.begun()
+	return s.checkStatus()
 }
 
-// begun gives the stream of a success; the body of any other answer is read.
-func (s *Stream) begun() (*Stream, *Failure) {
+// checkStatus returns the stream of a success. Of any other answer it reads the body, and returns the failure.
+func (s *Stream) checkStatus() (*Stream, *Failure) {
 	if s.Status >= 200 && s.Status < 300 {
 		s.timer.Reset(s.patience)
 		return s, nil
 	}
 	defer s.Close()
 	if s.Status == http.StatusSwitchingProtocols {
-		return nil, &Failure{Reason: Refused, Answer: &Answer{Status: s.Status, Header: s.Header}}
+		return nil, &Failure{Reason: ErrorStatus, Answer: &Answer{Status: s.Status, Header: s.Header}}
 	}
-	// The status says enough when the body cannot be read.
+	// If the body cannot be read, the failure has the status alone.
 	body, _ := s.exchange.body(s.parent, s.ctx, s.response)
 	if s.parent.Err() != nil {
 		return nil, s.exchange.cancelled(s.parent)
 	}
-	return nil, s.exchange.judge(&Answer{Status: s.Status, Header: s.Header, Body: body})
+	return nil, s.exchange.failureOf(&Answer{Status: s.Status, Header: s.Header, Body: body})
 }
 
-// Read reads the next bytes; its errors but io.EOF are of the type [*Failure].
+// Read reads the next bytes. Its errors are io.EOF or of the type [*Failure].
 func (s *Stream) Read(to []byte) (int, error) {
 	n, err := s.response.Body.Read(to)
 	if err != nil && err != io.EOF {
@@ -73,10 +73,10 @@ func (s *Stream) Read(to []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the connection, unless all was read.
+// Close ends the connection, unless the whole body was read.
 func (s *Stream) Close() error {
 	s.timer.Stop()
-	// Before the body: what is still to come is not waited for.
+	// Before the body is closed, so that Close does not wait for the rest of it.
 	s.cancel(nil)
 	if s.response != nil {
 		return s.response.Body.Close()

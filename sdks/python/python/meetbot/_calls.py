@@ -100,8 +100,8 @@ def get_bot(job_id: Job | str) -> Call[Job]:
     return Call("GET", _path(("jobs", job_id_of(job_id)), ()), "Job")
 
 
-def differs(job: Job, seen: Job | None) -> bool:
-    """Whether anything but `updated_at` has changed: chat, and people who join or leave, change that field alone."""
+def has_changed_since(job: Job, seen: Job | None) -> bool:
+    """Whether a field other than `updated_at` has changed since `seen`: chat and people who join or leave change `updated_at` alone."""
     return seen is None or job != seen.model_copy(update={"updated_at": job.updated_at})
 
 

@@ -9,7 +9,7 @@ from asyncio import sleep as async_sleep
 from typing import TYPE_CHECKING
 
 from . import _core
-from ._parts import sendable
+from ._parts import check_sendable
 
 if TYPE_CHECKING:
     from ._parts import Parts
@@ -31,7 +31,7 @@ async def async_send(
     core: _core.Core, transport: AsyncTransport | None, parts: Parts
 ) -> _core.Answer:
     """Makes a call; cancelling the task that awaits it closes its socket."""
-    sendable(parts)
+    check_sendable(parts)
     if transport is not None:
         from ._transport import async_send_through
 

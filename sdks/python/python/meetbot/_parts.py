@@ -1,4 +1,4 @@
-"""What one call sends, and what a caller may give for it alone."""
+"""The parts of a call, and checks of the options that a caller gives for one call."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Parts = tuple[
     str, str, "bytes | None", tuple[tuple[str, str], ...], "float | None", "str | None"
 ]
 
-#: No time limit is as long: 30,000 years.
+#: Time limits must be below this: 30,000 years.
 MOST_SECONDS = 1e12
 
 
-def sendable(parts: Parts) -> None:
-    """Refuses what a caller gave for this call alone and cannot be sent.
+def check_sendable(parts: Parts) -> None:
+    """Checks the options of one call.
 
     Raises:
         MeetbotConfigurationError: The time limit is no number of seconds, or the idempotency key is not ASCII.
@@ -26,7 +26,7 @@ def sendable(parts: Parts) -> None:
 
 
 def check_seconds(name: str, value: float | None) -> None:
-    """Refuses what is no number of seconds for the argument `name`.
+    """Checks that the argument `name` is a number of seconds, or None.
 
     Raises:
         MeetbotConfigurationError: It is below 0, without an end, or no number.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Union, cast
 from . import _core
 from ._errors import MeetbotConfigurationError
 from ._observe import logger
-from ._parts import check_seconds, sendable
+from ._parts import check_seconds, check_sendable
 
 if TYPE_CHECKING:
     from . import _gevent
@@ -170,7 +170,7 @@ def sleep(seconds: float) -> None:
 
 def send(core: _core.Core, transport: Transport | None, parts: Parts) -> _core.Answer:
     """Makes a call and waits for its answer; other threads run meanwhile, and Ctrl-C ends it."""
-    sendable(parts)
+    check_sendable(parts)
     if transport is None:
         if _is_patched():
             from . import _gevent

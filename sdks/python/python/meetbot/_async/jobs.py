@@ -209,7 +209,7 @@ class AsyncJobCalls(AsyncCaller):
                 if pause is None:
                     raise
             else:
-                if on_update is not None and _calls.differs(job, seen):
+                if on_update is not None and _calls.has_changed_since(job, seen):
                     on_update(job)
                 seen = job
                 pause = wait.answered(job.status)
