@@ -328,7 +328,7 @@ func (a *attempt) failed(err error) *Error {
 	return e
 }
 
-// end tells the hooks.
+// end calls the hooks of an ended call.
 func (a *attempt) end(err *Error) {
 	a.ended.Duration, a.ended.Attempts = time.Since(a.started), a.call.Attempts
 	if err != nil {

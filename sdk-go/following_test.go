@@ -126,7 +126,7 @@ func tellingHolds(t *testing.T) {
 		Tells bool
 	}
 	for _, c := range vectors[struct{ Events []vector }](t, "waits").Events {
-		if tells(c.Event) != c.Tells {
+		if changesJob(c.Event) != c.Tells {
 			t.Error(c)
 		}
 	}

@@ -278,7 +278,7 @@ func (c *Client) SendChatMessage(ctx context.Context, jobID, message string, opt
 	return call(ctx, c, options, send, read[ControlResult])
 }
 
-// Manifest tells what was recorded (GET …/manifest); [ErrNotFound] until there is a manifest.
+// Manifest returns what was recorded (GET …/manifest); [ErrNotFound] until there is a manifest.
 func (c *Client) Manifest(ctx context.Context, jobID string, options ...CallOption) (*Manifest, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.GetManifest(ctx, jobID) }
 	return call(ctx, c, options, send, read[Manifest])

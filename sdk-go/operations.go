@@ -20,14 +20,14 @@ func (c *Client) EraseConsumer(ctx context.Context, confirm string, options ...C
 	return call(ctx, c, options, send, read[ErasureReceipt])
 }
 
-// Host tells how the server's machine is, and how much the server does (GET /api/v1/admin/host, scope admin). It takes a fifth of a second, for which the
+// Host returns the load of the server's machine and of the server (GET /api/v1/admin/host, scope admin). It takes a fifth of a second, for which the
 // processors are watched.
 func (c *Client) Host(ctx context.Context, options ...CallOption) (*Host, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.GetHost(ctx) }
 	return call(ctx, c, options, send, read[Host])
 }
 
-// Usage tells what the key's consumer has used this month in the key's world, and what it may use (GET /api/v1/usage).
+// Usage returns what the key's consumer has used this month in the key's world, and its limits (GET /api/v1/usage).
 func (c *Client) Usage(ctx context.Context, options ...CallOption) (*Usage, error) {
 	send := func(to *api.Client) (*http.Response, error) { return to.GetUsage(ctx) }
 	return call(ctx, c, options, send, read[Usage])

@@ -130,10 +130,10 @@ func (w *wait) pause(ctx context.Context, now time.Time) bool {
 				continue
 			}
 			w.heard = true
-			isChange := tells(event)
+			isChange := changesJob(event)
 			// One question answers all that have come together.
 			for range len(news) {
-				isChange = tells(<-news) || isChange
+				isChange = changesJob(<-news) || isChange
 			}
 			if isChange {
 				return true
@@ -178,8 +178,8 @@ func (w *wait) tooLate(ctx context.Context, seen *Job) error {
 	return e
 }
 
-// tells says whether a job differs after this event. Chat, comings and goings, and files that are made after its end are no part of it.
-func tells(event EventName) bool {
+// changesJob reports whether the job has changed with this event. Chat, people who join or leave, and files that are made after its end are not part of it.
+func changesJob(event EventName) bool {
 	switch event {
 	case EventChatMessage, EventChatWithheld, EventEventsLeftOut, EventParticipantJoined, EventParticipantRenamed, EventParticipantLeft, EventArtifactReady:
 		return false

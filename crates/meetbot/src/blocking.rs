@@ -226,7 +226,7 @@ impl MeetBot {
         mut on_update: impl FnMut(&Job),
     ) -> Result<Job, Error> {
         let updates = wait::updates(self.client.clone(), job_id.to_owned(), timeout);
-        let mut last = Err(wait::unseen(job_id));
+        let mut last = Err(wait::job_never_seen(job_id));
         for job in self.iterate(updates) {
             let job = job?;
             on_update(&job);

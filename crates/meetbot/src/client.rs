@@ -169,7 +169,7 @@ impl MeetBot {
         mut on_update: impl FnMut(&Job),
     ) -> Result<Job, Error> {
         let mut updates = wait::updates(self.clone(), job_id.to_owned(), timeout);
-        let mut last = Err(wait::unseen(job_id));
+        let mut last = Err(wait::job_never_seen(job_id));
         while let Some(job) = updates.try_next().await? {
             on_update(&job);
             last = Ok(job);

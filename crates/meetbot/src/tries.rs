@@ -18,7 +18,7 @@ pub(crate) struct Limits {
     pub(crate) retries: u32,
     /// How long one try may take.
     pub(crate) timeout: Duration,
-    /// How long all of them and the pauses between them may take.
+    /// How long all tries and the pauses between them may take; `None`: no limit.
     pub(crate) deadline: Option<Duration>,
 }
 
@@ -44,12 +44,12 @@ pub(crate) enum Redirect {
 }
 
 impl Tries {
-    /// Of a call that begins now.
+    /// The tries of a call that begins now.
     pub(crate) const fn new(limits: Limits, now: Instant) -> Self {
         Self { limits, began: now, made: 0, redirected: None }
     }
 
-    /// How many have ended.
+    /// The number of tries that have ended.
     pub(crate) const fn made(&self) -> u32 {
         self.made
     }
@@ -59,20 +59,20 @@ impl Tries {
         self.redirected.as_ref().map(|(url, _)| url)
     }
 
-    /// How long the next try may take, or the time left of this one.
+    /// How long a try that begins now may take: the limit of a try, or what is left for the whole call.
     pub(crate) fn limit(&self, now: Instant) -> Duration {
         self.left(now).map_or(self.limits.timeout, |left| left.min(self.limits.timeout))
     }
 
-    /// Follows a redirect of `url`, where calls of this method and path follow redirects.
+    /// Applies the response's redirect, if calls of this method and path follow redirects. `from` is the URL that answered.
     pub(crate) fn redirect(
         &mut self,
         (method, path): (&Method, &str),
-        url: &str,
+        from: &str,
         status: u16,
         headers: &HeaderMap,
     ) -> Redirect {
-        let from = Url::parse(url).ok().filter(|_| redirect::are_followed(method, path));
+        let from = Url::parse(from).ok().filter(|_| redirect::are_followed(method, path));
         let Some(next) = from.and_then(|from| redirect::target(&from, status, headers)) else {
             return Redirect::None;
         };

@@ -22,7 +22,7 @@ use crate::{
     pieces::{Piece, Progress},
     retry::{self, Outcome},
     verify_webhook_signature,
-    wait::{Rules, tells},
+    wait::{Rules, changes_job},
     webhook::{self, SecretError, UnwrapError, WebhookEvent},
 };
 
@@ -177,7 +177,7 @@ fn waited(case: &Value) {
 }
 
 fn check_event(case: &Value) {
-    assert_eq!(tells(&EventName::from(text(&case["event"]))), case["tells"], "{case}");
+    assert_eq!(changes_job(&EventName::from(text(&case["event"]))), case["tells"], "{case}");
 }
 
 fn download(case: &Value) {

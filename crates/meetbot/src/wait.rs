@@ -8,18 +8,18 @@ use tokio::time::Instant;
 
 use crate::{Error, ErrorKind, Job, MeetBot, TimelineEvent, clock, endpoint};
 
-/// How long the server may be away, or answer with errors that pass, before waiting gives up.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// How long the server may be away, or answer with transient errors, before waiting gives up.
+const LONGEST_OUTAGE: Duration = Duration::from_mins(5);
 
-/// The shortest pause between two questions, and that while events come.
+/// The shortest pause between two requests, without and with events.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
 const LIVE_PAUSE: Duration = Duration::from_secs(2);
-/// The longest pause between two questions.
+/// The longest pause between two requests.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// How long before the end of its time a wait asks for the last time: as much as an answer may take.
-const LAST_QUESTION: Duration = Duration::from_secs(1);
+/// How long before its time limit a wait sends its last request: as long as an answer may take.
+const LAST_REQUEST: Duration = Duration::from_secs(1);
 
-/// The job each time it is seen to have changed, until it has ended; or until there is an error.
+/// Yields the job each time it has changed, until it has ended or an error occurs.
 pub(crate) fn updates(
     mb: MeetBot,
     job_id: String,
@@ -34,8 +34,8 @@ pub(crate) fn updates(
     .boxed()
 }
 
-/// A stream that ended without showing the job: not to be seen, since [`updates`] ends after the job's end or an error.
-pub(crate) fn unseen(job_id: &str) -> Error {
+/// The error for a stream that ended without any state of the job. It should not occur: [`updates`] ends after the job's end or an error.
+pub(crate) fn job_never_seen(job_id: &str) -> Error {
     Error::new(ErrorKind::Connection, format!("the job {job_id} was not seen"))
 }
 
@@ -44,7 +44,7 @@ struct Updates {
     job_id: String,
     wait: Wait,
     seen: Option<Job>,
-    /// Before the next question.
+    /// The pause before the next request.
     pause: Option<Duration>,
     over: bool,
 }
@@ -86,19 +86,19 @@ impl Updates {
     }
 }
 
-/// The job, asked for no longer than the wait has time.
+/// Requests the job, within the time that the wait has left.
 async fn ask(mb: &MeetBot, job_id: &str, left: Option<Duration>) -> Result<Job, Error> {
-    let question = mb.transport.call(endpoint::get_bot(job_id)?);
-    let Some(left) = left else { return question.await };
-    match tokio::time::timeout(left, question).await {
+    let request = mb.transport.call(endpoint::get_bot(job_id)?);
+    let Some(left) = left else { return request.await };
+    match tokio::time::timeout(left, request).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::new(ErrorKind::Timeout, "no answer within the time of the wait")),
     }
 }
 
-/// A wait for a job's end whose questions you ask by means of your own, by the rules of [`MeetBot::wait_for_bot`].
+/// A wait for a job's end, by the rules of [`MeetBot::wait_for_bot`], for callers that send the requests themselves.
 ///
-/// Ask for the job, tell the wait what came, and ask again after [`Wait::news`].
+/// Request the job, pass its status to [`Wait::answered`] or the error to [`Wait::failed`], and repeat after [`Wait::news`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -115,19 +115,20 @@ async fn ask(mb: &MeetBot, job_id: &str, left: Option<Duration>) -> Result<Job, 
 pub struct Wait {
     rules: Rules,
     started: Instant,
-    /// `None` where there is nothing to listen to, or no more.
+    /// `None` if there is no stream of events, or it has ended.
     events: Option<stream::BoxStream<'static, Result<TimelineEvent, Error>>>,
-    /// Whether an event has come: a proxy may hold back a stream that it has let begin.
-    heard: bool,
+    /// Whether an event has arrived: a proxy may buffer a stream that it has let begin.
+    has_had_event: bool,
 }
 
 impl Wait {
-    /// A wait that begins now and listens to nothing; [`MeetBot::wait`] makes one that listens to the job's events.
+    /// A wait that begins now, without the job's events; [`MeetBot::wait`] makes one with them.
     pub fn new(job_id: impl Into<String>, timeout: Option<Duration>) -> Self {
         let rules = Rules::new(job_id.into(), timeout);
-        Self { rules, started: clock::now(), events: None, heard: false }
+        Self { rules, started: clock::now(), events: None, has_had_event: false }
     }
 
+    /// Adds the job's event stream, so that changes are noticed at once.
     pub(crate) fn listening(mut self, mb: &MeetBot) -> Self {
         self.events = mb.watch(&self.rules.job_id).ok().map(StreamExt::boxed);
         self
@@ -137,21 +138,21 @@ impl Wait {
         clock::now() - self.started
     }
 
-    /// How long the next question may take; `None` where the wait has no end.
+    /// How long the next request may take; `None` if the wait has no time limit.
     ///
     /// Fails with [`ErrorKind::Timeout`] when the time is over.
     pub fn left(&self) -> Result<Option<Duration>, Error> {
         self.rules.left(self.elapsed())
     }
 
-    /// How long to wait for news before the next question, after the job was seen in this status; `None` when it has ended.
+    /// The pause before the next request, after the job was seen in this status; `None` if it has ended.
     ///
     /// Fails with [`ErrorKind::NotFound`] where there is no such job (no status), and with [`ErrorKind::Timeout`] when the time is over.
     pub fn answered(&mut self, status: Option<&JobStatus>) -> Result<Option<Duration>, Error> {
         self.rules.answered(status, self.elapsed(), self.live())
     }
 
-    /// How long to wait for news before the next question, after one that failed; `None` when its error is to end the wait: it is not
+    /// The pause before the next request, after one that failed; `None` if its error ends the wait: it is not
     /// [transient](Error::is_transient), or the server has been away for five minutes.
     ///
     /// Fails with [`ErrorKind::Timeout`] when the time is over.
@@ -165,11 +166,11 @@ impl Wait {
         while let Some(events) = &mut self.events {
             match tokio::time::timeout_at(until, events.next()).await {
                 Ok(Some(Ok(event))) => {
-                    self.heard = true;
-                    let mut has_event = tells(&event.event);
-                    // One question answers all that have come together.
+                    self.has_had_event = true;
+                    let mut has_event = changes_job(&event.event);
+                    // One request answers all events that have arrived together.
                     while let Some(Some(Ok(event))) = events.next().now_or_never() {
-                        has_event |= tells(&event.event);
+                        has_event |= changes_job(&event.event);
                     }
                     if has_event {
                         return;
@@ -186,7 +187,7 @@ impl Wait {
     }
 
     const fn live(&self) -> bool {
-        self.events.is_some() && self.heard
+        self.events.is_some() && self.has_had_event
     }
 }
 
@@ -196,8 +197,8 @@ impl fmt::Debug for Wait {
     }
 }
 
-/// Whether a job differs after this event. Chat, comings and goings, and files that are made after its end are not part of it.
-pub(crate) fn tells(event: &EventName) -> bool {
+/// Whether the job has changed with this event. Chat, people who join or leave, and files that are made after its end are not part of it.
+pub(crate) fn changes_job(event: &EventName) -> bool {
     let apart = [
         EventName::ChatMessage,
         EventName::ChatWithheld,
@@ -210,13 +211,14 @@ pub(crate) fn tells(event: &EventName) -> bool {
     !apart.contains(event)
 }
 
-/// What follows from each answer. All times are since the wait began; `live` says whether events come.
+/// The decisions of a wait, without I/O: how long to pause after each answer, and when to give up. Times are since the wait began; `live` is whether events arrive.
 #[derive(Debug)]
 pub(crate) struct Rules {
     job_id: String,
     timeout: Option<Duration>,
-    /// When the job was last seen, and in which status.
+    /// When the job was last seen.
     answered: Duration,
+    /// Its status then.
     last: Option<JobStatus>,
 }
 
@@ -233,6 +235,7 @@ impl Rules {
         }
     }
 
+    /// See [`Wait::answered`].
     pub(crate) fn answered(
         &mut self,
         status: Option<&JobStatus>,
@@ -246,26 +249,27 @@ impl Rules {
         if status.is_final() { Ok(None) } else { self.pause(now, live).map(Some) }
     }
 
+    /// See [`Wait::failed`].
     pub(crate) fn failed(
         &self,
         transient: bool,
         now: Duration,
         live: bool,
     ) -> Result<Option<Duration>, Error> {
-        if !transient || now.saturating_sub(self.answered) >= PATIENCE {
+        if !transient || now.saturating_sub(self.answered) >= LONGEST_OUTAGE {
             return Ok(None);
         }
         self.pause(now, live).map(Some)
     }
 
-    /// A tenth of the time waited so far: what is short is noticed at once, what is long costs little. Events tell most of it sooner.
+    /// A tenth of the time waited so far: the end of a short job is noticed at once, and a long one costs few requests. Most changes arrive as events.
     fn pause(&self, now: Duration, live: bool) -> Result<Duration, Error> {
         let least = if live { LIVE_PAUSE } else { SHORTEST_PAUSE };
         let pause = (now / 10).clamp(least, LONGEST_PAUSE);
         let Some(left) = self.left(now)? else { return Ok(pause) };
-        match left.saturating_sub(LAST_QUESTION) {
+        match left.saturating_sub(LAST_REQUEST) {
             Duration::ZERO => Ok(pause.min(left)),
-            until_the_last => Ok(pause.min(until_the_last)),
+            until_last_request => Ok(pause.min(until_last_request)),
         }
     }
 

@@ -117,7 +117,8 @@ pub struct Peer {
     /// The session was changed since it was last polled.
     needs_poll: bool,
     connected: bool,
-    heard: Instant,
+    /// When the session's last datagram arrived.
+    last_heard: Instant,
     pending_offer: Option<SdpPendingOffer>,
 }
 
@@ -191,7 +192,7 @@ impl Peer {
             latest: start,
             needs_poll: true,
             connected: false,
-            heard: start,
+            last_heard: start,
             pending_offer: None,
         }
     }
@@ -201,19 +202,22 @@ impl Peer {
         self.connected
     }
 
-    /// Why no media path is up, as far as the peer knows: a text for an operator.
-    pub fn path(&self) -> impl fmt::Display {
+    /// Why no media path is up, as far as the peer knows. A text for an operator.
+    pub fn why_no_path(&self) -> impl fmt::Display {
         &self.path
     }
 
-    /// Adds tracks to send on, and returns the offer for the other side, with candidates.
+    /// Adds tracks to send, each with its kind and stream id. Returns their ids and the offer for the other side, with candidates.
     ///
     /// With no new track, the offer opens the session for a data channel. A second offer before the
     /// first was answered replaces it.
-    pub fn offer(&mut self, new: &[(Kind, String)]) -> Result<(Vec<TrackId>, String), Error> {
+    pub fn offer(
+        &mut self,
+        new_tracks: &[(Kind, String)],
+    ) -> Result<(Vec<TrackId>, String), Error> {
         let mut changes = self.rtc.sdp_api();
-        let mut tracks = Vec::with_capacity(new.len());
-        for (kind, stream_id) in new {
+        let mut tracks = Vec::with_capacity(new_tracks.len());
+        for (kind, stream_id) in new_tracks {
             let mid = changes.add_media(
                 match kind {
                     Kind::Audio => MediaKind::Audio,
@@ -226,7 +230,7 @@ impl Peer {
             );
             tracks.push(TrackId(mid));
         }
-        if new.is_empty() && !changes.has_changes() {
+        if new_tracks.is_empty() && !changes.has_changes() {
             changes.add_channel("data".to_owned());
         }
         let (offer, pending) =
@@ -327,7 +331,7 @@ impl Peer {
             if let Some(event) = self.events.pop_front() {
                 return Ok(event);
             }
-            let lost = self.heard + SILENCE_IS_DISCONNECTED;
+            let lost = self.last_heard + SILENCE_IS_DISCONNECTED;
             let wake = if self.connected { self.wake.min(lost) } else { self.wake };
             tokio::select! {
                 biased;
@@ -337,7 +341,7 @@ impl Peer {
                         tokio::task::yield_now().await;
                     }
                     // Datagrams of other sessions may arrive without a pause, and must not keep this one alive.
-                    if self.connected && self.heard + SILENCE_IS_DISCONNECTED <= now() {
+                    if self.connected && self.last_heard + SILENCE_IS_DISCONNECTED <= now() {
                         self.set_connected(false);
                     }
                 }
@@ -352,7 +356,7 @@ impl Peer {
         }
     }
 
-    /// Ends the session, and tells the other side by its next packets.
+    /// Ends the session. The next packets notify the other side.
     pub fn close(mut self) {
         // Best effort: if the socket is full or closed, the other side waits for its timeout.
         if self.rtc.close().is_ok() {
@@ -403,7 +407,7 @@ impl Peer {
                 if is_answer {
                     self.remotes.answered(source);
                 }
-                self.heard = now;
+                self.last_heard = now;
                 if !self.connected {
                     self.path.heard(source);
                 }

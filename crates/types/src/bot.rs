@@ -27,13 +27,13 @@ pub const HEARTBEAT_SECONDS: u32 = 5;
 pub struct BotOrder {
     /// The job.
     pub job_id: JobId,
-    /// The attempt, from 1; it fences every write.
+    /// The attempt, from 1. Writes of an older attempt are rejected.
     pub epoch: u32,
     /// The token that authenticates the bot to the orchestrator, for this job and this attempt.
     pub token: Secret,
     /// The orchestrator's URL, without a path.
     pub orchestrator_url: String,
-    /// The URLs of its other servers, for bots of workers that know several.
+    /// The URLs of further servers of the same orchestrator, which the bot uses if the first does not answer.
     #[serde(default)]
     pub other_urls: Vec<String>,
     /// The meeting.
@@ -46,20 +46,20 @@ pub struct BotOrder {
     pub display_name: String,
     /// When to leave.
     pub auto_leave: AutoLeave,
-    /// Whether the job wants cameras to be recorded; `None` where it does not say.
+    /// Whether to record cameras; `None`: the job does not say.
     #[serde(default)]
     pub record_video: Option<bool>,
-    /// How long ago the job's first bot was in the call, in milliseconds; `None` for the first. The longest stay counts from there.
+    /// How long ago the job's first bot was admitted, in ms; `None` if none was yet. The longest stay of `auto_leave` counts from then.
     pub joined_ms_ago: Option<u64>,
-    /// The sandbox that plays the meeting (`ws://…`), where it is played.
+    /// The sandbox that plays the meeting; `None` for a real meeting.
     pub sandbox: Option<SandboxSeat>,
-    /// The app whose streams it may receive, for a meeting of Zoom that no sandbox plays.
+    /// The Zoom app whose streams the bot may receive, for a real Zoom meeting.
     #[serde(default)]
     pub zoom: Option<ZoomApp>,
-    /// The browser that the bot may use; `None` where it has none, as in orders of servers before browsers.
+    /// The browser that the bot may use; `None` if it has none, as in orders of older servers.
     #[serde(default)]
     pub browser: Option<BrowserSettings>,
-    /// The imitation that plays the meeting to the browser, in tests and demonstrations.
+    /// The local imitation of the product's web site that plays the meeting to the browser, in tests and demonstrations.
     #[serde(default)]
     pub imitation: Option<ImitationSeat>,
     /// The addresses that the meeting's server may have.
@@ -69,13 +69,13 @@ pub struct BotOrder {
     pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.
     pub folder: PathBuf,
-    /// How many bytes the folder may have, those of the attempts before included; `None`: as many as there is room for.
+    /// The most bytes that the job's folder may hold, earlier attempts included; `None`: no limit.
     #[serde(default)]
     pub most_bytes: Option<u64>,
-    /// How often it reports even when nothing happens, in milliseconds.
+    /// The interval of heartbeats, in ms.
     #[serde(default = "heartbeat_ms")]
     pub heartbeat_ms: u64,
-    /// Join no meeting: finalise the files on disk, and end the job this way.
+    /// If set: join no meeting, finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
 }
 
@@ -84,13 +84,13 @@ fn heartbeat_ms() -> u64 {
     u64::from(HEARTBEAT_SECONDS) * 1000
 }
 
-/// A mix that is to be made of a recording whose job has ended, or given up.
+/// The order to make the mix of a recording whose job has ended, or to give the mix up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MixOrder {
     /// The folder of the manifest, with the files that it lists.
     pub folder: PathBuf,
-    /// Why none is to be made; `None` where one is.
+    /// Why no mix is to be made; `None`: make one.
     pub unwanted: Option<String>,
 }
 
@@ -118,7 +118,7 @@ words! {
 }
 
 words! {
-    /// Why a bot waits at the door.
+    /// Why a bot waits in the lobby.
     pub enum Lobby {
         /// Someone has to admit it.
         WaitingRoom = "waiting_room",

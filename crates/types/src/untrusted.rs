@@ -19,9 +19,9 @@ const SECRET: &str = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const BODY: &[u8] = b"{}";
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
-/// An error's text is short and not empty.
+/// Asserts that an error's text is one line of 10 to 4,000 bytes.
 #[track_caller]
-fn tells(error: &str) {
+fn assert_one_line(error: &str) {
     assert!((10..4_000).contains(&error.len()), "{error}");
     assert!(!error.contains('\n'), "{error}");
 }
@@ -39,7 +39,7 @@ pub fn link(text: &str) {
                     assert!(link.url.len() > link::MAX_URL_CHARACTERS, "{again:?}");
                 }
             }
-            Err(error) => tells(&error.to_string()),
+            Err(error) => assert_one_line(&error.to_string()),
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn link(text: &str) {
 pub fn time(text: &str) {
     match text.parse::<Timestamp>() {
         Ok(time) => assert_eq!(time.to_string().parse(), Ok(time)),
-        Err(error) => tells(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn time(text: &str) {
 pub fn id(text: &str) {
     match text.parse::<JobId>() {
         Ok(id) => assert_eq!(id.to_string(), text),
-        Err(error) => tells(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
     if let Ok(id) = text.parse::<DeliveryId>() {
         assert_eq!(id.to_string(), text);
@@ -71,7 +71,7 @@ pub fn metadata(text: &str) {
             assert_eq!(metadata.to_map().is_empty(), text.trim()[1..].trim_start() == "}");
             let _ = metadata.get("a");
         }
-        Err(error) => tells(&error.to_string()),
+        Err(error) => assert_one_line(&error.to_string()),
     }
 }
 
@@ -95,7 +95,7 @@ pub fn secret(other: &str) {
     match signature::check_secret(other) {
         Ok(()) => assert_eq!(found, Ok(other.trim() == SECRET)),
         Err(error) => {
-            tells(&error.to_string());
+            assert_one_line(&error.to_string());
             assert_eq!(found, Err(error));
             assert_eq!(signature::sign_standard("dlv_1", AT, BODY, other), Err(error));
         }

@@ -12,18 +12,18 @@ import { isFinal, type JobStatus } from "./words.js";
 const PATIENCE_MS = 5 * 60_000;
 /** The longest pause between two questions. */
 const LONGEST_PAUSE_MS = 5_000;
-/** How long before the end of its time a wait asks for the last time: as much as an answer may take. */
-const LAST_QUESTION_MS = 1_000;
+/** How long before its time limit a wait sends its last request: as long as an answer may take. */
+const LAST_REQUEST_MS = 1_000;
 
-/** Events after which a job is as it was: chat, comings and goings, and files that are made after its end. */
+/** Events that do not change the job: chat, people who join or leave, and files that are made after its end. */
 const APART: readonly string[] = ["bot.chat_message", "bot.chat_withheld", "bot.events_left_out", "bot.participant_joined", "bot.participant_renamed", "bot.participant_left", "job.artifact_ready"];
 
-/** Whether a job differs after this event. */
-export function tells(event: string): boolean {
+/** Whether the job has changed with this event. */
+export function changesJob(event: string): boolean {
   return !APART.includes(event);
 }
 
-/** What follows from each answer: pure. All times are milliseconds since the wait began; `live` says whether events come. */
+/** The decisions of a wait, without I/O: how long to pause after each answer, and when to give up. Times are milliseconds since the wait began; `live` is whether events arrive. */
 export class Rules {
   #answered = 0;
   #last: JobStatus | null = null;
@@ -58,7 +58,7 @@ export class Rules {
     const pause = Math.min(Math.max(waited / 10, live ? 2_000 : 200), LONGEST_PAUSE_MS);
     const left = this.left(waited);
     if (left === null) return pause;
-    return Math.min(pause, left > LAST_QUESTION_MS ? left - LAST_QUESTION_MS : left);
+    return Math.min(pause, left > LAST_REQUEST_MS ? left - LAST_REQUEST_MS : left);
   }
 }
 
@@ -132,10 +132,10 @@ class News {
         return;
       }
       this.#heard = true;
-      let isChange = tells(outcome.event.event);
+      let isChange = changesJob(outcome.event.event);
       // One question answers all that have come together.
       for (let event = this.#watch.take(); event !== undefined; event = this.#watch.take()) {
-        isChange ||= tells(event.event);
+        isChange ||= changesJob(event.event);
       }
       if (isChange) return;
     }

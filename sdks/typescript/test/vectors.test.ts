@@ -18,7 +18,7 @@ import { pauseBefore, retryAfterMs } from "../dist/retry.js";
 import { isInTheClear } from "../dist/settings.js";
 import * as shapes from "../dist/shapes.js";
 import { verifyStandard } from "../dist/signature.js";
-import { Rules, tells } from "../dist/wait.js";
+import { Rules, changesJob } from "../dist/wait.js";
 import { KEY as SERVERS_KEY, ScriptedServer, flood, raw } from "./scripted.ts";
 import { ROOT, vectors } from "./repository.ts";
 
@@ -285,7 +285,7 @@ function waited(one: Case): void {
 }
 
 function telling(one: Case): void {
-  assert.equal(tells(one.event), one.tells, one.event);
+  assert.equal(changesJob(one.event), one.tells, one.event);
 }
 
 /** A body as an error shows it: parsed where it is JSON. */

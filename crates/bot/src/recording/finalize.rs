@@ -41,11 +41,11 @@ pub(crate) struct Finalized {
     pub(crate) paused_ms: u64,
 }
 
-/// Creates this attempt's folder, and copies the journal and the chat of earlier attempts into it. Returns the folder.
+/// Creates this attempt's folder, and copies the journal, the chat and the captions of the latest earlier attempt that has each. Returns the folder.
 pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     let own = folder_of(order, order.epoch);
     make_folder(&own)?;
-    for (name, wanted) in [(journal::FILE, true), (CHAT, false), (CAPTIONS, false)] {
+    for (name, keep_if_empty) in [(journal::FILE, true), (CHAT, false), (CAPTIONS, false)] {
         let target = own.join(name);
         if target.exists() {
             continue;
@@ -60,32 +60,33 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
                 writeln!(copy, "{line}")
             })
         })?;
-        if lines == 0 && !wanted {
+        if lines == 0 && !keep_if_empty {
             fs::remove_file(target)?;
         }
     }
     Ok(own)
 }
 
-/// Finalises the recording; `was_in` is whether this attempt was in the call. `end` gives the job's ending, from whether anything was recorded. `None` if it was
-/// stopped: the next attempt does it again.
+/// Finalises the recording; `was_in_call` is whether this attempt was in the call. `end` returns the job's ending, given whether anything was recorded. `None` if
+/// `stop` was cancelled meanwhile: the next attempt finalises again.
 pub(crate) fn finalize(
     order: &BotOrder,
-    was_in: bool,
+    was_in_call: bool,
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Option<Finalized>> {
-    let finalized = put_together(order, was_in, stop, end);
-    if !was_in && !matches!(finalized, Ok(Some(_))) {
+    let finalized = write_manifest(order, was_in_call, stop, end);
+    if !was_in_call && !matches!(finalized, Ok(Some(_))) {
         // It contains only copies, and on a full disk each attempt would leave more of them.
         let _ = fs::remove_dir_all(folder_of(order, order.epoch));
     }
     finalized
 }
 
-fn put_together(
+/// Collects the files of all attempts in this attempt's folder, and writes the manifest last.
+fn write_manifest(
     order: &BotOrder,
-    was_in: bool,
+    was_in_call: bool,
     stop: &CancellationToken,
     end: impl FnOnce(bool) -> Ending,
 ) -> io::Result<Option<Finalized>> {
@@ -93,7 +94,7 @@ fn put_together(
     let before_the_call = !(1..=order.epoch).any(|epoch| folder_of(order, epoch).exists());
     let nothing =
         |ending| Some(Finalized { ending, manifest_uri: None, duration_ms: 0, paused_ms: 0 });
-    if before_the_call && was_in {
+    if before_the_call && was_in_call {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
     } else if before_the_call {
         return Ok(nothing(end(false)));
@@ -102,16 +103,16 @@ fn put_together(
     let mut journal_state = JournalState::of(&own)?;
     let begun = std::mem::take(&mut journal_state.tracks);
     let mut tracks = Vec::new();
-    let mut last_media = HashMap::<u32, u64>::new();
+    let mut media_ends = HashMap::<u32, u64>::new();
     let mut voices = Voices::default();
     for track in begun {
         if stop.is_cancelled() {
             return Ok(None);
         }
         let (attempt, number) = (track.attempt, track.number);
-        let Some(track) = bring_in(order, &own, track)? else { continue };
-        let last = last_media.entry(attempt).or_default();
-        *last = (*last).max(track.start_ms + track.duration_ms);
+        let Some(track) = copy_track(order, &own, track)? else { continue };
+        let media_end = media_ends.entry(attempt).or_default();
+        *media_end = (*media_end).max(track.start_ms + track.duration_ms);
         voices.add(attempt, number, &track);
         tracks.push(track);
     }
@@ -119,12 +120,12 @@ fn put_together(
         return Ok(nothing(end(false)));
     };
     let ending = end(true);
-    let last_sound = last_media.values().max().copied();
+    let last_media_end = media_ends.values().max().copied();
     let left = journal_state.attempts.last().and_then(|span| span.left_ms);
-    let duration_ms = left.unwrap_or(0).max(journal_state.last_ms).max(last_sound.unwrap_or(0));
+    let duration_ms = left.unwrap_or(0).max(journal_state.last_ms).max(last_media_end.unwrap_or(0));
     journal_state.finish(duration_ms);
     let paused_ms = journal_state.pauses.iter().map(|pause| pause.end_ms - pause.start_ms).sum();
-    let attempts = attempts(order, &journal_state, &last_media, duration_ms);
+    let attempts = attempts(order, &journal_state, &media_ends, duration_ms);
     // Journals of the first version show a lost connection only by its gaps.
     let cut_off = journal_state.cut_off
         || tracks.iter().flat_map(|track| &track.gaps).any(|gap| gap.reason == NETWORK_LOSS);
@@ -205,8 +206,8 @@ fn put_together(
     Ok(Some(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms }))
 }
 
-/// Moves a track's file into this attempt's folder, and repairs its end. `None` if it is empty.
-fn bring_in(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Option<Track>> {
+/// Copies a track's file into this attempt's folder, unless it is there already, and completes it. `None` if it has no packets or is missing.
+fn copy_track(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Option<Track>> {
     let target = own.join(&track.file);
     let source = folder_of(order, track.attempt).join(&track.file);
     let source = if target.exists() { &target } else { &source };
@@ -221,13 +222,13 @@ fn bring_in(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Optio
     }
     if *source == target {
         // A crash in between leaves a usable file; the next attempt repeats the step.
-        finish(&private().open(&target)?, &scan)?;
+        complete_file(&private().open(&target)?, &scan)?;
     } else {
         let temporary = target.with_extension("part");
         file.rewind()?;
         let copied = private().create(true).truncate(true).open(&temporary).and_then(|mut part| {
             io::copy(&mut file.take(scan.whole), &mut part)?;
-            finish(&part, &scan)?;
+            complete_file(&part, &scan)?;
             fs::rename(&temporary, &target)
         });
         if let Err(error) = copied {
@@ -248,7 +249,7 @@ fn bring_in(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Optio
         start_ms: track.start_ms,
         duration_ms: scan.duration_ms,
         packets: scan.packets,
-        lost_packets: track.lost,
+        lost_packets: track.lost_packets,
         bytes: fs::metadata(&target)?.len(),
         gaps: track.gaps,
     }))
@@ -259,8 +260,8 @@ fn media_type(track: &Track) -> String {
     format!("{}/{container}", track.kind)
 }
 
-/// Removes an incomplete end, and writes the duration and the cues.
-fn finish(file: &fs::File, scan: &Scan) -> io::Result<()> {
+/// Completes a track's file: removes an incomplete end, and writes the duration and the cues.
+fn complete_file(file: &fs::File, scan: &Scan) -> io::Result<()> {
     file.set_len(scan.whole)?;
     if let Some(at) = scan.duration_at {
         file.write_all_at(&webm::duration(scan.duration_ms), at)?;
@@ -285,11 +286,11 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
-/// All attempts, also those that were never in the call. `last_media` is the end of each attempt's media.
+/// All attempts, also those that were never in the call. `media_ends` is the end of each attempt's media in ms.
 fn attempts(
     order: &BotOrder,
     journal_state: &JournalState,
-    last_media: &HashMap<u32, u64>,
+    media_ends: &HashMap<u32, u64>,
     end_ms: u64,
 ) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = Vec::new();
@@ -309,9 +310,9 @@ fn attempts(
             continue;
         };
         let until = journal_state.attempts.get(index + 1).map_or(end_ms, |next| next.joined_ms);
-        let last_media = last_media.get(&attempt).copied();
+        let media_end = media_ends.get(&attempt).copied();
         let left_ms = span.left_ms.or(span.handed_over_ms);
-        let ended_ms = left_ms.or(last_media).unwrap_or(span.joined_ms).min(until);
+        let ended_ms = left_ms.or(media_end).unwrap_or(span.joined_ms).min(until);
         let outcome = match (span.left_ms, span.handed_over_ms) {
             (Some(_), _) => "left",
             (None, Some(_)) => "handed_over",
@@ -384,7 +385,7 @@ mod tests {
         assert_eq!(bytes[room..room + webm::SEEK_HEAD_BYTES], leads);
         ffmpeg::decodes(&path);
 
-        finish(&private().open(&path).unwrap(), &found).unwrap();
+        complete_file(&private().open(&path).unwrap(), &found).unwrap();
         assert_eq!(fs::read(&path).unwrap(), bytes);
     }
 
@@ -400,7 +401,7 @@ mod tests {
         private().truncate(true).open(&path).unwrap().write_all(&bytes).unwrap();
         let found = scan(&mut &*bytes, &MediaKind::Audio).unwrap();
         assert_eq!((found.seek_head_at, found.packets), (None, 50));
-        finish(&private().open(&path).unwrap(), &found).unwrap();
+        complete_file(&private().open(&path).unwrap(), &found).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().len(), bytes.len() as u64);
         ffmpeg::decodes(&path);
     }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::bounds;
 
-/// The state of a recording.
+/// What a journal says about its recording so far.
 #[derive(Debug, Default)]
 pub(crate) struct JournalState {
     /// When the first bot was admitted: time 0.
@@ -23,17 +23,18 @@ pub(crate) struct JournalState {
     pub(crate) tracks: Vec<BegunTrack>,
     pub(crate) unavailable: Vec<UnavailableTrack>,
     pub(crate) pauses: Vec<Span>,
-    pub(crate) stopped: bool,
-    /// The connection to the meeting was lost while there was something to record.
+    /// The recording was stopped for good.
+    pub(crate) recording_stopped: bool,
+    /// The connection to the meeting was lost before the recording was stopped.
     pub(crate) cut_off: bool,
     /// The time of the last line.
     pub(crate) last_ms: u64,
     /// The start of an unfinished pause.
     pub(crate) paused_since: Option<u64>,
-    /// Indices of participants by id,
-    places: HashMap<String, usize>,
-    /// and of tracks by file.
-    files: HashMap<String, usize>,
+    /// The index in `participants` by id.
+    participant_indices: HashMap<String, usize>,
+    /// The index in `tracks` by file name.
+    track_indices: HashMap<String, usize>,
     /// Spans of speech.
     pub(crate) speaking: Speaking,
 }
@@ -43,8 +44,9 @@ pub(crate) struct JournalState {
 pub(crate) struct AttemptSpan {
     pub(crate) attempt: u32,
     pub(crate) joined_ms: u64,
-    /// `None` if its journal has no leave: it crashed, or left its job to the next bot.
+    /// `None` if its journal has no `left` line: it crashed, or handed its job over.
     pub(crate) left_ms: Option<u64>,
+    /// When it handed its job over to the next bot.
     pub(crate) handed_over_ms: Option<u64>,
 }
 
@@ -52,14 +54,14 @@ pub(crate) struct AttemptSpan {
 #[derive(Debug)]
 pub(crate) struct BegunTrack {
     pub(crate) attempt: u32,
-    /// Which of the attempt's files it is, from 0.
+    /// The number of the file within its attempt, from 0.
     pub(crate) number: u16,
     pub(crate) start_ms: u64,
     pub(crate) file: String,
     pub(crate) participant_id: String,
     pub(crate) content: Content,
     pub(crate) gaps: Vec<Gap>,
-    pub(crate) lost: u64,
+    pub(crate) lost_packets: u64,
 }
 
 impl JournalState {
@@ -82,7 +84,7 @@ impl JournalState {
     }
 
     fn participant(&mut self, id: &str) -> Option<&mut ManifestParticipant> {
-        self.participants.get_mut(*self.places.get(id)?)
+        self.participants.get_mut(*self.participant_indices.get(id)?)
     }
 
     fn span(&mut self, attempt: u32) -> Option<&mut AttemptSpan> {
@@ -90,7 +92,7 @@ impl JournalState {
     }
 
     fn track(&mut self, file: &str) -> Option<&mut BegunTrack> {
-        self.tracks.get_mut(*self.files.get(file)?)
+        self.tracks.get_mut(*self.track_indices.get(file)?)
     }
 
     fn add(&mut self, line: Line) {
@@ -127,7 +129,8 @@ impl JournalState {
                     known.is_bot = participant.is_bot;
                     known.is_host = participant.is_host;
                 } else {
-                    self.places.insert(participant.id.clone(), self.participants.len());
+                    self.participant_indices
+                        .insert(participant.id.clone(), self.participants.len());
                     self.participants.push(ManifestParticipant {
                         id: participant.id,
                         names: vec![participant.name.clone()],
@@ -146,8 +149,8 @@ impl JournalState {
                 }
             }
             Line::Track { attempt, file, participant_id, content, .. } => {
-                self.files.entry(file.clone()).or_insert(self.tracks.len());
-                let (gaps, lost) = (Vec::new(), 0);
+                self.track_indices.entry(file.clone()).or_insert(self.tracks.len());
+                let (gaps, lost_packets) = (Vec::new(), 0);
                 let start_ms = at;
                 let before = self.tracks.last().filter(|track| track.attempt == attempt);
                 let number = before.map_or(0, |before| before.number.saturating_add(1));
@@ -159,7 +162,7 @@ impl JournalState {
                     participant_id,
                     content,
                     gaps,
-                    lost,
+                    lost_packets,
                 });
             }
             Line::TrackStart { file, .. } => {
@@ -187,7 +190,7 @@ impl JournalState {
             }
             Line::Gap { file, start_ms, end_ms, reason, lost } => {
                 if let Some(track) = self.track(&file) {
-                    track.lost = track.lost.saturating_add(lost);
+                    track.lost_packets = track.lost_packets.saturating_add(lost);
                     match track.gaps.last_mut() {
                         _ if start_ms == end_ms => {}
                         Some(last) if last.end_ms == start_ms && last.reason == reason => {
@@ -204,8 +207,8 @@ impl JournalState {
                 self.paused_since.get_or_insert(at);
             }
             Line::Resumed { .. } => self.end_pause(at),
-            Line::Stopped { .. } => self.stopped = true,
-            Line::ConnectionLost { .. } => self.cut_off |= !self.stopped,
+            Line::Stopped { .. } => self.recording_stopped = true,
+            Line::ConnectionLost { .. } => self.cut_off |= !self.recording_stopped,
             Line::HandedOver { attempt, .. } => {
                 if let Some(span) = self.span(attempt) {
                     span.handed_over_ms = Some(at);
@@ -352,7 +355,7 @@ mod tests {
         };
         let state =
             JournalState::read([started(1, 0), track, gap(20, 40), gap(40, 60), gap(100, 120)]);
-        assert_eq!((state.tracks[0].gaps.len(), state.tracks[0].lost), (2, 3));
+        assert_eq!((state.tracks[0].gaps.len(), state.tracks[0].lost_packets), (2, 3));
     }
 
     #[test]

@@ -196,7 +196,7 @@ impl Recording {
             most_bytes: order.most_bytes,
             // A pause or stop also holds for the next bot.
             mode: match journal_state.paused_since {
-                _ if journal_state.stopped => Mode::Stopped,
+                _ if journal_state.recording_stopped => Mode::Stopped,
                 Some(since_ms) => Mode::Paused { since_ms },
                 None => Mode::On,
             },

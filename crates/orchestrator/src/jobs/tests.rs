@@ -111,7 +111,7 @@ const PAUSES: [BotReport; 3] =
     [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
 
 #[test]
-fn the_happy_path_tells_each_status_once_and_ends_with_finalized() {
+fn the_happy_path_reports_each_status_once_and_ends_with_finalized() {
     let (reported, record) = play(&[
         BotReport::Waiting { lobby: Lobby::WaitingRoom },
         BotReport::Admitted,
@@ -158,7 +158,7 @@ fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
 }
 
 #[test]
-fn a_refused_bot_fails_the_job_and_tells_it_once() {
+fn a_refused_bot_fails_the_job_and_reports_it_once() {
     let failure = Failure::new(FailureCode::HostDeniedAdmission, "the host said no");
     let (reported, JobRecord { job, .. }) = play(&[ended(Cause::Failed(failure), false)]);
     assert_eq!(reported, ["joining", "job.failed"]);

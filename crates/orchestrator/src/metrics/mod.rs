@@ -1,4 +1,4 @@
-//! What `/metrics` tells, in one registry. A metric is a field here, its registration below, and a row of `docs/operations.md`, which a test
+//! The metrics of `/metrics`, in one registry. A metric is a field here, its registration below, and a row of `docs/operations.md`, which a test
 //! writes. Labels are closed sets: nothing of a consumer, no id and no URL may become one.
 
 mod attempts;
@@ -307,7 +307,7 @@ impl Metrics {
         self.control.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A try of a delivery was made. `latency` is the time since what it tells happened.
+    /// A try of a delivery was made. `latency` is the time since the event happened.
     pub(crate) fn tried(&self, verdict: Verdict, took: Duration, latency: Option<Duration>) {
         let outcome = match verdict {
             Verdict::Delivered => "delivered",

@@ -16,7 +16,7 @@ impl Peer {
         use str0m::Event as SessionEvent;
         match event {
             SessionEvent::Connected => {
-                self.heard = now();
+                self.last_heard = now();
                 self.set_connected(true);
             }
             SessionEvent::IceConnectionStateChange(IceConnectionState::Disconnected)

@@ -21,7 +21,7 @@ pub fn stranger(text: &str) {
     let _ = peer.add_remote_candidate(text);
     let _ = peer.accept_answer(text);
     let _ = peer.accept_offer(text);
-    let said = peer.path().to_string();
+    let said = peer.why_no_path().to_string();
     assert!(said.contains("refused") || said.contains("no address"), "{said}");
 }
 

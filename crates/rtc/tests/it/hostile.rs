@@ -59,13 +59,21 @@ async fn nothing_is_sent_to_an_address_that_the_guard_refuses() {
     sender.accept_answer(&answer).unwrap();
     let _ = tokio::join!(drive_for_a_while(&mut sender), drive_for_a_while(&mut receiver));
     assert!(!sender.is_connected() && !receiver.is_connected());
-    assert!(sender.path().to_string().contains("no UDP packet came back"), "{}", sender.path());
+    assert!(
+        sender.why_no_path().to_string().contains("no UDP packet came back"),
+        "{}",
+        sender.why_no_path()
+    );
 
     // If all candidates are refused, the text names the reason.
     let mut peer = Peer::answering(LOOPBACK, guard);
     peer.accept_offer(&with_candidates(&offer, &named)).unwrap();
     drive_for_a_while(&mut peer).await;
-    assert!(peer.path().to_string().ends_with("it is not for bots"), "{}", peer.path());
+    assert!(
+        peer.why_no_path().to_string().ends_with("it is not for bots"),
+        "{}",
+        peer.why_no_path()
+    );
     assert_eq!(trap.caught(), 0);
 }
 

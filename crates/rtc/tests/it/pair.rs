@@ -455,14 +455,14 @@ async fn a_peer_explains_why_no_path_comes_up() {
     let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &[&candidate])).unwrap();
     drive_for_a_while(&mut peer).await;
-    let said = peer.path().to_string();
+    let said = peer.why_no_path().to_string();
     assert_eq!(said, format!("no UDP packet came back from 127.0.0.1:{port}"));
 
     let mut peer = Peer::answering(LOOPBACK, Guard::everywhere());
     peer.accept_offer(&with_candidates(&an_offer(), &["candidate:4 1 udp 1 fe80::1 4 typ host"]))
         .unwrap();
     drive_for_a_while(&mut peer).await;
-    let said = peer.path().to_string();
+    let said = peer.why_no_path().to_string();
     assert!(
         said.contains("IPv6 addresses only (fe80::1)") && said.contains("no route to them"),
         "{said}"

@@ -204,7 +204,7 @@ impl Call {
                 }
                 if self.session.is_media_overdue(now) {
                     let patience = MEDIA_TIMEOUT.as_secs();
-                    let why = self.media.path();
+                    let why = self.media.why_no_path();
                     return Err(format!("no media path came up within {patience} s: {why}"));
                 }
                 let actions = self.session.poll(now)?;

@@ -1,4 +1,4 @@
-//! What a job's bots kept to themselves while nothing might be recorded: when the timeline tells of it.
+//! Chat and captions that bots withheld while recording was not permitted, and when the timeline shows their count.
 
 use meetbot_types::{Cause, ControlAction, EventName, LeaveReason, bot::BotReport};
 

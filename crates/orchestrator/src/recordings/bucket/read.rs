@@ -25,7 +25,7 @@ pub(crate) struct Reading {
     pub(crate) range: Range<u64>,
     /// How many it has.
     pub(crate) bytes: u64,
-    /// What tells it from what it was before.
+    /// Distinguishes this version of the object from earlier ones.
     pub(crate) e_tag: Option<String>,
     /// The bytes.
     pub(crate) content: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>,

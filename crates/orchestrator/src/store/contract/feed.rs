@@ -100,7 +100,7 @@ async fn a_feed_has_each_event_of_a_consumers_jobs_once_and_a_new_job_before_all
 }
 
 #[tokio::test]
-async fn a_feed_tells_of_what_a_list_shows_and_no_event_of_the_job_does() {
+async fn a_feed_shows_changes_of_a_list_that_no_event_of_the_job_shows() {
     let fixture = fixture().await;
     let job = fixture.quiet_job(at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
