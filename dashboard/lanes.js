@@ -8,6 +8,10 @@ import { columns, height, loudest, UNKNOWN } from "./levels.js";
 
 const LANE = 30;
 const AXIS = 24;
+/** How wide a label of the axis is at most. */
+const LABEL = 60;
+/** The radius of a mark, with its border. */
+const MARK = 5.5;
 /** How wide a column of loudness is, and how high at most. */
 const COLUMN = 2;
 const HIGHEST = LANE - 8;
@@ -23,12 +27,15 @@ export class TimeLanes extends HTMLElement {
   #canvas = h("canvas", { role: "img", tabindex: 0, "aria-label": "Timeline" });
   #names = h("div", { class: "lane-names" });
   #tip = h("div", { class: "tip", hidden: true });
+  #line = h("div", { class: "lane-head", hidden: true });
   /** @type {Timeline} */
   #timeline = { from: 0, to: 1000, lanes: [] };
   /** What is seen of it; `null`: all. @type {{from: number, to: number} | null} */
   #view = null;
   /** Where the player is, in ms. @type {number | null} */
   #head = null;
+  /** What the canvas shows: how many ms are a pixel, and its first pixel, counted from 0 ms on; `null`: what has changed since. @type {{pixel: number, first: number} | null} */
+  #painted = null;
   #drawn = 0;
   #end = new AbortController();
   /** @type {(lane: Lane) => HTMLElement | null} */
@@ -63,9 +70,9 @@ export class TimeLanes extends HTMLElement {
       h("button", { type: "button", class: "quiet", "aria-label": "Zoom in", onclick: zoom(0.5) }, "+"),
       h("button", { type: "button", class: "quiet", onclick: () => this.#look(null) }, "All"),
     );
-    fill(this, tools, h("div", { class: "lanes" }, this.#names, h("div", { class: "lane-canvas" }, this.#canvas, this.#tip)));
+    fill(this, tools, h("div", { class: "lanes" }, this.#names, h("div", { class: "lane-canvas" }, this.#canvas, this.#line, this.#tip)));
     new ResizeObserver(() => this.#draw()).observe(this.#canvas);
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#draw(), { signal });
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#change(), { signal });
     this.#canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false, signal });
     this.#canvas.addEventListener("pointerdown", (event) => this.#press(event), { signal });
     this.#canvas.addEventListener("pointermove", (event) => this.#hover(event), { signal });
@@ -99,7 +106,7 @@ export class TimeLanes extends HTMLElement {
     );
     this.#canvas.style.height = `${AXIS + timeline.lanes.length * LANE}px`;
     this.#canvas.setAttribute(this.#seeks ? "aria-valuemax" : "data-seconds", String(Math.round(timeline.to / 1000)));
-    this.#draw();
+    this.#change();
   }
 
   /** Moves the line that shows where the player is. @param {number | null} ms */
@@ -184,12 +191,14 @@ export class TimeLanes extends HTMLElement {
     const head = this.#head ?? 0;
     /** @type {Record<string, () => void>} */
     const keys = {
-      ArrowLeft: () => this.#seek(head - 5000),
-      ArrowRight: () => this.#seek(head + 5000),
-      PageUp: () => this.#seek(head - 60_000),
-      PageDown: () => this.#seek(head + 60_000),
-      Home: () => this.#seek(0),
-      End: () => this.#seek(this.#timeline.to),
+      ...(this.seeks && {
+        ArrowLeft: () => this.#seek(head - 5000),
+        ArrowRight: () => this.#seek(head + 5000),
+        PageUp: () => this.#seek(head - 60_000),
+        PageDown: () => this.#seek(head + 60_000),
+        Home: () => this.#seek(0),
+        End: () => this.#seek(this.#timeline.to),
+      }),
       "+": () => this.#zoom(0.5, head),
       "-": () => this.#zoom(2, head),
       "0": () => this.#look(null),
@@ -216,6 +225,12 @@ export class TimeLanes extends HTMLElement {
     this.#tip.style.translate = `${Math.max(0, left)}px ${event.offsetY + 14}px`;
   }
 
+  /** Draws all anew. */
+  #change() {
+    this.#painted = null;
+    this.#draw();
+  }
+
   #draw() {
     this.#drawn ||= requestAnimationFrame(() => {
       this.#drawn = 0;
@@ -223,97 +238,140 @@ export class TimeLanes extends HTMLElement {
     });
   }
 
+  /** Draws what has come into sight, and moves what was in sight before. */
   #paint() {
     const canvas = this.#canvas;
-    const [width, height, scale] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio];
-    if (width === 0) return;
-    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(width * scale);
-      canvas.height = Math.round(height * scale);
+    if (canvas.clientWidth === 0) return;
+    const width = Math.round(canvas.clientWidth * devicePixelRatio);
+    const height = Math.round(canvas.clientHeight * devicePixelRatio);
+    if (canvas.width !== width || canvas.height !== height) {
+      Object.assign(canvas, { width, height });
+      this.#painted = null;
     }
-    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-    const colors = getComputedStyle(this);
-    const color = (/** @type {string} */ name) => colors.getPropertyValue(name);
     const { from, to } = this.#seen();
-    const x = (/** @type {number} */ ms) => ((ms - from) / (to - from)) * width;
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    pen.font = `11px ${colors.fontFamily}`;
-
-    const step = STEPS.find((step) => x(from + step) >= 70) ?? 28_800_000;
-    pen.textBaseline = "middle";
-    for (let ms = Math.ceil(from / step) * step; ms <= to; ms += step) {
-      pen.fillStyle = color("--canvas-line");
-      pen.fillRect(Math.round(x(ms)), AXIS - 4, 1, height);
-      pen.fillStyle = color("--canvas-soft");
-      if (x(ms) < width - 30) pen.fillText(clock(ms), Math.round(x(ms)) + 4, AXIS / 2);
+    const before = this.#painted;
+    const exact = (to - from) / width;
+    // The same time is as long as before but for what floating point loses.
+    const pixel = before && Math.abs(exact / before.pixel - 1) < 1e-9 ? before.pixel : exact;
+    const first = Math.round(from / pixel);
+    this.#painted = { pixel, first };
+    const moved = before?.pixel === pixel ? first - before.first : width;
+    const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    if (Math.abs(moved) >= width) this.#part(pen, 0, width, height);
+    else if (moved !== 0) {
+      pen.setTransform(1, 0, 0, 1, 0, 0);
+      pen.globalCompositeOperation = "copy";
+      pen.drawImage(canvas, -moved, 0);
+      pen.globalCompositeOperation = "source-over";
+      if (moved > 0) this.#part(pen, width - moved, width, height);
+      else this.#part(pen, 0, -moved, height);
+      // The words of a status stay in sight while it moves.
+      this.#part(pen, 0, width, Math.floor((AXIS + LANE) * devicePixelRatio), Math.ceil(AXIS * devicePixelRatio));
     }
+    const at = ((this.#head ?? 0) / pixel - first) / devicePixelRatio;
+    this.#line.hidden = this.#head === null || !this.seeks || at < 0 || at > canvas.clientWidth;
+    this.#line.style.translate = `${Math.round(at) - 1}px 0`;
+  }
+
+  /** Draws a part of the canvas, in its pixels. @param {CanvasRenderingContext2D} pen @param {number} left @param {number} right @param {number} bottom @param {number} [top] */
+  #part(pen, left, right, bottom, top = 0) {
+    const { pixel, first } = this.#painted ?? { pixel: 1, first: 0 };
+    const scale = devicePixelRatio;
+    const width = this.#canvas.clientWidth;
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const style = getComputedStyle(this);
+    const color = remembered((name) => style.getPropertyValue(name));
+    const x = (/** @type {number} */ ms) => (ms / pixel - first) / scale;
+    const whole = (/** @type {number} */ ms) => (Math.round(ms / pixel) - first) / scale;
+    /** A bar or mark is seen that touches this time. */
+    const [from, to] = [(first + left) * pixel, (first + right) * pixel];
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.save();
+    pen.beginPath();
+    pen.rect(left / scale, top / scale, (right - left) / scale, (bottom - top) / scale);
+    pen.clip();
+    pen.clearRect(left / scale, top / scale, (right - left) / scale, (bottom - top) / scale);
+    pen.font = `11px ${style.fontFamily}`;
+    pen.textBaseline = "middle";
+    const margin = (/** @type {number} */ wide) => wide * scale * pixel;
+    const step = STEPS.find((step) => step >= margin(70)) ?? 28_800_000;
+    for (let ms = Math.ceil((from - margin(LABEL)) / step) * step; ms <= to; ms += step) {
+      pen.fillStyle = color("--canvas-line");
+      pen.fillRect(whole(ms), AXIS - 4, 1, bottom);
+      pen.fillStyle = color("--canvas-soft");
+      pen.fillText(clock(ms), whole(ms) + 4, AXIS / 2);
+    }
+    const [begin, end] = [x(this.#timeline.from) + MARK, x(this.#timeline.to) - MARK];
     this.#timeline.lanes.forEach((lane, index) => {
-      const top = AXIS + index * LANE;
+      const y = AXIS + index * LANE;
+      if (y * scale >= bottom || (y + LANE) * scale <= top) return;
       if (index % 2 === 0) {
         pen.fillStyle = color("--canvas-band");
-        pen.fillRect(0, top, width, LANE);
+        pen.fillRect(left / scale, y, (right - left) / scale, LANE);
       }
       for (const bar of lane.bars) {
-        if (bar.to < from || bar.from > to) continue;
-        const left = Math.max(x(bar.from), -10);
-        const wide = Math.max(Math.min(x(bar.to), width + 10) - left, 1.5);
+        if (bar.to < from - margin(2) || bar.from > to) continue;
+        const start = Math.max(x(bar.from), -10);
+        const wide = Math.max(Math.min(x(bar.to), width + 10) - start, 1.5);
         const [high, offset] = bar.thin ? [4, LANE / 2 - 2] : [LANE - 12, 6];
         pen.fillStyle = paint(bar.tone, lane.hue, dark, color, bar.thin);
         if (wide < 3) {
           // Of an hour there are thousands as narrow as this.
-          pen.fillRect(left, top + offset, wide, high);
+          pen.fillRect(start, y + offset, wide, high);
           continue;
         }
         pen.beginPath();
-        pen.roundRect(left, top + offset, wide, high, Math.min(bar.thin ? 2 : 4, wide / 2));
+        pen.roundRect(start, y + offset, wide, high, Math.min(bar.thin ? 2 : 4, wide / 2));
         pen.fill();
         if (lane.id === "status" && wide > 40) {
           pen.save();
           pen.clip();
           pen.fillStyle = color(bar.tone === "pause" || bar.tone === "calm" ? "--canvas-text" : "--canvas-on");
-          pen.fillText(bar.text, Math.max(left, 0) + 6, top + LANE / 2 + 1);
+          pen.fillText(bar.text, Math.max(start, 0) + 6, y + LANE / 2 + 1);
           pen.restore();
         }
       }
       if (lane.levels && lane.levels.length > 0) {
+        // Columns are counted from 0 ms on: they stay what they are while the lanes move.
+        const wide = Math.round(COLUMN * scale);
+        const [one, last] = [Math.floor((first + left) / wide), Math.ceil((first + right) / wide)];
         pen.fillStyle = paint("voice", lane.hue, dark, color, false);
-        for (const track of lane.levels) sound(pen, columns(track, from, to, Math.ceil(width / COLUMN)), width, top + LANE / 2);
+        for (const track of lane.levels) sound(pen, columns(track, one * wide * pixel, last * wide * pixel, last - one), (one * wide - first) / scale, wide / scale, y + LANE / 2);
       }
       for (const mark of lane.marks) {
-        if (mark.at < from || mark.at > to) continue;
+        if (mark.at < from - margin(2 * MARK) || mark.at > to + margin(2 * MARK)) continue;
         pen.fillStyle = paint(mark.tone, lane.hue, dark, color, false);
         pen.beginPath();
-        pen.arc(Math.min(Math.max(x(mark.at), 5), width - 5), top + LANE / 2, 4.5, 0, 7);
+        pen.arc(Math.min(Math.max(x(mark.at), begin), end), y + LANE / 2, MARK - 1, 0, 7);
         pen.fill();
         pen.strokeStyle = color("--canvas-back");
         pen.lineWidth = 1.5;
         pen.stroke();
       }
     });
-    if (this.#head !== null && this.seeks) {
-      const at = Math.round(x(this.#head));
-      pen.fillStyle = color("--canvas-head");
-      pen.fillRect(at - 1, 0, 2, height);
-      pen.beginPath();
-      pen.moveTo(at - 6, 0);
-      pen.lineTo(at + 6, 0);
-      pen.lineTo(at, 8);
-      pen.fill();
-    }
+    pen.restore();
   }
 }
 customElements.define("time-lanes", TimeLanes);
 
-/** Draws how loud it is, around a middle line; equal columns beside each other as one. @param {CanvasRenderingContext2D} pen @param {Uint8Array} levels @param {number} width @param {number} middle */
-function sound(pen, levels, width, middle) {
-  const wide = width / levels.length;
+/** Draws how loud it is, around a middle line; equal columns beside each other as one. @param {CanvasRenderingContext2D} pen @param {Uint8Array} levels @param {number} left @param {number} wide @param {number} middle */
+function sound(pen, levels, left, wide, middle) {
   for (let begin = 0, end = 0; begin < levels.length; begin = end) {
     const high = Math.round(height(levels[begin] ?? UNKNOWN) * HIGHEST);
     for (end = begin + 1; end < levels.length && levels[end] === levels[begin]; ) end += 1;
-    if (high > 0) pen.fillRect(begin * wide, middle - high / 2, (end - begin) * wide, high);
+    if (high > 0) pen.fillRect(left + begin * wide, middle - high / 2, (end - begin) * wide, high);
   }
+}
+
+/** @param {(name: string) => string} find */
+function remembered(find) {
+  /** @type {Map<string, string>} */
+  const found = new Map();
+  return (/** @type {string} */ name) => {
+    const value = found.get(name) ?? find(name);
+    found.set(name, value);
+    return value;
+  };
 }
 
 /** @param {Tone} tone @param {number} hue @param {boolean} dark @param {(name: string) => string} color @param {boolean} [thin] */

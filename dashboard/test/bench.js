@@ -66,8 +66,17 @@ await page.route("**/api/v1/**", (/** @type {any} */ route) => {
 await page.goto(`${server.url}/#/jobs/job_x`);
 await page.waitForSelector("recording-player");
 await page.waitForSelector(".transcript li:nth-child(2900)", { state: "attached" });
+const processes = await browser.newBrowserCDPSession();
+
+/** CPU that all processes of the browser have used so far, in ms. */
+async function browsed() {
+  const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
+  return processInfo.reduce((/** @type {number} */ all, /** @type {any} */ { cpuTime }) => all + cpuTime * 1000, 0);
+}
+
 /** @param {string} step What moves the lanes by one frame, with `number` counting the frames. */
 async function frames(step) {
+  const before = await browsed();
   const all = await page.evaluate(`(async () => {
     const lanes = document.querySelector("time-lanes"), canvas = lanes.querySelector("canvas"), all = [];
     let last = performance.now();
@@ -79,12 +88,14 @@ async function frames(step) {
     }
     return all;
   })()`);
-  return `median ${quantile(all, 0.5)} ms, p95 ${quantile(all, 0.95)} ms`;
+  const cpu = ((await browsed()) - before) / FRAMES;
+  return `median ${quantile(all, 0.5)} ms, p95 ${quantile(all, 0.95)} ms, ${cpu.toFixed(1)} ms of CPU`;
 }
 const wheel = (/** @type {string} */ how) => `canvas.dispatchEvent(new WheelEvent("wheel", { ${how}, cancelable: true }))`;
 console.log(`an hour with 20 people, a frame of the whole: ${await frames("lanes.at(number * 1000)")}`);
 await page.evaluate(`{ const canvas = document.querySelector("time-lanes canvas"); for (let times = 0; times < 4; times += 1) ${wheel("ctrlKey: true, deltaY: -200")}; }`);
 console.log(`scrolled, with four minutes to see: ${await frames(wheel("shiftKey: true, deltaY: 40"))}`);
+console.log(`zoomed, where each frame is drawn anew: ${await frames(wheel("ctrlKey: true, deltaY: number % 40 < 20 ? 20 : -20"))}`);
 await browser.close();
 await server.stop();
 
