@@ -108,11 +108,11 @@ const OF_A_LIST = ["job.status_changed", "job.finalized", "job.failed", "job.art
 const ASK_AGAIN = 5000;
 
 /**
- * Follows the feed of all jobs until `signal` ends it, while the page is seen: a browser has six connections to a server, and pages in the background would hold them.
+ * Follows the feed of all jobs, or what it has of one, until `signal` ends it, while the page is seen: a browser has six connections to a server, and pages in the background would hold them.
  * `changed` is called for each event, and whenever the feed begins, is lost or comes back: something may have happened meanwhile.
- * @param {AbortSignal} signal @param {() => void} changed
+ * @param {AbortSignal} signal @param {() => void} changed @param {string} [job]
  */
-export function followAll(signal, changed) {
+export function followAll(signal, changed, job) {
   /** @type {EventSource | null} */
   let source = null;
   let timer = 0;
@@ -126,7 +126,8 @@ export function followAll(signal, changed) {
     if (signal.aborted || document.hidden) return;
     const opened = new EventSource(address("/api/v1/events", { event: OF_A_LIST }));
     source = opened;
-    for (const name of ["open", ...OF_A_LIST]) opened.addEventListener(name, changed);
+    opened.addEventListener("open", changed);
+    for (const name of OF_A_LIST) opened.addEventListener(name, ({ data }) => (job === undefined || parsed(data)?.data?.jobId === job) && changed());
     opened.addEventListener("error", () => {
       changed();
       // The browser comes back by itself after a lost connection, but not after a refusal.

@@ -180,8 +180,9 @@ export class JobView extends HTMLElement {
         known.deliveries = (await call("GET", "/api/v1/webhooks/deliveries", { query: { jobId: this.#id, limit: 200 }, signal })).data;
       }
       const isFinal = FINAL.includes(job.status);
+      if (job.recording.deletedAt && known.manifest) this.#forget(known);
       if (job.manifestUri && isFinal && !job.recording.deletedAt && (!known.manifest || known.manifest.mixed.state === "pending")) await this.#recording(known);
-      if (known.manifest?.mixed.state === "pending") this.#followMix();
+      if (!isFinal || known.manifest?.mixed.state === "pending") this.#followFeed();
       if (isFinal && this.#evidence === null) await this.#readEvidence(known);
       this.#show();
     } catch (problem) {
@@ -211,13 +212,13 @@ export class JobView extends HTMLElement {
     this.#evidence = data.filter((/** @type {{name: string}} */ { name }) => !listed.has(name));
   }
 
-  #followsMix = false;
+  #followsFeed = false;
 
-  /** The mix is made after the job has ended, and with it the job's own stream: the feed of all jobs reports it. */
-  #followMix() {
-    if (this.#followsMix) return;
-    this.#followsMix = true;
-    followAll(this.#end.signal, this.#changed);
+  /** What the job's own stream does not have: that its recording was paused or resumed, and the mix, which is made after its end. */
+  #followFeed() {
+    if (this.#followsFeed) return;
+    this.#followsFeed = true;
+    followAll(this.#end.signal, this.#changed, this.#id);
   }
 
   /** @param {Known} known */
@@ -231,7 +232,7 @@ export class JobView extends HTMLElement {
       [known.captions, known.chat, known.levels] = await Promise.all([read(manifest.captions), read(manifest.chat), this.#levels(manifest)]);
     }
     known.manifest = manifest;
-    if (isNew && manifest.tracks.length > 0) {
+    if (isNew && RecordingPlayer.plays(manifest)) {
       this.#player = new RecordingPlayer(this.#id, manifest);
       this.#player.addEventListener("moved", (event) => this.#atTime(/** @type {CustomEvent} */ (event).detail));
       fill(this.#place, h("section", { class: "card", "aria-label": "Player" }, this.#player));
@@ -239,6 +240,15 @@ export class JobView extends HTMLElement {
       this.#lanes.setControls((lane) => this.#controls(lane));
       if (this.#from !== null && Number.isFinite(Number(this.#from))) this.#seek(Number(this.#from) * 1000);
     }
+  }
+
+  /** Shows nothing more of a recording that was deleted. @param {Known} known */
+  #forget(known) {
+    Object.assign(known, { manifest: null, captions: [], chat: [], levels: [] });
+    this.#player = null;
+    this.#lanes.seeks = false;
+    this.#lanes.setControls(() => null);
+    fill(this.#place);
   }
 
   /** How loud each track is; nothing where the recording does not say it. @param {Manifest} manifest @returns {Promise<Loudness[]>} */
@@ -293,8 +303,7 @@ export class JobView extends HTMLElement {
   /** Mute and solo beside a person's lane. @param {Lane} lane */
   #controls(lane) {
     const player = this.#player;
-    const has = this.#known?.manifest?.tracks.some((track) => track.participantId === lane.id && track.kind === "audio");
-    if (!player || !has) return null;
+    if (!player?.hasVoice(lane.id)) return null;
     const mute = h("button", { type: "button", class: "tiny", "aria-label": `Mute ${lane.name}`, title: "Mute", onclick: () => player.mute(lane.id) }, "M");
     const solo = h("button", { type: "button", class: "tiny", "aria-label": `Solo ${lane.name}`, title: "Solo", onclick: () => player.solo(lane.id) }, "S");
     let [muted, alone] = [false, false];
@@ -404,13 +413,7 @@ export class JobView extends HTMLElement {
     this.#call("DELETE", path, undefined, `mb.${python}(${id})`, `await mb.${typescript}(${id});`);
     try {
       await call("DELETE", this.#path + path);
-      if (path === "/recording" && this.#known) {
-        Object.assign(this.#known, { manifest: null, captions: [], chat: [], levels: [] });
-        this.#player = null;
-        this.#lanes.seeks = false;
-        this.#lanes.setControls(() => null);
-        fill(this.#place);
-      }
+      if (path === "/recording" && this.#known) this.#forget(this.#known);
     } catch (problem) {
       fill(this.#notice, problemBox(problem));
     }
@@ -423,14 +426,15 @@ export class JobView extends HTMLElement {
     this.#lines = transcript(known);
     const atEnd = this.#said.scrollTop + this.#said.clientHeight >= this.#said.scrollHeight - 8;
     let count = 0;
-    keyed(this.#said, this.#lines, (line) => `${count++} ${line.at} ${line.who} ${line.text}`, (line) => this.#line(line));
+    keyed(this.#said, this.#lines, (line) => `${count++} ${this.#player !== null} ${line.at} ${line.who} ${line.text}`, (line) => this.#line(line));
     if (this.#player) this.#mark(this.#player.ms);
     if (atEnd && !FINAL.includes(known.job.status)) this.#said.scrollTop = this.#said.scrollHeight;
   }
 
   /** @param {Line} line */
   #line(line) {
-    const time = h("button", { type: "button", class: "time", "aria-label": `Go to ${clock(line.at)}`, onclick: () => this.#seek(line.at) }, clock(line.at));
+    // Without a player there is nowhere to go.
+    const time = this.#player ? h("button", { type: "button", class: "time", "aria-label": `Go to ${clock(line.at)}`, onclick: () => this.#seek(line.at) }, clock(line.at)) : h("span", { class: "time" }, clock(line.at));
     return h("li", { class: line.kind }, time, h("span", {}, line.who && h("strong", {}, line.who), line.who && (line.kind === "chat" ? " wrote: " : " "), line.text));
   }
 

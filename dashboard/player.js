@@ -19,6 +19,8 @@ const HURRY = 0.1;
 const LOOK = 100;
 /** A track that has so little left, in ms, is not waited for: its file may end sooner than its manifest says. */
 const LAST = 250;
+/** Whether there is something of a track to play: one whose sender sent nothing has no length. @param {Track} track */
+const isPlayable = ({ file, durationMs }) => file !== null && durationMs > 0;
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2, 3];
 
 /**
@@ -70,7 +72,8 @@ export class RecordingPlayer extends HTMLElement {
 
   connectedCallback() {
     this.#end = new AbortController();
-    const { tracks, durationMs } = this.#manifest;
+    const { durationMs } = this.#manifest;
+    const tracks = this.#manifest.tracks.filter(isPlayable);
     this.#range.max = String(durationMs);
     this.#range.addEventListener("input", () => this.seek(Number(this.#range.value)));
     const speed = h("select", { "aria-label": "Speed", onchange: () => this.#speed(Number(speed.value)) }, ...SPEEDS.map((rate) => h("option", { value: rate, selected: rate === 1 }, `${rate}×`)));
@@ -137,6 +140,16 @@ export class RecordingPlayer extends HTMLElement {
     this.seek(from);
   }
 
+  /** Whether a recording has something to play. @param {Manifest} manifest */
+  static plays(manifest) {
+    return manifest.tracks.some(isPlayable);
+  }
+
+  /** Whether there is something to hear of somebody. @param {string} who */
+  hasVoice(who) {
+    return this.#manifest.tracks.some((track) => track.participantId === who && track.kind === "audio" && isPlayable(track));
+  }
+
   /** Whether the mix plays: then nobody can be muted, since all voices are one. */
   get playsMix() {
     return this.#mix !== null;
@@ -159,7 +172,7 @@ export class RecordingPlayer extends HTMLElement {
     const loaded = this.#tracks.some((track) => track.who === who && track.media instanceof HTMLAudioElement);
     if (this.#mix && !loaded) {
       for (const track of this.#manifest.tracks) {
-        if (track.kind === "audio" && track.participantId === who) this.#begin("audio", track);
+        if (track.kind === "audio" && track.participantId === who && isPlayable(track)) this.#begin("audio", track);
       }
     }
     this.#volumes();
@@ -219,8 +232,8 @@ export class RecordingPlayer extends HTMLElement {
     const url = new URL(location.href);
     url.hash = `#/jobs/${this.#job}?t=${(this.ms / 1000).toFixed(1)}`;
     history.replaceState(null, "", url);
-    await navigator.clipboard.writeText(url.href).catch(() => {});
-    announce("The link is copied");
+    const copied = await navigator.clipboard.writeText(url.href).then(() => true, () => false);
+    announce(copied ? "The link is copied" : "The link is in the address bar");
   }
 
   /** Whether something of a track belongs to this moment. @param {Playing} track @param {number} ms */
