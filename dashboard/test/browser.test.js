@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { barriers, browse, cuttable, endpoint, open, serve, tabTo, until } from "./server.js";
+import { barriers, browse, open, serve, tabTo, until } from "./server.js";
 
 const HOSTILE = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>'"\u202e{{7*7}}`;
 
@@ -13,189 +13,12 @@ let server;
 let browser;
 
 before(async () => {
-  server = await serve("admin");
-  browser = await browse();
+  [server, browser] = await Promise.all([serve("admin"), browse()]);
 });
 
 after(async () => {
   await browser?.close();
   await server?.stop();
-});
-
-test("a job is made, followed, played and its webhook sent again, by keyboard alone", async () => {
-  let gone = true;
-  const receiver = await endpoint((event) => (event === "job.finalized" && gone ? [410, "gone"] : [200, "ok"]));
-  const { page, complaints, context } = await open(browser);
-  const { keyboard } = page;
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
-  assert.equal(new URL(page.url()).hash, "", "the link is not kept");
-  assert.deepEqual(await barriers(page), []);
-
-  // A scenario fills the link in, and Enter sends the bot.
-  await tabTo(page, ".chips button");
-  await keyboard.press("Enter");
-  assert.equal(await page.inputValue("#meeting-url"), "https://sandbox.meetbot.dev/two-speakers?seconds=30");
-  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Send a bot");
-  await tabTo(page, "details:not(.snippet) > summary");
-  await keyboard.press("Enter");
-  await tabTo(page, "#on-final");
-  await keyboard.type(receiver.url);
-  await page.focus("#meeting-url");
-  await keyboard.press("ControlOrMeta+a");
-  await keyboard.type("https://sandbox.meetbot.dev/two-speakers?seconds=24");
-  await keyboard.press("Enter");
-
-  // While it runs: lanes grow, chat is read and written, the recording is paused and goes on.
-  await page.waitForSelector("[data-verb=pause-recording]");
-  const length = async () => Number(await page.getAttribute("time-lanes canvas", "data-seconds"));
-  const before = await length();
-  await until(length, (now) => now >= before + 2);
-  await page.waitForSelector(".transcript li.chat");
-  await page.waitForSelector(".lane-name:has-text('Alice')");
-  await tabTo(page, "input[aria-label^=Message]");
-  await keyboard.type("Hello from the dashboard");
-  const [written] = await Promise.all([page.waitForResponse(/send-chat-message$/), keyboard.press("Enter")]);
-  assert.equal((await written.json()).state, "done");
-  await page.focus("[data-verb=pause-recording]");
-  await keyboard.press("Enter");
-  await page.waitForSelector("[data-verb=resume-recording]");
-  await page.focus("[data-verb=resume-recording]");
-  await keyboard.press("Enter");
-  await page.waitForSelector("[data-verb=pause-recording], .pill.completed");
-  assert.deepEqual(await barriers(page), []);
-
-  // When it has ended: the player.
-  await page.waitForSelector("recording-player");
-  assert.deepEqual(await barriers(page), []);
-  const at = () => page.getAttribute("time-lanes canvas", "aria-valuenow");
-  await tabTo(page, "time-lanes canvas");
-  await keyboard.press("Home");
-  await keyboard.press("ArrowRight");
-  await until(at, (now) => now === "5");
-  await page.focus("recording-player button.main");
-  await keyboard.press("Enter");
-  const playing = () => page.evaluate("document.querySelector('recording-player').playing");
-  await until(playing, (playing) => playing);
-  // On a busy machine the recording may end before its tracks were in step: then it begins anew.
-  const offsets = () => page.evaluate("(() => { const player = document.querySelector('recording-player'); if (!player.playing) player.toggle(); return player.offsets; })()");
-  await until(offsets, (all) => all.length >= 2 && all.every((/** @type {number} */ off) => Math.abs(off) <= 40));
-  await tabTo(page, "button[aria-label='Solo Alice']");
-  await keyboard.press("Enter");
-  await page.focus(".transcript li:not(.status) button.time");
-  await keyboard.press("Enter");
-  await until(offsets, (all) => all.length === 1 && Math.abs(all[0]) <= 40);
-  assert.match((await page.getAttribute("button[aria-label='Solo Alice']", "aria-pressed")) ?? "", /true/);
-  // A link to a second leads there.
-  const job = new URL(page.url()).hash.split("?")[0];
-  await page.goto(`${server.url}/${job}?t=3`);
-  await page.reload();
-  await until(at, (now) => now === "3");
-  const file = await page.getAttribute(".files a", "href");
-  const bytes = await page.evaluate(async (/** @type {string} */ file) => (await fetch(file)).headers.get("content-type"), file);
-  assert.match(bytes, /^audio\/webm/);
-  // How loud everybody is comes from a file of the recording.
-  const loud = await page.evaluate(async (/** @type {string} */ file) => {
-    const { loudness } = await import(`${location.origin}/dashboard/levels.js`);
-    return loudness(new Uint8Array(await (await fetch(file)).arrayBuffer())).map((/** @type {import("../levels.js").Loudness} */ { steps }) => Math.min(...(steps[0] ?? [])));
-  }, await page.getAttribute(".files a[href$='levels.bin']", "href"));
-  assert.ok(loud.length >= 2 && loud.every((/** @type {number} */ level) => level > 5 && level < 25), `${loud}`);
-
-  // The webhook that was refused for good.
-  await page.focus("nav[aria-label=Views] a[href='#/webhooks']");
-  await keyboard.press("Enter");
-  await page.selectOption("#delivery-state", "dead");
-  await page.waitForSelector(".delivery:has(.pill.dead)");
-  await page.focus(".delivery:has(.pill.dead) summary");
-  await keyboard.press("Enter");
-  assert.match(await page.textContent(".delivery table"), /410/);
-  assert.deepEqual(await barriers(page), []);
-  gone = false;
-  await tabTo(page, ".delivery .inside > button");
-  await keyboard.press("Enter");
-  await page.selectOption("#delivery-state", "");
-  await page.waitForSelector(".delivery:has-text('job.finalized') .pill.delivered");
-
-  // A test event goes to the same endpoint, and all that was sent there since a time goes once more.
-  await page.focus("button[aria-label^='Redeliver to']");
-  await keyboard.press("Enter");
-  assert.equal(await page.inputValue("#endpoint-url"), receiver.url);
-  await page.focus("#endpoint-url");
-  await keyboard.press("Enter");
-  await page.waitForSelector("endpoint-form [role=status]:has-text('took the test event: 200')");
-  assert.equal(receiver.came.filter((event) => event === "webhook.test").length, 1);
-  await page.fill("#redeliver-since", "2020-01-01T00:00:00");
-  const before_all = receiver.came.length;
-  await tabTo(page, "endpoint-form button:not(.main)");
-  await keyboard.press("Enter");
-  await tabTo(page, "dialog button.bad");
-  await keyboard.press("Enter");
-  await page.waitForSelector("endpoint-form [role=status]:has-text('sent again')");
-  await until(async () => receiver.came.length, (count) => count > before_all);
-  assert.deepEqual(await barriers(page), []);
-
-  for (const view of ["usage", "host", "jobs"]) {
-    await page.focus(`nav[aria-label=Views] a[href='#/${view}']`);
-    await keyboard.press("Enter");
-    await page.waitForSelector(`${view}-view :is(.figure, tbody tr)`);
-    assert.deepEqual(await barriers(page), []);
-  }
-  await page.focus("#top button");
-  await keyboard.press("Enter");
-  await page.waitForSelector("sign-in");
-  assert.deepEqual(await barriers(page), []);
-  const asked = await page.evaluate(async () => (await fetch("/api/v1/jobs")).status);
-  assert.equal(asked, 401, "the session is over");
-  assert.deepEqual(complaints, []);
-  await context.close();
-  receiver.stop();
-});
-
-test("the list of jobs follows the feed, asks for nothing while nothing happens, and is right after the connection was lost", async () => {
-  const { page, complaints, context } = await open(browser);
-  const lines = await cuttable(server.url);
-  /** @type {string[]} */
-  const asked = [];
-  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
-  await page.goto(server.link().replace(server.url, lines.url));
-  await page.waitForSelector("jobs-view");
-  const send = async (/** @type {string} */ externalId, /** @type {string} */ scenario) => {
-    const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
-    const answer = await fetch(`${server.url}/api/v1/jobs`, { method: "POST", headers, body: JSON.stringify({ meetingUrl: `https://sandbox.meetbot.dev/${scenario}`, externalId }) });
-    return (await answer.json()).id;
-  };
-  const row = (/** @type {string} */ externalId, /** @type {string} */ status) => page.waitForSelector(`tbody tr:has-text("${externalId}") .pill.${status}`);
-  await page.waitForSelector("jobs-view .list:visible, jobs-view .empty:visible");
-  await send("live-1", "host-denies");
-  await row("live-1", "failed");
-  // A recording that is paused and resumed by somebody else.
-  const job = await send("live-2", "two-speakers?seconds=60");
-  await row("live-2", "recording");
-  const verb = (/** @type {string} */ name) => fetch(`${server.url}/api/v1/jobs/${job}/${name}`, { method: "POST", headers: { Authorization: `Bearer ${server.key}` } });
-  await verb("pause-recording");
-  await page.waitForSelector("tbody tr:has-text('live-2'):has-text('paused')");
-  await verb("resume-recording");
-  await page.waitForSelector("tbody tr:has-text('live-2'):not(:has-text('paused'))");
-
-  // The connection is lost; what happens meanwhile is shown when it is back.
-  await lines.cut();
-  await page.waitForSelector("jobs-view .box.bad");
-  await send("live-3", "host-denies");
-  await fetch(`${server.url}/api/v1/jobs/${job}`, { method: "DELETE", headers: { Authorization: `Bearer ${server.key}` } });
-  await lines.mend();
-  await row("live-3", "failed");
-  await row("live-2", "cancelled");
-  await page.waitForSelector("jobs-view:not(:has(.box.bad))");
-  await send("live-4", "host-denies");
-  await row("live-4", "failed");
-  // Nothing happens any more: the last events are read, and then nothing is asked for.
-  let count = -1;
-  await until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count && count > 0, 2500);
-  assert.ok(asked.includes("/api/v1/events"));
-  assert.equal(await page.evaluate("window.hit"), undefined);
-  assert.deepEqual(complaints.filter((text) => !/ERR_/.test(text)), []);
-  await context.close();
-  await lines.stop();
 });
 
 test("what strangers write runs nothing and leads nowhere", async () => {
@@ -240,77 +63,6 @@ test("what strangers write runs nothing and leads nowhere", async () => {
     for (const link of await page.locator("main a").evaluateAll((/** @type {HTMLAnchorElement[]} */ links) => links.map(({ href }) => href))) assert.equal(new URL(link).origin, server.url);
   }
   assert.deepEqual(complaints.filter((text) => !/ERR_|404/.test(text)), []);
-  await context.close();
-});
-
-test("the lanes draw how loud somebody is, and that they speak where no level is known", async () => {
-  const { page, complaints, context } = await open(browser);
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
-  const now = new Date().toISOString();
-  const recording = { state: "on", permission: null, startedAt: now, pausedMs: 0, bytes: 5, deletedAt: null };
-  const job = { id: "job_x", meetingUrl: "https://x.example/a", status: "completed", recording, webhooks: {}, metadata: {}, attempt: 1, manifestUri: "file:///x", createdAt: now, updatedAt: now, joinedAt: now, endedAt: now };
-  const person = { id: "p", name: "Alice", isBot: false, isHost: false, joinedAt: 0, leftAt: null, speakingMs: 1, names: ["Alice"] };
-  const track = { file: "audio.Alice.webm", participantId: "p", kind: "audio", source: "microphone", startMs: 0, durationMs: 10_000, gaps: [] };
-  const listed = { name: "levels.bin", mediaType: "application/octet-stream", bytes: 200 };
-  const manifest = {
-    jobId: "job_x", startedAt: now, durationMs: 10_000, participants: [person], speaking: [{ participantId: "p", startMs: 0, endMs: 10_000 }], tracks: [track],
-    files: [listed], mixed: { state: "made", file: "audio.mixed.webm", missingBecause: null }, captions: null, chat: null, pauses: [], attempts: [],
-  };
-  const header = { version: 1, binMs: 100, tracks: [{ participantId: "p", source: "microphone", startMs: 0, bins: 100 }] };
-  // Loud, then quiet, then nothing is known.
-  const levels = Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), Buffer.alloc(50, 12), Buffer.alloc(30, 48), Buffer.alloc(20, 255)]);
-  /** @type {Buffer | null} */
-  let file = levels;
-  await page.route("**/api/v1/**", (/** @type {any} */ route) => {
-    const url = route.request().url();
-    if (url.endsWith("/events")) return route.fulfill({ contentType: "text/event-stream", body: "" });
-    if (url.endsWith("/manifest")) return route.fulfill({ json: manifest });
-    if (url.endsWith("/jobs/job_x")) return route.fulfill({ json: job });
-    if (url.endsWith("/levels.bin") && file) return route.fulfill({ contentType: "application/octet-stream", body: file });
-    return route.fulfill({ status: 404, json: { data: [] } });
-  });
-  /** How many rows of Alice's lane have her colour, a quarter, two thirds and nine tenths of the way along it. */
-  const rows = () =>
-    page.evaluate(() => {
-      const canvas = /** @type {HTMLCanvasElement} */ (document.querySelector("time-lanes canvas"));
-      const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-      const sample = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
-      sample.fillStyle = "hsl(215 58% 50%)";
-      sample.fillRect(0, 0, 1, 1);
-      const [wanted] = [sample.getImageData(0, 0, 1, 1).data];
-      return [0.25, 0.65, 0.9].map((part) => {
-        const { data } = pen.getImageData(Math.round(part * canvas.width), 54, 1, 30);
-        return Array.from({ length: 30 }, (_, row) => [0, 1, 2].every((channel) => Math.abs((data[row * 4 + channel] ?? 0) - (wanted[channel] ?? 0)) <= 2)).filter(Boolean).length;
-      });
-    });
-  const show = async () => {
-    await page.goto(`${server.url}/#/jobs`);
-    await page.goto(`${server.url}/#/jobs/job_x`);
-    await page.waitForSelector("recording-player");
-  };
-  await show();
-  await until(rows, ([loud = 0, quiet = 0, unknown = 0]) => loud >= 20 && quiet >= 4 && quiet <= 8 && unknown === 0);
-  const { width = 0 } = (await page.locator("time-lanes canvas").boundingBox()) ?? {};
-  await page.hover("time-lanes canvas", { position: { x: width / 4, y: 70 } });
-  assert.match(await page.textContent(".tip"), /Alice speaks, −12 dBov/);
-  assert.deepEqual(await barriers(page), []);
-
-  // A recording of an older server has no such file; one that cannot be read or had is as none.
-  const flat = ([one = 0, two = 0, three = 0]) => one >= 16 && one === two && two === three;
-  manifest.files = [];
-  await show();
-  await until(rows, flat);
-  await page.hover("time-lanes canvas", { position: { x: width / 4, y: 70 } });
-  assert.match(await page.textContent(".tip"), /Alice speaks$/);
-  manifest.files = [listed];
-  for (const broken of [levels.subarray(0, 150), Buffer.from("<script>window.hit=1</script>"), null]) {
-    file = broken;
-    await show();
-    await until(rows, flat);
-  }
-  assert.equal(await page.evaluate("window.hit"), undefined);
-  assert.deepEqual(complaints, []);
   await context.close();
 });
 

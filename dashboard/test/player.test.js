@@ -1,8 +1,7 @@
 // The player, on a recording of an hour with five voices, two cameras and a screen. `cargo xtask soak` plays all of it, with MEETBOT_SOAK set: the tests play pieces.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
@@ -30,8 +29,7 @@ let manifest;
 
 before(async () => {
   server = await serve("write");
-  job = await recorded();
-  browser = await browse();
+  [job, browser] = await Promise.all([recorded(), browse()]);
 });
 
 after(async () => {
@@ -44,13 +42,14 @@ async function recorded() {
   const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
   const ask = async (/** @type {string} */ path, /** @type {RequestInit} */ how = {}) => (await fetch(`${server.url}/api/v1/jobs${path}`, { headers, ...how })).json();
   const { id } = await ask("", { method: "POST", body: JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=2" }) });
-  await until(() => ask(`/${id}/manifest`), ({ mixed }) => mixed && mixed.state !== "pending", 250);
+  await until(() => ask(`/${id}/manifest`), ({ mixed }) => mixed && mixed.state !== "pending");
   const folder = join(server.data, "recordings", id);
   rmSync(folder, { recursive: true });
-  execFileSync(MEETBOT_LONG_RECORDING, [folder, id, String(HOUR_S)]);
+  cpSync(MEETBOT_LONG_RECORDING, folder, { recursive: true });
   const [attempt = ""] = readdirSync(folder);
   const file = join(folder, attempt, "manifest.json");
   manifest = JSON.parse(readFileSync(file, "utf8"));
+  manifest.jobId = id;
   manifest.mixed = { state: "unavailable", file: null, missingBecause: "not_made" };
   writeFileSync(file, JSON.stringify(manifest));
   return id;

@@ -132,6 +132,18 @@ export async function open(browser, options = {}) {
   return { page, complaints, context };
 }
 
+/** Watches what a page asks for, from before it is opened. `quiet` waits until it asks for nothing in 2.5 s. @param {any} page */
+export function watched(page) {
+  /** The paths. @type {string[]} */
+  const asked = [];
+  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  const quiet = () => {
+    let count = -1;
+    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
+  };
+  return { asked, quiet };
+}
+
 /** What axe-core finds wrong on the page. @param {any} page @returns {Promise<string[]>} */
 export async function barriers(page) {
   if (!(await page.evaluate("'axe' in window"))) await page.evaluate(packages("node:fs").readFileSync(axe, "utf8"));

@@ -1,9 +1,9 @@
-// What the views read, and when: nothing while nothing happens.
+// Single views: the usage, what a failed join leaves behind, and a recording of many voices.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
-import { barriers, browse, endpoint, open, serve, until } from "./server.js";
+import { barriers, browse, open, serve, until, watched } from "./server.js";
 
 /** @type {Awaited<ReturnType<typeof serve>>} */
 let server;
@@ -11,8 +11,7 @@ let server;
 let browser;
 
 before(async () => {
-  server = await serve("admin");
-  browser = await browse();
+  [server, browser] = await Promise.all([serve("admin"), browse()]);
 });
 
 after(async () => {
@@ -30,15 +29,9 @@ async function ask(path, body) {
 /** A page of the dashboard, and the paths that it has asked for. */
 async function signedIn() {
   const { page, complaints, context } = await open(browser);
-  /** @type {string[]} */
-  const asked = [];
-  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  const { asked, quiet } = watched(page);
   await page.goto(server.link());
   await page.waitForSelector("jobs-view");
-  const quiet = () => {
-    let count = -1;
-    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
-  };
   return { page, complaints, context, asked, quiet };
 }
 
@@ -56,25 +49,6 @@ test("the usage follows the feed, and asks for nothing while nothing happens", a
   await until(() => bots.textContent(), (text) => /^0 /.test(text));
   await quiet();
   assert.ok(asked.includes("/api/v1/usage"));
-  assert.deepEqual(complaints, []);
-  await context.close();
-});
-
-test("a job's page follows its events, and asks for nothing while nothing happens and after the end", async () => {
-  const { page, complaints, context, asked, quiet } = await signedIn();
-  const { id } = await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=90" });
-  await page.goto(`${server.url}/#/jobs/${id}`);
-  await page.waitForSelector(".title .pill.recording");
-  await quiet();
-  const before = asked.length;
-  await ask(`/jobs/${id}/pause-recording`, {});
-  await page.waitForSelector("[data-verb=resume-recording]");
-  assert.ok(asked.length - before <= 6, `${asked.slice(before)}`);
-  await ask(`/jobs/${id}/leave-call`, {});
-  await page.waitForSelector("recording-player");
-  // The mix comes after the end.
-  await page.waitForSelector(".files a[download='audio.mixed.webm']");
-  await quiet();
   assert.deepEqual(complaints, []);
   await context.close();
 });
@@ -113,37 +87,4 @@ test("of more than eight voices the mix plays: one can be heard alone, and none 
   await until(heard, (count) => count === 2);
   assert.deepEqual(complaints, []);
   await context.close();
-});
-
-test("the list of deliveries follows the feed and the times of the tries, and asks for nothing while nothing happens", async () => {
-  const followed = await serve("write");
-  const { page, complaints, context } = await open(browser);
-  let status = 500;
-  const receiver = await endpoint(() => [status, "as the test wants"]);
-  /** @type {string[]} */
-  const asked = [];
-  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
-  const quiet = () => {
-    let count = -1;
-    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
-  };
-  await page.goto(followed.link());
-  await page.waitForSelector("jobs-view");
-  await page.click("nav[aria-label=Views] a[href='#/webhooks']");
-  await page.waitForSelector("webhooks-view");
-  await quiet();
-  // Others make a job, and the endpoint refuses its webhook: the delivery waits for its next try.
-  const body = JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/host-denies", webhooks: { onFinalize: receiver.url } });
-  const headers = { Authorization: `Bearer ${followed.key}`, "Content-Type": "application/json" };
-  await fetch(`${followed.url}/api/v1/jobs`, { method: "POST", headers, body });
-  await page.waitForSelector(".delivery:has(td:text-is('500')) .pill.pending");
-  // The next try succeeds, which no event of the feed tells.
-  status = 200;
-  await page.waitForSelector(".delivery:has(td:text-is('200')) .pill.delivered");
-  await quiet();
-  assert.ok(asked.includes("/api/v1/events"));
-  assert.deepEqual(complaints, []);
-  await context.close();
-  receiver.stop();
-  await followed.stop();
 });
