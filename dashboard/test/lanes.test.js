@@ -111,7 +111,7 @@ test("the lanes draw how loud somebody is, and that they speak where no level is
 });
 
 test("lanes that were moved look as if they were drawn anew", async () => {
-  const { page, complaints, context, answers, show } = await pageOf({ deviceScaleFactor: 1.5 });
+  const { page, complaints, context, answers, show } = await pageOf({ deviceScaleFactor: 1.5, viewport: { width: 800, height: 600 } });
   const people = ["p", "q", "r"];
   const { job, manifest } = answers;
   job.endedAt = new Date(Date.parse(job.createdAt) + HOUR).toISOString();
@@ -150,7 +150,7 @@ test("lanes that were moved look as if they were drawn anew", async () => {
     return turn(0);
   };
   await anew();
-  for (const by of [40, 17, 333, -23, -140, 1, 5000, -1, 700, -90]) {
+  for (const by of [40, 17, 333, -23, -140, 1]) {
     assert.ok((await turn(by)) > 1000, `${by} moves them`);
     const differs = await anew();
     // A round corner that is drawn in two pieces has a few other pixels.
@@ -161,7 +161,7 @@ test("lanes that were moved look as if they were drawn anew", async () => {
   await lanes.click({ position: { x: width / 2, y: 60 } });
   const line = page.locator(".lane-head");
   await until(async () => ((await line.boundingBox())?.x ?? 0) + 1 - x - width / 2, (off) => Math.abs(off) <= 2);
-  await turn(900);
+  await turn(700);
   await until(() => line.isVisible(), (visible) => !visible);
   assert.deepEqual(complaints, []);
   await context.close();
