@@ -294,14 +294,15 @@ export class TimeLanes extends HTMLElement {
     pen.font = `11px ${style.fontFamily}`;
     pen.textBaseline = "middle";
     const margin = (/** @type {number} */ wide) => wide * scale * pixel;
+    const [begin, end] = [x(this.#timeline.from) + MARK, x(this.#timeline.to) - MARK];
     const step = STEPS.find((step) => step >= margin(70)) ?? 28_800_000;
     for (let ms = Math.ceil((from - margin(LABEL)) / step) * step; ms <= to; ms += step) {
       pen.fillStyle = color("--canvas-line");
       pen.fillRect(whole(ms), AXIS - 4, 1, bottom);
       pen.fillStyle = color("--canvas-soft");
-      pen.fillText(clock(ms), whole(ms) + 4, AXIS / 2);
+      // Behind the end nothing comes into sight any more.
+      if (whole(ms) < end - LABEL / 2) pen.fillText(clock(ms), whole(ms) + 4, AXIS / 2);
     }
-    const [begin, end] = [x(this.#timeline.from) + MARK, x(this.#timeline.to) - MARK];
     this.#timeline.lanes.forEach((lane, index) => {
       const y = AXIS + index * LANE;
       if (y * scale >= bottom || (y + LANE) * scale <= top) return;
