@@ -12,9 +12,12 @@ const MOST_VOICES = 8;
 const NOTICED = 15;
 const IN_STEP = 5;
 const TOO_FAR = 150;
-/** A track is brought back within this time, in ms, but never runs by more than this part faster or slower: one that begins in the middle may begin late. */
+/** A track is brought back within this time, in ms, but never runs by more than this part faster or slower. */
 const BACK_WITHIN = 600;
 const HURRY = 0.1;
+/** One that is off by more, in ms, hurries so many times more: on a busy machine a track that begins in the middle begins late. */
+const HEARD = 30;
+const MORE = 2.5;
 /** How often the tracks are compared with the clock, in ms. */
 const LOOK = 100;
 /** A track that has so little left, in ms, is not waited for: its file may end sooner than its manifest says. */
@@ -315,7 +318,8 @@ export class RecordingPlayer extends HTMLElement {
     }
     if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
     const hurries = media.playbackRate !== this.#rate;
-    const hurry = Math.max(-HURRY, Math.min(HURRY, -offMs / BACK_WITHIN));
+    const more = Math.abs(offMs) > HEARD ? MORE : 1;
+    const hurry = more * Math.max(-HURRY, Math.min(HURRY, -offMs / BACK_WITHIN));
     const rate = Math.abs(offMs) > (hurries ? IN_STEP : NOTICED) ? this.#rate * (1 + hurry) : this.#rate;
     if (media.playbackRate !== rate) media.playbackRate = rate;
   }
