@@ -6,5 +6,5 @@ use meetbot_rtc::fuzzing;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     fuzzing::description(text);
-    fuzzing::stranger(text);
+    fuzzing::session_description(text);
 });

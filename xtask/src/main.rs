@@ -264,7 +264,7 @@ fn model(seed: &str, count: &str) -> anyhow::Result<()> {
     let packages = ["test", "--locked", "--package", "meetbot-orchestrator", "--package"];
     let mut play = cargo(&packages);
     play.args(["meetbot-cli", "--lib", "--", "--exact"]);
-    play.arg("store::model::the_store_does_what_its_model_does_in_any_history");
+    play.arg("store::model::the_store_equals_its_model_after_each_action_of_random_histories");
     play.env("MEETBOT_MODEL_SEED", seed).env("MEETBOT_MODEL_COUNT", count);
     step(&format!("{number} histories of seed {seed}"), play)
 }

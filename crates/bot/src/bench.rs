@@ -11,8 +11,8 @@ use meetbot_types::{
 use serde_json::json;
 
 use crate::{
-    brain::{Brain, Observed},
     clock,
+    leave_policy::{LeavePolicy, Observed},
     media::{Codec, Frame, TrackId},
     meeting::Source,
     platforms::janus::cost::Room,
@@ -22,10 +22,10 @@ use crate::{
 /// How often each event is measured.
 const ROUNDS: usize = 1_000;
 
-/// The parts of a bot that handle events: recording and brain.
+/// The parts of a bot that handle events: recording and leave policy.
 struct Meeting {
     recording: Recording,
-    brain: Brain,
+    leave_policy: LeavePolicy,
 }
 
 impl Meeting {
@@ -33,15 +33,15 @@ impl Meeting {
         let (id, name) = (id.to_owned(), name.to_owned());
         let person = Participant { id, name, is_host: false, is_bot: false };
         let now = clock::now();
-        self.brain.handle(Observed::Joined(person.clone()), Duration::ZERO);
+        self.leave_policy.handle(Observed::Joined(person.clone()), Duration::ZERO);
         self.recording.joined(&person, now).unwrap();
-        self.brain.poll(Duration::ZERO);
+        self.leave_policy.poll(Duration::ZERO);
     }
 
     fn left(&mut self, id: &str) {
         self.recording.left(id, clock::now()).unwrap();
-        self.brain.handle(Observed::Left(id.to_owned()), Duration::ZERO);
-        self.brain.poll(Duration::ZERO);
+        self.leave_policy.handle(Observed::Left(id.to_owned()), Duration::ZERO);
+        self.leave_policy.poll(Duration::ZERO);
     }
 
     fn speaks(&mut self, id: &str, number: u64) {
@@ -62,8 +62,8 @@ impl Meeting {
             data: Arc::from([0x08; 60]),
         };
         self.recording.frame(id, Source::Microphone, &frame).unwrap();
-        self.brain.handle(Observed::Speech, Duration::ZERO);
-        self.brain.poll(Duration::ZERO);
+        self.leave_policy.handle(Observed::Speech, Duration::ZERO);
+        self.leave_policy.poll(Duration::ZERO);
     }
 }
 
@@ -75,9 +75,9 @@ pub fn cost_of_events(folder: &Path, people: usize) -> Vec<(&'static str, Durati
     let admitted = (clock::now(), Timestamp::UNIX_EPOCH);
     let mut meeting = Meeting {
         recording: Recording::open(&order(folder), admitted, Counters::default()).unwrap(),
-        brain: Brain::new(AutoLeave::default(), None, Duration::ZERO),
+        leave_policy: LeavePolicy::new(AutoLeave::default(), None, Duration::ZERO),
     };
-    meeting.brain.handle(Observed::Admitted, Duration::ZERO);
+    meeting.leave_policy.handle(Observed::Admitted, Duration::ZERO);
     let name = |number: usize| format!("Guest {}", number % 100);
     for number in 0..people {
         meeting.joined(&format!("there {number}"), &name(number));

@@ -5,10 +5,10 @@ mod attend;
 #[cfg(feature = "bench")]
 pub mod bench;
 mod bounds;
-mod brain;
 mod clock;
 mod commands;
 mod connect;
+mod leave_policy;
 #[cfg(feature = "bench")]
 pub mod long_recording;
 mod media;

@@ -16,7 +16,7 @@ use std::{
 
 use meetbot_orchestrator::{
     clock::StoreNow,
-    keys::{self, Wanted},
+    keys::{self, KeySpec},
     store::{
         Claim, Creation, JobStore as _, Quota, QuotaChange, QuotaOverride, Scope, SqliteStore,
         Start, Store as _, Tenant, UsageStore as _,
@@ -96,8 +96,8 @@ impl Queue {
 }
 
 async fn tenant(store: &SqliteStore, consumer: &str) -> Tenant {
-    let wanted = Wanted { consumer, live: true, scope: Scope::Write, expires_at: None };
-    keys::create(store, wanted).await.unwrap().key.tenant
+    let spec = KeySpec { consumer, live: true, scope: Scope::Write, expires_at: None };
+    keys::create(store, spec).await.unwrap().key.tenant
 }
 
 async fn create(store: &SqliteStore, tenant: Tenant, now: StoreNow) {

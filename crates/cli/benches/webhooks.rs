@@ -21,8 +21,8 @@ use std::{
 use async_trait::async_trait;
 use meetbot::{MeetBot, NewJob, Timestamp, Webhooks};
 use meetbot_orchestrator::{
-    Config, Fate, Launcher, Orchestrator, SandboxLink, Stop,
-    keys::{self, Wanted},
+    BotExit, Config, Launcher, Orchestrator, SandboxLink, Stop,
+    keys::{self, KeySpec},
     store::Scope,
     tls,
 };
@@ -67,22 +67,22 @@ impl Launcher for ManualLauncher {
         Vec::new()
     }
 
-    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+    async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         self.0.send(order).unwrap();
         stop.leave.cancelled().await;
-        Fate::Ended
+        BotExit::Ended
     }
 
     fn serves_at(&self, _: &str) -> io::Result<()> {
         Ok(())
     }
 
-    fn lives(&self, _: JobId, _: u32) -> bool {
+    fn is_alive(&self, _: JobId, _: u32) -> bool {
         false
     }
 
-    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> Fate {
-        Fate::Ended
+    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> BotExit {
+        BotExit::Ended
     }
 
     async fn mix(&self, _: MixOrder, _: CancellationToken) -> io::Result<Option<Manifest>> {
@@ -145,8 +145,8 @@ async fn start(data: &TempDir, orders: mpsc::UnboundedSender<BotOrder>) -> (Orch
     let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
     let server =
         Orchestrator::start(config, Arc::new(ManualLauncher(orders)), sandbox).await.unwrap();
-    let wanted = Wanted { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };
-    let key = keys::create(server.store(), wanted).await.unwrap();
+    let spec = KeySpec { consumer: "bench", live: false, scope: Scope::Write, expires_at: None };
+    let key = keys::create(server.store(), spec).await.unwrap();
     (server, key.secret.expose().to_owned())
 }
 

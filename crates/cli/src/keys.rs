@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use meetbot_orchestrator::{
     clock::Clock,
-    keys::{self, FreshKey, Wanted},
+    keys::{self, FreshKey, KeySpec},
     store::{Key, Revocation, Scope, Store, UseFilter, Window},
 };
 use meetbot_types::{ApiKey, CreatedKey, JobId, KeyId, KeyUse, Timestamp};
@@ -115,8 +115,8 @@ async fn create(args: CreateArgs, now: Timestamp, output: Output) -> anyhow::Res
     };
     let made: CreatedKey = match args.target.target()? {
         Target::Folder(folder) => {
-            let wanted = Wanted { consumer, live: args.live, scope, expires_at };
-            let made = async |store: &dyn Store| Ok(keys::create(store, wanted).await?);
+            let spec = KeySpec { consumer, live: args.live, scope, expires_at };
+            let made = async |store: &dyn Store| Ok(keys::create(store, spec).await?);
             folder.with_new_store(args.init, output, made).await?.shown()
         }
         Target::Server(admin) => {

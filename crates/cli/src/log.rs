@@ -183,7 +183,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::text::steers;
+    use crate::text::controls_terminal;
 
     const HOSTILE: &str =
         "Ann\u{1b}[2J\u{9b}31m\u{202e}\r\n2026-11-28T00:00:00Z  INFO forged\u{2028}";
@@ -249,7 +249,7 @@ mod tests {
         let all = || EnvFilter::new("trace");
         let line = logged(|kept| Box::new(text(all(), false, move || kept.clone())));
         assert_eq!(line.lines().count(), 1, "{line:?}");
-        assert!(!line.trim_end_matches('\n').contains(steers), "{line:?}");
+        assert!(!line.trim_end_matches('\n').contains(controls_terminal), "{line:?}");
         assert!(line.matches("forged").count() >= 6, "{line:?}");
         // The program's colours end before untrusted text begins.
         let coloured = logged(|kept| Box::new(text(all(), true, move || kept.clone())));
@@ -257,7 +257,7 @@ mod tests {
         assert!(!coloured.contains("\u{1b}[2J") && coloured.lines().count() == 1, "{coloured:?}");
 
         let line = logged(|kept| Box::new(json(all(), move || kept.clone())));
-        assert!(!line.trim_end_matches('\n').contains(steers), "{line:?}");
+        assert!(!line.trim_end_matches('\n').contains(controls_terminal), "{line:?}");
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!((&object["message"], &object["shown"]), (&HOSTILE.into(), &HOSTILE.into()));
     }

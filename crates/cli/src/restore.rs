@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use meetbot_orchestrator::{clock::Clock, restore, store::How};
+use meetbot_orchestrator::{clock::Clock, restore, store::RestoreOptions};
 use serde_json::json;
 
 use crate::{
@@ -30,8 +30,8 @@ pub(crate) struct Args {
 /// Restores it, and says what a server will do with it.
 pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
     let Args { file, data_dir, paused, end_running } = args;
-    let how = How { paused: *paused, end_running: *end_running };
-    let restored = restore(file, data_dir, how, Clock::start().now().wall)?;
+    let options = RestoreOptions { paused: *paused, end_running: *end_running };
+    let restored = restore(file, data_dir, options, Clock::start().now().wall)?;
     output.object(&json!({
         "dataDir": restored.folder,
         "jobs": restored.jobs,

@@ -7,7 +7,7 @@ use meetbot_bot::landmarks_of;
 use meetbot_orchestrator::{
     Config, Orchestrator, SandboxLink,
     config::{self, LogFormat},
-    keys::{self, FreshKey, Wanted},
+    keys::{self, FreshKey, KeySpec},
     store::Scope,
 };
 use meetbot_sandbox::{Sandbox, scenario};
@@ -260,8 +260,8 @@ pub(crate) async fn start(
 
 /// A test key for a server that has none yet.
 async fn first_key(server: &Orchestrator) -> anyhow::Result<FreshKey> {
-    let wanted = Wanted { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
-    Ok(keys::create(server.store(), wanted).await?)
+    let spec = KeySpec { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
+    Ok(keys::create(server.store(), spec).await?)
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 /// Whether a terminal acts on a character in place of showing it: control characters (C0, DEL, C1), line and paragraph separators, and those that change the
 /// direction or the place of what follows (Unicode's `Bidi_Control`, the deprecated U+206A to U+206F, and interlinear annotation).
-pub(crate) fn steers(letter: char) -> bool {
+pub(crate) fn controls_terminal(letter: char) -> bool {
     letter.is_control()
         || matches!(
             letter,
@@ -17,12 +17,13 @@ pub(crate) fn steers(letter: char) -> bool {
         )
 }
 
-/// The text in one line, with U+FFFD in place of each character that [`steers`].
+/// The text in one line, with U+FFFD in place of each character that [`controls_terminal`].
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains(steers) {
+    if !text.contains(controls_terminal) {
         return Cow::Borrowed(text);
     }
-    let shown = |letter| if steers(letter) { char::REPLACEMENT_CHARACTER } else { letter };
+    let shown =
+        |letter| if controls_terminal(letter) { char::REPLACEMENT_CHARACTER } else { letter };
     text.chars().map(shown).collect::<String>().into()
 }
 
@@ -34,9 +35,9 @@ pub(crate) fn message(text: &str) -> String {
     message
 }
 
-/// JSON with each character that [`steers`] escaped. Outside its strings JSON holds none but line breaks, which stay.
+/// JSON with each character that [`controls_terminal`] escaped. Outside its strings JSON holds none but line breaks, which stay.
 pub(crate) fn escaped(json: &str) -> Cow<'_, str> {
-    let escape = |letter| letter != '\n' && steers(letter);
+    let escape = |letter| letter != '\n' && controls_terminal(letter);
     if !json.contains(escape) {
         return Cow::Borrowed(json);
     }
@@ -59,22 +60,22 @@ mod tests {
     use super::*;
 
     /// One of each kind that a terminal acts on.
-    const STEERING: &str = "\0\u{7}\u{8}\t\n\r\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9d}\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{206a}\u{206f}\u{fff9}\u{fffb}";
+    const CONTROLS: &str = "\0\u{7}\u{8}\t\n\r\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9d}\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{206a}\u{206f}\u{fff9}\u{fffb}";
 
     #[test]
     fn each_character_that_steers_is_replaced_in_text_and_escaped_in_json() {
-        for letter in STEERING.chars() {
+        for letter in CONTROLS.chars() {
             let text = format!("a{letter}b");
             assert_eq!(plain(&text), "a\u{fffd}b", "{letter:?}");
             let json = serde_json::to_string(&text).unwrap();
-            assert!(!escaped(&json).contains(steers), "{letter:?}");
+            assert!(!escaped(&json).contains(controls_terminal), "{letter:?}");
             assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), text);
         }
     }
 
     #[test]
     fn what_steers_is_among_what_is_invisible_controls_or_parts_lines() {
-        let steering = ('\0'..=char::MAX).filter(|letter| steers(*letter));
+        let steering = ('\0'..=char::MAX).filter(|letter| controls_terminal(*letter));
         let known =
             |letter: &char| letter.is_control() || letter.is_whitespace() || is_invisible(*letter);
         assert_eq!(steering.filter(|letter| !known(letter)).collect::<String>(), "");

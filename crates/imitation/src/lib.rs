@@ -3,7 +3,7 @@
 //!
 //! [`serve`] listens on loopback with a generated certificate for `meet.google.com`. A browser reaches it by the real link
 //! if it is started with the switches of [`Imitation::resolver_rules`] and [`Imitation::spki_sha256`]. A [`Scenario`] defines
-//! the meeting; [`Act`]s, of its steps or of [`Imitation::act`], change it; [`Observed`] holds the observations of the
+//! the meeting; [`Action`]s, of its steps or of [`Imitation::act`], change it; [`Observed`] holds the observations of the
 //! bot.
 
 mod certificate;
@@ -33,7 +33,7 @@ pub use self::{
     compression::Compression,
     observed::{Click, Devices, Fault, Observed},
     scenario::{
-        Act, Chat, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step, Video,
+        Action, Chat, Decoys, Dialect, LeavingShown, Person, Scenario, Signal, Sound, Step, Video,
     },
     screens::{Dialog, Screen},
     tones::TONES_HZ,
@@ -124,7 +124,7 @@ impl Imitation {
     }
 
     /// Applies an act to the meeting.
-    pub fn act(&self, act: Act) {
+    pub fn act(&self, act: Action) {
         self.shared.change(|meeting| meeting.act(act));
     }
 

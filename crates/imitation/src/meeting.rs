@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::page::{Report, View};
 use crate::{
-    Act, Dialog, Observed, Person, Scenario, Screen, Signal, Video,
+    Action, Dialog, Observed, Person, Scenario, Screen, Signal, Video,
     lanes::{Lanes, Packet, Voice},
     observed::Devices,
     pictures,
@@ -236,52 +236,52 @@ impl Meeting {
     }
 
     /// Performs an act.
-    pub(crate) fn act(&mut self, act: Act) {
+    pub(crate) fn act(&mut self, act: Action) {
         match act {
-            Act::Deny => self.show(Screen::Denied, 0),
-            Act::Remove => {
+            Action::Deny => self.show(Screen::Denied, 0),
+            Action::Remove => {
                 self.send_own_status(crate::messages::Status::Removed);
                 self.show(Screen::Removed, 0);
             }
-            Act::End => {
+            Action::End => {
                 for attendee in &mut self.attendees {
                     attendee.device = None;
                 }
                 self.show(Screen::Ended, 0);
             }
-            Act::Admit | Act::Show { screen: Screen::Meeting, .. } => self.admit(),
-            Act::Show { screen, wording } => self.show(screen, wording),
-            Act::Ask(dialog) => {
+            Action::Admit | Action::Show { screen: Screen::Meeting, .. } => self.admit(),
+            Action::Show { screen, wording } => self.show(screen, wording),
+            Action::Ask(dialog) => {
                 self.dialog = Some(dialog);
                 self.version += 1;
             }
-            Act::Say { person, ms } => self.say(&person, ms),
-            Act::Join(name) => self.join(&name),
-            Act::Leave(name) => self.leave(&name),
-            Act::Write { person, text } => {
+            Action::Say { person, ms } => self.say(&person, ms),
+            Action::Join(name) => self.join(&name),
+            Action::Leave(name) => self.leave(&name),
+            Action::Write { person, text } => {
                 if let Some(device) = self.attendee(&person).and_then(|one| one.device.clone()) {
                     self.send_chat(&device, &person, &text);
                 }
             }
-            Act::Caption { person, line, version, text, last } => {
+            Action::Caption { person, line, version, text, last } => {
                 self.send_caption(&person, line, version, &text, last);
             }
-            Act::Camera { person, on } => self.turn_camera(&person, on),
-            Act::Present { person, on } => self.present(&person, on),
-            Act::Raw(message) => {
+            Action::Camera { person, on } => self.turn_camera(&person, on),
+            Action::Present { person, on } => self.present(&person, on),
+            Action::Raw(message) => {
                 if let Some(peer) = &self.peer {
                     let _ = peer.send(ToPeer::Collections(message));
                 }
             }
-            Act::Pack(compression) => self.scenario.compression = compression,
-            Act::ChangeCsrc { person, csrc } => self.change_csrc(&person, csrc),
-            Act::Mix(mixed) => self.lanes.mixed = mixed,
-            Act::ChangeLane(person) => self.lanes.change_lane(&person),
-            Act::NewPeerConnection => {
+            Action::Pack(compression) => self.scenario.compression = compression,
+            Action::ChangeCsrc { person, csrc } => self.change_csrc(&person, csrc),
+            Action::Mix(mixed) => self.lanes.mixed = mixed,
+            Action::ChangeLane(person) => self.lanes.change_lane(&person),
+            Action::NewPeerConnection => {
                 self.close_session();
                 self.ask_for_session();
             }
-            Act::Cut => {
+            Action::Cut => {
                 if let Some(peer) = &self.peer {
                     let _ = peer.send(ToPeer::GoDead);
                 }
@@ -476,7 +476,7 @@ mod tests {
         let (orders_in, orders) = mpsc::unbounded_channel();
         meeting.open();
         meeting.report(knock());
-        meeting.act(Act::Admit);
+        meeting.act(Action::Admit);
         let number =
             meeting.opened_session(orders_in, vec!["camera".to_owned(), "screen".to_owned()]);
         meeting.connected(number);
@@ -497,9 +497,9 @@ mod tests {
     #[test]
     fn a_scripts_request_to_join_is_ignored_and_steps_wait_for_each_other() {
         let steps = vec![
-            Step { on: Signal::Knocked, then: vec![Act::Deny] },
+            Step { on: Signal::Knocked, then: vec![Action::Deny] },
             Step { on: Signal::Opened, then: vec![] },
-            Step { on: Signal::Knocked, then: vec![Act::Admit] },
+            Step { on: Signal::Knocked, then: vec![Action::Admit] },
         ];
         let mut meeting = Meeting::new(Scenario { steps, ..Scenario::default() });
         meeting.open();
@@ -520,7 +520,7 @@ mod tests {
         assert!(roster.iter().any(|message| holds(message, "Ben Weber")), "{roster:?}");
         assert!(holds(&meeting.sync(), "Ben Weber"));
         assert!(meeting.sync().is_empty(), "nothing has changed");
-        meeting.act(Act::Leave("Ben Weber".to_owned()));
+        meeting.act(Action::Leave("Ben Weber".to_owned()));
         assert_eq!(said(&mut orders), Vec::<Vec<u8>>::new());
         let roster = meeting.sync();
         assert!(holds(&roster, "Cleo Jones") && !holds(&roster, "Ben Weber"));
@@ -528,7 +528,7 @@ mod tests {
         let leaving_shown = LeavingShown::Channel;
         let (mut meeting, mut orders) = joined(Scenario { leaving_shown, ..Scenario::default() });
         said(&mut orders);
-        meeting.act(Act::Leave("Ben Weber".to_owned()));
+        meeting.act(Action::Leave("Ben Weber".to_owned()));
         let gone = said(&mut orders);
         // The status, field 4, is 6.
         assert!(gone.len() == 1 && holds(&gone[0], "Ben Weber") && holds(&gone[0], "\x20\x06"));
@@ -542,12 +542,12 @@ mod tests {
                 joined(Scenario { people, late_names, ..Scenario::default() });
             said(&mut orders);
             meeting.sync();
-            meeting.act(Act::Join("Eve Late".to_owned()));
+            meeting.act(Action::Join("Eve Late".to_owned()));
             let messages = said(&mut orders).concat();
             assert!(holds(&messages, "77001"), "the voice is known at once");
             assert_eq!(holds(&messages, "Eve Late"), !late_names);
             assert!(holds(&meeting.sync(), "Eve Late"));
-            meeting.act(Act::ChangeCsrc { person: "Eve Late".to_owned(), csrc: 77_002 });
+            meeting.act(Action::ChangeCsrc { person: "Eve Late".to_owned(), csrc: 77_002 });
             assert!(holds(&said(&mut orders).concat(), "77002"));
         }
     }
@@ -556,7 +556,7 @@ mod tests {
     fn a_camera_turns_white_with_the_first_packet_of_the_voice_and_black_after_the_last() {
         let (mut meeting, mut orders) = joined(Scenario::default());
         let person = "Ann Host".to_owned();
-        meeting.act(Act::Camera { person: person.clone(), on: true });
+        meeting.act(Action::Camera { person: person.clone(), on: true });
         let mut heard_and_white = |meeting: &mut Meeting| {
             meeting.tick();
             let (mut heard, mut white) = (false, None);
@@ -576,7 +576,7 @@ mod tests {
         let silent = [(false, None), (false, None), (false, Some(false))];
         assert_eq!([(); 3].map(|()| heard_and_white(&mut meeting)), silent);
         heard_and_white(&mut meeting);
-        meeting.act(Act::Say { person, ms: 20 });
+        meeting.act(Action::Say { person, ms: 20 });
         assert_eq!(heard_and_white(&mut meeting), (true, Some(true)));
         let (heard, white) = heard_and_white(&mut meeting);
         assert_eq!((heard, white), (false, Some(false)));
@@ -586,14 +586,14 @@ mod tests {
     fn a_removal_is_in_the_channel_before_the_session_closes() {
         let (mut meeting, mut orders) = joined(Scenario::default());
         said(&mut orders);
-        meeting.act(Act::Remove);
+        meeting.act(Action::Remove);
         let Ok(ToPeer::Collections(last)) = orders.try_recv() else {
             panic!("no message was sent")
         };
         assert!(holds(&last, "Bot") && holds(&last, "\x20\x07"));
         assert!(matches!(orders.try_recv(), Ok(ToPeer::Close)));
         assert_eq!((meeting.screen, meeting.observed.joined), (Screen::Removed, false));
-        meeting.act(Act::Say { person: "Ann Host".to_owned(), ms: 100 });
+        meeting.act(Action::Say { person: "Ann Host".to_owned(), ms: 100 });
         meeting.tick();
         assert!(meeting.observed.sent.is_empty(), "nothing is sent after the removal");
     }

@@ -151,7 +151,7 @@ pub struct Person {
     /// Whether the person is a host.
     #[serde(default)]
     pub host: bool,
-    /// Whether the person is in the meeting from the beginning; others join by [`Act::Join`].
+    /// Whether the person is in the meeting from the beginning; others join by [`Action::Join`].
     #[serde(default = "yes")]
     pub present: bool,
 }
@@ -259,7 +259,7 @@ pub struct Step {
     /// The signal.
     pub on: Signal,
     /// The acts.
-    pub then: Vec<Act>,
+    pub then: Vec<Action>,
 }
 
 /// A signal for which a step waits.
@@ -287,7 +287,7 @@ pub enum Signal {
 /// An action in the meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Act {
+pub enum Action {
     /// A host admits the bot.
     Admit,
     /// A host refuses the bot.

@@ -8,7 +8,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, str::FromStr, ti
 use meetbot_types::{AddressPolicy, address_policy::Network, bot::BrowserSettings};
 
 pub use self::layers::SettingsFile;
-use self::layers::{a_type, defaults, find, lay_over, like, names};
+use self::layers::{defaults, find, like, merge, names, type_name};
 use crate::{
     limits::Limits,
     recordings::bucket::StorageSettings,
@@ -170,7 +170,7 @@ impl Config {
         let mut settings = defaults()?;
         let all = names(&settings);
         if let Some(file) = file {
-            lay_over(&mut settings, file)?;
+            merge(&mut settings, file)?;
         }
         let mut of_environment = HashMap::new();
         for setting in all {
@@ -180,7 +180,7 @@ impl Config {
                 *value = like(value, &text).ok_or_else(|| ConfigError::Invalid {
                     place: String::new(),
                     setting: name.clone(),
-                    problem: format!("{text:?} is not {}", a_type(value)),
+                    problem: format!("{text:?} is not {}", type_name(value)),
                 })?;
                 of_environment.insert(setting, name);
             }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    private::{self, Closing, OpenToOthers},
+    private::{self, ModeRepair, ReadableByOthers},
     store,
 };
 
@@ -34,7 +34,7 @@ pub enum DataFolderError {
     },
     /// Other users of the machine can read its files.
     #[error(transparent)]
-    OpenToOthers(#[from] OpenToOthers),
+    ReadableByOthers(#[from] ReadableByOthers),
 }
 
 /// A data folder that this process has locked, until it is dropped.
@@ -57,10 +57,10 @@ impl DataFolder {
             Err(TryLockError::WouldBlock) => return Err(DataFolderError::InUse(path)),
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        let mut closing = Closing::changing();
-        close_own_files(&path, &mut closing)?;
+        let mut repair = ModeRepair::new();
+        close_own_files(&path, &mut repair)?;
         let folder = Self { path, lock };
-        closing.close_recordings(&folder.recordings())?;
+        repair.restrict_recordings(&folder.recordings())?;
         Ok(folder)
     }
 
@@ -68,23 +68,23 @@ impl DataFolder {
     /// make private.
     pub fn check(path: &Path) -> Result<Vec<PathBuf>, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
-        let mut closing = Closing::looking();
-        close_folder(path, &mut closing)?;
+        let mut repair = ModeRepair::dry_run();
+        close_folder(path, &mut repair)?;
         let path = path.canonicalize().map_err(unusable)?;
         match open_lock(&path, false) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(error)),
             _ => {}
         }
-        close_own_files(&path, &mut closing)?;
-        Ok(closing.found())
+        close_own_files(&path, &mut repair)?;
+        Ok(repair.found())
     }
 
     /// The same of the recordings in it.
     pub fn check_recordings(path: &Path) -> Result<Vec<PathBuf>, DataFolderError> {
         let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
-        let mut closing = Closing::looking();
-        closing.close_recordings(&path.canonicalize().map_err(unusable)?.join(RECORDINGS))?;
-        Ok(closing.found())
+        let mut repair = ModeRepair::dry_run();
+        repair.restrict_recordings(&path.canonicalize().map_err(unusable)?.join(RECORDINGS))?;
+        Ok(repair.found())
     }
 
     /// Its absolute path.
@@ -172,29 +172,29 @@ pub fn bots_folder(data_dir: &Path) -> PathBuf {
 pub fn prepare(path: &Path) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
-    close_folder(path, &mut Closing::changing())
+    close_folder(path, &mut ModeRepair::new())
 }
 
 /// Makes the folder itself private, if it belongs to meetbot alone.
-fn close_folder(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
+fn close_folder(path: &Path, repair: &mut ModeRepair) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     let found = fs::metadata(path).map_err(unusable)?;
     if !private::is_open(&found) {
         return Ok(());
     }
     if !is_own(path, private::is_shared(&found)).map_err(unusable)? {
-        return Err(OpenToOthers::shared(path, "give --data-dir a folder of its own").into());
+        return Err(ReadableByOthers::shared(path, "give --data-dir a folder of its own").into());
     }
-    Ok(closing.close(path)?)
+    Ok(repair.close(path)?)
 }
 
 /// Makes the files in it private that the server created.
-fn close_own_files(path: &Path, closing: &mut Closing) -> Result<(), DataFolderError> {
+fn close_own_files(path: &Path, repair: &mut ModeRepair) -> Result<(), DataFolderError> {
     let unusable = |error| DataFolderError::Unusable { path: path.to_owned(), error };
     for entry in fs::read_dir(path).map_err(unusable)? {
         let entry = entry.map_err(unusable)?;
         if is_own_file(&entry.file_name()) {
-            closing.close(&entry.path())?;
+            repair.close(&entry.path())?;
         }
     }
     Ok(())

@@ -39,7 +39,7 @@ impl FreshKey {
 
 /// The properties of a key to be created.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct KeySpec<'a> {
     /// The consumer's name; a new consumer is created.
     pub consumer: &'a str,
     /// For real meetings, or for the sandbox.
@@ -54,16 +54,16 @@ pub struct Wanted<'a> {
 pub const LONGEST_NAME: usize = 100;
 
 /// Creates a key.
-pub async fn create(store: &dyn Store, wanted: Wanted<'_>) -> Result<FreshKey, StoreError> {
+pub async fn create(store: &dyn Store, spec: KeySpec<'_>) -> Result<FreshKey, StoreError> {
     let now = store.now();
-    let (new, secret) = new(wanted, now.wall, |_| letters(SECRET_LENGTH));
+    let (new, secret) = new(spec, now.wall, |_| letters(SECRET_LENGTH));
     let (key, webhook_secret) = store.create_key(new, now).await?;
     Ok(FreshKey { key, secret, webhook_secret: Secret::new(webhook_secret) })
 }
 
 /// A key's row, and its secret; `rest` returns the secret part.
-fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
-    let Wanted { consumer, live, scope, expires_at } = wanted;
+fn new(spec: KeySpec<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
+    let KeySpec { consumer, live, scope, expires_at } = spec;
     let id = KeyId::generate(now);
     let prefix = format!("mb_{}_{}", if live { "live" } else { "test" }, letters(PREFIX_LENGTH));
     let secret = format!("{prefix}{}", rest(id));
@@ -83,12 +83,12 @@ fn new(wanted: Wanted<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -
 /// A key for a caller of the API. With an `Idempotency-Key` its secret part is derived from that, the new key's id and the caller's key, so that the response
 /// can be repeated although neither key is stored.
 pub(crate) fn for_caller(
-    wanted: Wanted<'_>,
+    spec: KeySpec<'_>,
     now: Timestamp,
     caller: &str,
     idempotency_key: Option<&str>,
 ) -> (NewKey, Secret) {
-    new(wanted, now, |id| match idempotency_key {
+    new(spec, now, |id| match idempotency_key {
         Some(name) => derived(caller, id, name),
         None => letters(SECRET_LENGTH),
     })
@@ -179,18 +179,18 @@ mod tests {
 
     #[test]
     fn a_repeated_request_derives_the_same_key_only_for_the_same_caller() {
-        let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
+        let spec = KeySpec { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
         let now = Timestamp::UNIX_EPOCH;
-        let (new, secret) = for_caller(wanted, now, "mb_live_a", Some("k"));
+        let (new, secret) = for_caller(spec, now, "mb_live_a", Some("k"));
         let again = |caller, name| for_caller_again(new.id, &new.prefix, caller, name);
         assert_eq!(again("mb_live_a", "k"), secret);
         assert!(is_shaped(secret.expose()) && new.hash == hash(secret.expose()));
         assert_ne!(again("mb_live_b", "k"), secret);
         assert_ne!(again("mb_live_a", "l"), secret);
         // Another key under the same name, as a day later.
-        let (_, other) = for_caller(wanted, now, "mb_live_a", Some("k"));
+        let (_, other) = for_caller(spec, now, "mb_live_a", Some("k"));
         assert_ne!(other.expose()[16..], secret.expose()[16..]);
-        let (_, other) = for_caller(wanted, now, "mb_live_a", None);
+        let (_, other) = for_caller(spec, now, "mb_live_a", None);
         assert_ne!(other.expose()[16..], secret.expose()[16..]);
     }
 

@@ -2,6 +2,7 @@
 
 mod api;
 mod audit;
+mod change_notifier;
 pub mod clock;
 pub mod config;
 mod connections;
@@ -32,17 +33,16 @@ pub mod store;
 mod store_outage;
 mod timing;
 pub mod tls;
-mod wake;
 mod webhooks;
 pub mod zoom;
 
 pub use self::{
     config::Config,
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
-    dispatch::{Attempt, Fate, JobSource, Launcher, Stop, Work},
+    dispatch::{Attempt, BotExit, JobSource, Launcher, Stop, Work},
     limits::Limits,
     migrate::{MigrateError, Migrated, migrate},
-    private::OpenToOthers,
+    private::ReadableByOthers,
     recordings::{
         ClaimError,
         bucket::{Bucket, BucketError, Checked, Serve, StorageSettings},

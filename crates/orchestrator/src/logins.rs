@@ -37,7 +37,7 @@ const WRONG_PER_MINUTE: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
 /// What a program asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct LoginRequest {
     pub(crate) scope: Scope,
     /// Live or test world; `None`: the world of the session that approves it.
     pub(crate) live: Option<bool>,
@@ -57,7 +57,7 @@ pub(crate) struct Approval {
 
 #[derive(Debug)]
 enum State {
-    Waiting(Asked),
+    Waiting(LoginRequest),
     Approved(Approval),
     Denied,
 }
@@ -143,7 +143,7 @@ impl Logins {
     /// Begins a login for a program in this network. Returns its nonce and its code.
     pub(crate) fn begin(
         &self,
-        asked: Asked,
+        asked: LoginRequest,
         network: IpAddr,
         now: Duration,
     ) -> Result<(Secret, String), Refused> {
@@ -171,7 +171,7 @@ impl Logins {
         typed: &str,
         by: KeyId,
         now: Duration,
-    ) -> Result<(Asked, Duration), NoLogin> {
+    ) -> Result<(LoginRequest, Duration), NoLogin> {
         let mut table = self.table();
         let (login, asked) = self.waiting(&mut table, &normal(typed), by, now)?;
         Ok((asked, login.until.saturating_sub(now)))
@@ -183,7 +183,7 @@ impl Logins {
         typed: &str,
         by: KeyId,
         now: Duration,
-        decide: impl FnOnce(&Asked) -> Result<Option<Approval>, E>,
+        decide: impl FnOnce(&LoginRequest) -> Result<Option<Approval>, E>,
     ) -> Result<(), E> {
         let (mut table, code) = (self.table(), normal(typed));
         let (login, asked) = self.waiting(&mut table, &code, by, now)?;
@@ -198,7 +198,7 @@ impl Logins {
         code: &str,
         by: KeyId,
         now: Duration,
-    ) -> Result<(&'a mut Login, Asked), NoLogin> {
+    ) -> Result<(&'a mut Login, LoginRequest), NoLogin> {
         // Beyond the limit a right code is refused too, otherwise guessing could continue.
         if let Some(wait) = self.wrong.wait(&by, now) {
             return Err(NoLogin::Wait(wait));
@@ -270,8 +270,13 @@ mod tests {
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn asked() -> Asked {
-        Asked { scope: Scope::Write, live: None, host: Some("laptop".to_owned()), address: HERE }
+    fn asked() -> LoginRequest {
+        LoginRequest {
+            scope: Scope::Write,
+            live: None,
+            host: Some("laptop".to_owned()),
+            address: HERE,
+        }
     }
 
     fn key() -> KeyId {

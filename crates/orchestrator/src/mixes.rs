@@ -7,13 +7,13 @@ use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    change_notifier::ChangeNotifier,
     clock::Clock,
     dispatch::Launcher,
     jobs::derive,
     recordings::{Finished, Recordings, bucket::BucketError},
     running_tasks::RunningTask,
     store::{Store, StoreError},
-    wake::Wakes,
 };
 
 /// The longest time between two reads of the store, and the pause after a failed one.
@@ -29,10 +29,10 @@ pub(crate) struct Mixes {
     /// How many run concurrently; 0: waiting mixes are cancelled.
     pub(crate) at_once: usize,
     /// Notified when a job has ended.
-    pub(crate) poke: Arc<Notify>,
+    pub(crate) wake: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
 }
 
 impl Mixes {
@@ -51,7 +51,7 @@ impl Mixes {
             let sleep = ahead.map_or(POLL, |ms| Duration::from_millis(ms).min(POLL));
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.poke.notified() => {}
+                () = self.wake.notified() => {}
                 Some(ended) = making.join_next() => {
                     if let Err(error) = ended {
                         tracing::error!(%error, "a mix crashed");
@@ -156,7 +156,7 @@ impl Mixes {
         let is_made = made.is_some();
         let recording_bytes = self.recordings.bytes(job).await;
         if self.store.end_mix(job, made, recording_bytes, self.store.now()).await? && is_made {
-            self.wakes.poke(job);
+            self.changes.notify_job(job);
             self.outbox.notify_one();
         }
         Ok(())

@@ -24,12 +24,12 @@ const STICKY: u32 = 0o1000;
 /// A path is readable by other users, and its mode cannot be changed.
 #[derive(Debug, thiserror::Error)]
 #[error("others on this machine can read {}: {why}", path.display())]
-pub struct OpenToOthers {
+pub struct ReadableByOthers {
     path: PathBuf,
     why: String,
 }
 
-impl OpenToOthers {
+impl ReadableByOthers {
     fn new(path: &Path, why: impl Into<String>) -> Self {
         Self { path: path.to_owned(), why: why.into() }
     }
@@ -66,19 +66,19 @@ pub(crate) fn is_shared(found: &Metadata) -> bool {
 
 /// Removes permissions of other users from files and folders, or only lists the paths that have some: `meetbot doctor` reports what a start would change or refuse.
 #[derive(Debug)]
-pub(crate) struct Closing {
+pub(crate) struct ModeRepair {
     changes: bool,
     open: Vec<PathBuf>,
 }
 
-impl Closing {
+impl ModeRepair {
     /// Changes the modes.
-    pub(crate) const fn changing() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { changes: true, open: Vec::new() }
     }
 
     /// Changes nothing.
-    pub(crate) const fn looking() -> Self {
+    pub(crate) const fn dry_run() -> Self {
         Self { changes: false, open: Vec::new() }
     }
 
@@ -89,21 +89,21 @@ impl Closing {
     }
 
     /// Makes a file or a folder private, and checks that the mode was applied.
-    pub(crate) fn close(&mut self, path: &Path) -> Result<(), OpenToOthers> {
+    pub(crate) fn close(&mut self, path: &Path) -> Result<(), ReadableByOthers> {
         let looked =
-            || fs::metadata(path).map_err(|error| OpenToOthers::new(path, error.to_string()));
+            || fs::metadata(path).map_err(|error| ReadableByOthers::new(path, error.to_string()));
         let found = looked()?;
         if !is_open(&found) {
             return Ok(());
         }
-        self.tighten(path, &found)?;
+        self.restrict_mode(path, &found)?;
         if self.changes && is_open(&looked()?) {
-            return Err(OpenToOthers::without_modes(path));
+            return Err(ReadableByOthers::without_modes(path));
         }
         Ok(())
     }
 
-    fn tighten(&mut self, path: &Path, found: &Metadata) -> Result<(), OpenToOthers> {
+    fn restrict_mode(&mut self, path: &Path, found: &Metadata) -> Result<(), ReadableByOthers> {
         let changed = if self.changes {
             let mode = found.mode() & 0o7777 & !OTHERS;
             fs::set_permissions(path, Permissions::from_mode(mode))
@@ -118,14 +118,14 @@ impl Closing {
             } else {
                 format!(" (it belongs to user {owner}, and this is user {user}: chown it)")
             };
-            OpenToOthers::new(path, format!("its mode cannot be changed: {error}{whose}"))
+            ReadableByOthers::new(path, format!("its mode cannot be changed: {error}{whose}"))
         })
     }
 
     /// Makes the folder of all recordings private with all that is in it; a folder that is private already is not searched. A folder behind a link,
     /// or with the sticky bit, must contain nothing but recordings.
-    pub(crate) fn close_recordings(&mut self, folder: &Path) -> Result<(), OpenToOthers> {
-        let unreadable = |error: io::Error| OpenToOthers::new(folder, error.to_string());
+    pub(crate) fn restrict_recordings(&mut self, folder: &Path) -> Result<(), ReadableByOthers> {
+        let unreadable = |error: io::Error| ReadableByOthers::new(folder, error.to_string());
         let found = match fs::metadata(folder) {
             // Before the first recording, or while its disk is not mounted.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -140,14 +140,17 @@ impl Closing {
         let is_foreign = |name: &OsStr| !is_job(name) && name != "lost+found";
         let holds_others = || names.iter().any(|entry| is_foreign(&entry.file_name()));
         if (linked || is_shared(&found)) && holds_others() {
-            return Err(OpenToOthers::shared(folder, "give the recordings a folder of their own"));
+            return Err(ReadableByOthers::shared(
+                folder,
+                "give the recordings a folder of their own",
+            ));
         }
         if self.changes {
             tracing::warn!(path = %folder.display(), "other users of this machine could read the recordings; they are made private now");
         }
         for entry in names {
             if entry.file_name() != "lost+found" {
-                self.close_all(&entry.path())?;
+                self.restrict_all(&entry.path())?;
             }
         }
         // The folder itself last, so that an interrupted start searches it again.
@@ -155,18 +158,18 @@ impl Closing {
     }
 
     /// Makes a path and everything in it private, without following links.
-    fn close_all(&mut self, path: &Path) -> Result<(), OpenToOthers> {
-        let unreadable = |error: io::Error| OpenToOthers::new(path, error.to_string());
+    fn restrict_all(&mut self, path: &Path) -> Result<(), ReadableByOthers> {
+        let unreadable = |error: io::Error| ReadableByOthers::new(path, error.to_string());
         let found = fs::symlink_metadata(path).map_err(unreadable)?;
         if found.is_symlink() {
             return Ok(());
         }
         if is_open(&found) {
-            self.tighten(path, &found)?;
+            self.restrict_mode(path, &found)?;
         }
         if found.is_dir() {
             for entry in fs::read_dir(path).map_err(unreadable)? {
-                self.close_all(&entry.map_err(unreadable)?.path())?;
+                self.restrict_all(&entry.map_err(unreadable)?.path())?;
             }
         }
         Ok(())
@@ -205,14 +208,14 @@ mod tests {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     }
 
-    fn close(recordings: &Path) -> Result<(), OpenToOthers> {
-        Closing::changing().close_recordings(recordings)
+    fn close(recordings: &Path) -> Result<(), ReadableByOthers> {
+        ModeRepair::new().restrict_recordings(recordings)
     }
 
     fn look(recordings: &Path) -> Result<Vec<PathBuf>, String> {
-        let mut closing = Closing::looking();
-        let looked = closing.close_recordings(recordings);
-        looked.map(|()| closing.found()).map_err(|error| error.to_string())
+        let mut repair = ModeRepair::dry_run();
+        let looked = repair.restrict_recordings(recordings);
+        looked.map(|()| repair.found()).map_err(|error| error.to_string())
     }
 
     /// Creates a job's recording in this folder with the modes that `cp -r` gives.

@@ -7,7 +7,7 @@ use meetbot_types::{JobId, Timestamp};
 use crate::{
     data_folder::{DataFolder, DataFolderError},
     recordings::Recordings,
-    store::{self, CopyError, How},
+    store::{self, CopyError, RestoreOptions},
 };
 
 /// What was restored.
@@ -48,7 +48,7 @@ pub enum RestoreError {
 pub fn restore(
     backup: &Path,
     data: &Path,
-    how: How,
+    options: RestoreOptions,
     now: Timestamp,
 ) -> Result<Restored, RestoreError> {
     let occupied =
@@ -61,7 +61,7 @@ pub fn restore(
     // The lock keeps servers from starting on the folder meanwhile.
     let folder = DataFolder::open(data)?;
     occupied()?;
-    let copied = store::copy(backup, folder.path(), how, now)?;
+    let copied = store::copy(backup, folder.path(), options, now)?;
     let recordings = Recordings::new(folder.recordings(), None);
     let has_manifest = |(job, uri): &(JobId, String)| recordings.has_manifest(*job, uri);
     // Recordings in a bucket are not checked.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{self, KnownKeys, Server},
     audit::Audit,
+    change_notifier::ChangeNotifier,
     clock::Clock,
     config::{Config, ConfigError, Workers},
     connections,
@@ -30,7 +31,6 @@ use crate::{
     shares::Shares,
     store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
     store_outage::StoreOutage,
-    wake::Wakes,
     webhooks::{Post, sender::Sender},
     zoom::{Zoom, auto_dispatch},
 };
@@ -155,8 +155,8 @@ impl Orchestrator {
             .serves_at(&url_of(address))
             .map_err(|error| DataFolderError::Unusable { path: folder.path().to_owned(), error })?;
         let alive = Arc::clone(&launcher);
-        let lives = Arc::new(move |job, attempt| alive.lives(job, attempt));
-        let TakenOver { running, lost } = store.take_over(lives, store.now()).await?;
+        let is_alive = Arc::new(move |job, attempt| alive.is_alive(job, attempt));
+        let TakenOver { running, lost } = store.take_over(is_alive, store.now()).await?;
         if !lost.is_empty() {
             tracing::warn!(
                 jobs = lost.len(),
@@ -169,7 +169,8 @@ impl Orchestrator {
         let kept = Arc::clone(&store);
         let [queue, outbox, mixes, uploads] = [(); 4].map(|()| Arc::new(Notify::new()));
         let recordings = Recordings::new(folder.recordings(), bucket.clone());
-        let (wakes, store_outage) = (Arc::new(Wakes::default()), Arc::new(StoreOutage::default()));
+        let (changes, store_outage) =
+            (Arc::new(ChangeNotifier::default()), Arc::new(StoreOutage::default()));
         let guard = Arc::new(Guard::new(config.webhook_address_policy()));
         let meetings = Arc::new(config.meeting_address_policy());
         let available: Arc<[Availability]> = launcher.available().into();
@@ -210,7 +211,7 @@ impl Orchestrator {
             clock,
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
-            wakes: Arc::clone(&wakes),
+            changes: Arc::clone(&changes),
             metrics: Arc::clone(&metrics),
             url: url_of(address),
             sandbox: (sandbox.address, sandbox.token),
@@ -238,7 +239,7 @@ impl Orchestrator {
             store: Arc::clone(&store),
             clock,
             store_outage: Arc::clone(&store_outage),
-            wakes: Arc::clone(&wakes),
+            changes: Arc::clone(&changes),
             queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             mixes: Arc::clone(&mixes),
@@ -280,10 +281,10 @@ impl Orchestrator {
             recordings: recordings.clone(),
             bucket,
             clock,
-            poke: uploads,
+            wake: uploads,
             outbox: Arc::clone(&outbox),
             mixes: Arc::clone(&mixes),
-            wakes: Arc::clone(&wakes),
+            changes: Arc::clone(&changes),
         });
         let mixes = Mixes {
             store: Arc::clone(&store),
@@ -291,9 +292,9 @@ impl Orchestrator {
             clock,
             recordings: recordings.clone(),
             at_once: config.mix_at_once,
-            poke: mixes,
+            wake: mixes,
             outbox: Arc::clone(&outbox),
-            wakes: Arc::clone(&wakes),
+            changes: Arc::clone(&changes),
         };
         let mut work = vec![
             tokio::spawn(sender.run(stop_work.clone())),
@@ -314,7 +315,7 @@ impl Orchestrator {
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
         let reaper =
-            Reaper { store, store_outage, wakes, metrics: Arc::clone(&metrics), queue, outbox };
+            Reaper { store, store_outage, changes, metrics: Arc::clone(&metrics), queue, outbox };
         work.push(tokio::spawn(reaper.run(stop_work.clone())));
         let router = api::router(server);
         Ok(Self {

@@ -21,7 +21,7 @@ pub use peer::{
 /// Entry points for the fuzz targets in `fuzz/`.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    pub use crate::peer::untrusted::{description, stranger};
+    pub use crate::peer::untrusted::{description, session_description};
 
     /// An answer of a STUN server.
     pub fn stun(datagram: &[u8]) {

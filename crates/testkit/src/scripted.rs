@@ -28,11 +28,11 @@ const FLOOD_BYTES: usize = 64 << 10;
 
 /// An event at a server, in order. A connection is named by its number, from 1 on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happened {
+pub enum ConnectionEvent {
     /// A client has connected.
     Opened(u64),
     /// A whole request has come. It is reported before its answer is sent.
-    Asked(u64, Request),
+    Requested(u64, Request),
     /// A connection has ended.
     Closed {
         /// Its number.
@@ -65,7 +65,7 @@ impl Server {
     /// When no port is free.
     pub fn observed(
         script: impl Into<Script>,
-        report: impl Fn(Happened) + Send + Sync + 'static,
+        report: impl Fn(ConnectionEvent) + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let Script { replies, events } = script.into();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -131,7 +131,7 @@ struct Shared {
     open: Mutex<BTreeMap<u64, TcpStream>>,
     relay: Mutex<Relay>,
     stopped: AtomicBool,
-    report: Box<dyn Fn(Happened) + Send + Sync>,
+    report: Box<dyn Fn(ConnectionEvent) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -154,7 +154,7 @@ impl Shared {
         if let Ok(other) = stream.try_clone() {
             locked(&self.open).insert(connection, other);
         }
-        (self.report)(Happened::Opened(connection));
+        (self.report)(ConnectionEvent::Opened(connection));
         let mut reader = BufReader::new(stream);
         let by_client = self.answer_all(connection, &mut reader).is_err();
         // The connection ends with the last of its handles.
@@ -165,7 +165,7 @@ impl Shared {
         }
         drop(relay);
         drop(reader);
-        (self.report)(Happened::Closed { connection, by_client });
+        (self.report)(ConnectionEvent::Closed { connection, by_client });
     }
 
     /// Answers the requests of a connection until the script says that it ends. The end that a client makes is an error.
@@ -175,7 +175,7 @@ impl Shared {
             let reply = self.reply_to(&request);
             let bytes = reply.answer.to(&request);
             locked(&self.requests).push(request.clone());
-            (self.report)(Happened::Asked(connection, request));
+            (self.report)(ConnectionEvent::Requested(connection, request));
             let stream = reader.get_mut();
             stream.write_all(&bytes)?;
             match reply.then {

@@ -10,7 +10,7 @@ use std::{
     sync::mpsc,
 };
 
-use meetbot_testkit::scripted::{Happened, Reply, Script, Server, Then};
+use meetbot_testkit::scripted::{ConnectionEvent, Reply, Script, Server, Then};
 use serde_json::{Value, json};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -177,7 +177,7 @@ fn after_its_bytes_a_reply_closes_resets_floods_stays_hangs_or_relays() {
     let url = server.url();
     let closed_by_client = || {
         loop {
-            if let Happened::Closed { by_client, .. } = happened.recv().unwrap() {
+            if let ConnectionEvent::Closed { by_client, .. } = happened.recv().unwrap() {
                 return by_client;
             }
         }

@@ -1,4 +1,4 @@
-//! When a bot leaves by itself: the settings. The bot's `brain` applies them.
+//! When a bot leaves by itself: the settings. The bot's `leave_policy` applies them.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -9,8 +9,8 @@ use meetbot_types::{
 
 use super::Bot;
 use crate::{
-    brain::Observed,
     clock,
+    leave_policy::Observed,
     meeting::{Meeting, Outcome},
     recording::{Mode, Recording},
     reporter::Reporter,

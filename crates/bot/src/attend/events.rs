@@ -1,4 +1,4 @@
-//! Handles the meeting's events: each is written, reported and passed to the brain.
+//! Handles the meeting's events: each is written, reported and passed to the leave policy.
 
 use std::io;
 
@@ -10,8 +10,8 @@ use meetbot_types::{
 use super::{Bot, commands::report_mode};
 use crate::{
     bounds::Exceeded,
-    brain::Observed,
     clock,
+    leave_policy::Observed,
     media::TrackId,
     meeting::{MeetingEvent, Source},
     recording::{Mode, Recording},

@@ -1,4 +1,4 @@
-//! The loop of a bot in its meeting: handles events and commands, records, and asks the brain when to leave.
+//! The loop of a bot in its meeting: handles events and commands, records, and asks the leave policy when to leave.
 
 mod commands;
 mod events;
@@ -23,10 +23,10 @@ use self::{
 };
 use crate::{
     bounds::{self, Allowance},
-    brain::{Brain, Decision, Observed},
     clock,
     commands::{Inbox, Incoming},
     connect::Connect,
+    leave_policy::{Decision, LeavePolicy, Observed},
     meeting::{Lost, Meeting, MeetingEvent},
     platforms::{self, joins::Joins},
     recording::{Counters, Recording, failure::cannot_write},
@@ -78,7 +78,7 @@ struct Bot<'a> {
     counters: Counters,
     joins: Joins,
     start: Instant,
-    brain: Brain,
+    leave_policy: LeavePolicy,
     recording: Option<Recording>,
     pending: PendingCommands,
     /// Recording commands that arrived before the recording is open, where an earlier bot has not finished them.
@@ -108,9 +108,10 @@ impl<'a> Bot<'a> {
     ) -> Self {
         let start = clock::now();
         let joined_ago = order.joined_ms_ago.map(Duration::from_millis);
-        let mut brain = Brain::new(order.auto_leave.clone(), joined_ago, Duration::ZERO);
+        let mut leave_policy =
+            LeavePolicy::new(order.auto_leave.clone(), joined_ago, Duration::ZERO);
         if platforms::needs_browser(order) {
-            brain.wait_for_browser();
+            leave_policy.wait_for_browser();
         }
         Self {
             order,
@@ -119,7 +120,7 @@ impl<'a> Bot<'a> {
             counters,
             joins: Joins::new(order.address_policy.clone()),
             start,
-            brain,
+            leave_policy,
             recording: None,
             pending: PendingCommands::default(),
             deferred: Vec::new(),
@@ -140,10 +141,10 @@ impl<'a> Bot<'a> {
 
     fn observe(&mut self, observed: Observed) {
         let now = self.since_start();
-        self.brain.handle(observed, now);
+        self.leave_policy.handle(observed, now);
     }
 
-    /// Runs until the brain decides to leave, and returns its cause; `None` when the bot is stopped.
+    /// Runs until the policy decides to leave, and returns its cause; `None` when the bot is stopped.
     async fn stay(
         &mut self,
         joining: Joining,
@@ -156,7 +157,7 @@ impl<'a> Bot<'a> {
         let mut flush = tokio::time::interval(FLUSH);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let cause = loop {
-            let wake = match self.brain.poll(self.since_start()) {
+            let wake = match self.leave_policy.poll(self.since_start()) {
                 Decision::Leave(cause) => break Some(cause),
                 Decision::WaitUntil(wake) => wake.map(|wake| self.start + wake),
             };
@@ -176,7 +177,7 @@ impl<'a> Bot<'a> {
                 },
                 joined = joined(joining.as_mut()) => {
                     joining = None;
-                    self.brain.browser_ready(self.since_start());
+                    self.leave_policy.browser_ready(self.since_start());
                     match joined {
                         Ok(joined) => {
                             meeting = Some(joined);
@@ -250,7 +251,7 @@ impl<'a> Bot<'a> {
         }
     }
 
-    /// The connection to the meeting is lost: schedules another try. The brain limits for how long.
+    /// The connection to the meeting is lost: schedules another try. The policy limits for how long.
     fn join_again(&mut self, why: &str, retry: &mut Duration) -> Joining {
         let why = bounds::REASON.cut(why.to_owned());
         tracing::info!(job = %self.order.job_id, why, "the connection to the meeting is lost; the bot tries to join again");

@@ -7,8 +7,8 @@ use meetbot_types::bot::{BotReport, Participant};
 use super::Bot;
 use crate::{
     bounds::{self, Exceeded},
-    brain::Observed,
     clock,
+    leave_policy::Observed,
     recording::people::RosterChange,
 };
 
@@ -34,8 +34,8 @@ impl Bot<'_> {
     /// A participant joined, was renamed, or turned out to be a bot.
     pub(super) fn joined(&mut self, mut participant: Participant) -> io::Result<()> {
         self.observe(Observed::Joined(participant.clone()));
-        participant.is_bot = self.brain.is_bot(&participant.id);
-        let mut seen = self.brain.people();
+        participant.is_bot = self.leave_policy.is_bot(&participant.id);
+        let mut seen = self.leave_policy.people();
         if let Some(recording) = &mut self.recording {
             match recording.joined(&participant, clock::now())? {
                 Some(RosterChange::Joined(participant)) => {

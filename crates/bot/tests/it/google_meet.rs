@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, process::Command};
 
 use meetbot_imitation::{
-    Act, Chat, Compression, Decoys, Dialect, Imitation, LeavingShown, Observed, Person, Scenario,
-    Screen, Signal, Sound, Step,
+    Action, Chat, Compression, Decoys, Dialect, Imitation, LeavingShown, Observed, Person,
+    Scenario, Screen, Signal, Sound, Step,
 };
 use meetbot_types::{
     CommandId, ControlAction, ControlState, JobStatus, LeaveReason,
@@ -53,12 +53,12 @@ fn browsers(imitation: &Imitation) -> Vec<String> {
     processes.filter(|command| command.contains(&address)).collect()
 }
 
-pub(crate) fn step(on: Signal, then: &[Act]) -> Step {
+pub(crate) fn step(on: Signal, then: &[Action]) -> Step {
     Step { on, then: then.to_vec() }
 }
 
-pub(crate) fn says(person: &str, ms: u64) -> Act {
-    Act::Say { person: person.to_owned(), ms }
+pub(crate) fn says(person: &str, ms: u64) -> Action {
+    Action::Say { person: person.to_owned(), ms }
 }
 
 /// The files of evidence of the first attempt's joins, by name; each is complete, and contains no secrets.
@@ -130,11 +130,11 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_separate_file
             red,
             decoys: Decoys::all(),
             steps: vec![
-                step(Signal::Knocked, &[Act::Admit]),
+                step(Signal::Knocked, &[Action::Admit]),
                 step(Signal::Said(people[0].to_owned()), &turns[1..]),
                 step(
                     Signal::Said(people[2].to_owned()),
-                    &[Act::Write {
+                    &[Action::Write {
                         person: people[1].to_owned(),
                         text: "You were removed from the meeting".to_owned(),
                     }],
@@ -199,7 +199,7 @@ async fn every_refused_join_has_its_failure_code() {
     if !has_chromium() {
         return;
     }
-    let denied = vec![step(Signal::Knocked, &[Act::Deny])];
+    let denied = vec![step(Signal::Knocked, &[Action::Deny])];
     for (dialect, opens, steps, code, joins, state) in [
         (Dialect::Labels, Screen::WrongCode, vec![], "meeting_not_found", 1, "wrong_code"),
         (Dialect::Text, Screen::SignInHost, vec![], "auth_failure", 1, "login_host"),
@@ -233,7 +233,7 @@ async fn a_bot_in_a_browser_reports_why_it_waits_in_the_lobby() {
     if !has_chromium() {
         return;
     }
-    let absent = Act::Show { screen: Screen::HostAbsent, wording: 0 };
+    let absent = Action::Show { screen: Screen::HostAbsent, wording: 0 };
     for (dialect, steps, lobby) in [
         (Dialect::Text, vec![], Lobby::WaitingRoom),
         (Dialect::Labels, vec![step(Signal::Knocked, &[absent])], Lobby::WaitingForHost),
@@ -263,16 +263,16 @@ async fn a_bot_in_a_browser_reports_its_removal_and_the_end() {
         return;
     }
     for (act, status, reason, dialect, chat) in [
-        (Act::Remove, JobStatus::Failed, LeaveReason::Removed, Dialect::Text, Chat::Disabled),
+        (Action::Remove, JobStatus::Failed, LeaveReason::Removed, Dialect::Text, Chat::Disabled),
         (
-            Act::End,
+            Action::End,
             JobStatus::Completed,
             LeaveReason::MeetingEnded,
             Dialect::Labels,
             Chat::Disabled,
         ),
     ] {
-        let steps = vec![step(Signal::Knocked, &[Act::Admit])];
+        let steps = vec![step(Signal::Knocked, &[Action::Admit])];
         let scenario = Scenario { dialect, chat, steps, ..Scenario::default() };
         let imitation = meetbot_imitation::serve(scenario).await.unwrap();
         let fixture = Fixture::start().await;
@@ -301,8 +301,8 @@ async fn a_bot_in_a_browser_reports_its_removal_and_the_end() {
     }
 }
 
-fn show(screen: Screen) -> Act {
-    Act::Show { screen, wording: 0 }
+fn show(screen: Screen) -> Action {
+    Action::Show { screen, wording: 0 }
 }
 
 /// The states of a join, from a file of evidence.
@@ -326,7 +326,7 @@ async fn trouble_a_crashed_page_and_an_unanswered_request_are_not_denials() {
             // The bot asks once more in the same browser.
             step(Signal::Knocked, &[show(Screen::Unanswered)]),
             step(Signal::Opened, &[]),
-            step(Signal::Knocked, &[Act::Admit]),
+            step(Signal::Knocked, &[Action::Admit]),
         ],
         ..Scenario::default()
     };
@@ -336,7 +336,7 @@ async fn trouble_a_crashed_page_and_an_unanswered_request_are_not_denials() {
     fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
     let seen = imitation.until(|seen| seen.joined).await;
     assert_eq!((seen.visits, seen.knocks, seen.faults), (4, 3, vec![]));
-    imitation.act(Act::End);
+    imitation.act(Action::End);
     bot.finish().await;
     let kept = evidence(&fixture);
     let names = ["evidence-1-1.json", "evidence-1-1.png", "evidence-1-2.json", "evidence-1-2.png"];
@@ -392,7 +392,7 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
         late_names: true,
         leaving_shown: LeavingShown::Channel,
         compression: Compression::Gzip,
-        steps: vec![step(Signal::Knocked, &[Act::Admit])],
+        steps: vec![step(Signal::Knocked, &[Action::Admit])],
         ..Scenario::default()
     };
     let imitation = meetbot_imitation::serve(scenario).await.unwrap();
@@ -411,14 +411,14 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
     }
     // The page shows that it reconnects, and makes another connection.
     imitation.act(show(Screen::Reconnecting));
-    imitation.act(Act::NewPeerConnection);
+    imitation.act(Action::NewPeerConnection);
     imitation.until(|seen| seen.sessions == 2 && seen.connected).await;
     imitation.act(show(Screen::Meeting));
     imitation.until(|seen| seen.joined).await;
     // A new participant gets the source of one who has left; the name comes after the audio.
-    imitation.act(Act::Leave("Ben Weber".to_owned()));
+    imitation.act(Action::Leave("Ben Weber".to_owned()));
     fixture.wait_for(|report| matches!(report, BotReport::ParticipantLeft { .. })).await;
-    imitation.act(Act::Join("Eve Late".to_owned()));
+    imitation.act(Action::Join("Eve Late".to_owned()));
     imitation.act(says("Eve Late", 4_000));
     imitation.act(says("Ann Host", 3_000));
     imitation.until(said("Eve Late", 200)).await;
@@ -427,7 +427,7 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
     fixture.wait_for(named).await;
     let sent = imitation.observed().sent;
     // A mix has no single speaker.
-    imitation.act(Act::Mix(true));
+    imitation.act(Action::Mix(true));
     imitation.act(says("Ann Host", 1_000));
     imitation.act(says("Cleo Jones", 1_000));
     imitation.until(said("Cleo Jones", sent["Cleo Jones"] + 50)).await;

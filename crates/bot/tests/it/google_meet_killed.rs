@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use meetbot_imitation::{Act, Imitation, Observed, Scenario, Signal};
+use meetbot_imitation::{Action, Imitation, Observed, Scenario, Signal};
 use meetbot_types::{JobStatus, bot::BotReport};
 
 use crate::{
@@ -41,7 +41,7 @@ async fn a_killed_browser_is_replaced_and_the_gap_is_in_the_manifest() {
     if !has_chromium() {
         return;
     }
-    let admits = step(Signal::Knocked, &[Act::Admit]);
+    let admits = step(Signal::Knocked, &[Action::Admit]);
     let steps = vec![admits.clone(), admits.clone(), admits];
     let imitation =
         meetbot_imitation::serve(Scenario { steps, ..Scenario::default() }).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_killed_browser_is_replaced_and_the_gap_is_in_the_manifest() {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
-    imitation.act(Act::End);
+    imitation.act(Action::End);
     bot.finish().await;
     assert_eq!(groups(&imitation), vec![]);
     let (ending, _) = ended(&fixture.take_reports());

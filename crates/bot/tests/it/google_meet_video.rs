@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use meetbot_imitation::{Act, Dialect, Imitation, Scenario, Signal, Sound, Video};
+use meetbot_imitation::{Action, Dialect, Imitation, Scenario, Signal, Sound, Video};
 use meetbot_types::{
     CommandId, ControlAction,
     bot::{BotCommand, BotOrder, BotReport, MediaKind},
@@ -21,13 +21,13 @@ const MOST_APART_MS: f64 = 80.0;
 
 /// Records a meeting in which Ann's camera is on, Ben shares a screen, and both speak; then the bot leaves.
 async fn recorded(scenario: Scenario) -> (Fixture, Imitation, Manifest) {
-    let steps = vec![step(Signal::Knocked, &[Act::Admit])];
+    let steps = vec![step(Signal::Knocked, &[Action::Admit])];
     let imitation = meetbot_imitation::serve(Scenario { steps, ..scenario }).await.unwrap();
     let fixture = Fixture::start().await;
     let bot = Fixture::run(BotOrder { record_video: Some(true), ..order(&fixture, &imitation) });
     fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
-    imitation.act(Act::Camera { person: ANN.to_owned(), on: true });
-    imitation.act(Act::Present { person: BEN.to_owned(), on: true });
+    imitation.act(Action::Camera { person: ANN.to_owned(), on: true });
+    imitation.act(Action::Present { person: BEN.to_owned(), on: true });
     let shown = |of: &str, pictures: u64| {
         let of = of.to_owned();
         move |seen: &meetbot_imitation::Observed| {

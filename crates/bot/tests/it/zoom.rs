@@ -160,11 +160,11 @@ async fn three_people_speak_one_shares_and_one_writes() {
         Step::Say(CHAT, text(18, 101, "Ada", "hello", from_ms + 1_000)),
     ])
     .await;
-    zoom.hears(|line, word| {
+    zoom.receives(|line, word| {
         line == SIGNALLING && word["msg_type"] == 13 && word["timestamp"] == 77
     })
     .await;
-    zoom.has_said_all(&[SOUND, SHARE, TRANSCRIPT, CHAT]).await;
+    zoom.has_sent_all(&[SOUND, SHARE, TRANSCRIPT, CHAT]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
 
@@ -219,7 +219,7 @@ async fn closed_sockets_and_a_restarted_stream_lose_and_duplicate_nothing() {
     zoom.connects(SIGNALLING, 3).await;
     zoom.play(steps).await;
     zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "that was all", from_ms + 2_000))]).await;
-    zoom.has_said_all(&[SOUND, CHAT]).await;
+    zoom.has_sent_all(&[SOUND, CHAT]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     let reports = fixture.take_reports();
@@ -287,7 +287,7 @@ async fn media_from_before_during_and_after_a_crash_are_recorded_once() {
     zoom.connects(SIGNALLING, 2).await;
     zoom.play(said(80, 100).into_iter().map(|word| Step::Say(SOUND, word))).await;
     zoom.play([Step::Say(CHAT, wrote(2_000))]).await;
-    zoom.has_said_all(&[SOUND, TRANSCRIPT, CHAT]).await;
+    zoom.has_sent_all(&[SOUND, TRANSCRIPT, CHAT]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     let manifest = fixture.manifest(2);
@@ -342,7 +342,7 @@ async fn rejoins(in_first: bool) {
     zoom.connects(SIGNALLING, 2).await;
     zoom.play(steps).await;
     zoom.play([Step::Say(CHAT, text(18, 101, "Ada", "bye", now().as_millis()))]).await;
-    zoom.has_said_all(&[SOUND, CHAT]).await;
+    zoom.has_sent_all(&[SOUND, CHAT]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     let reports = fixture.take_reports();
@@ -368,7 +368,7 @@ async fn a_picture_or_line_before_the_first_audio_does_not_truncate_it() {
     }))
     .await;
     zoom.release(SOUND);
-    zoom.has_said_all(&[SOUND, CHAT]).await;
+    zoom.has_sent_all(&[SOUND, CHAT]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     assert_eq!(packets(&fixture.manifest(1), "101"), voice.len() as u64);
@@ -392,7 +392,7 @@ async fn each_stop_reason_of_a_stream_gives_its_ending() {
         fixture.zoom_stream(started(&zoom, 1));
         let bot = run(&zoom, order(&fixture));
         zoom.play(speak(&[(101, "Ada", &voice)], now().as_millis() - 3_000)).await;
-        zoom.has_said_all(&[SOUND]).await;
+        zoom.has_sent_all(&[SOUND]).await;
         zoom.play(stops(reason)).await;
         bot.finish().await;
         let (ending, has_manifest) = ended(&fixture.take_reports());
@@ -493,7 +493,7 @@ async fn a_chat_message_is_denied_and_leaving_closes_the_stream() {
     let denied = |report: &BotReport| matches!(report, BotReport::CommandDone { command_id, state: ControlState::Denied } if *command_id == id);
     fixture.wait_for(denied).await;
     fixture.command(command(2, ControlAction::LeaveCall, None));
-    zoom.hears(|line, word| line == SIGNALLING && word["msg_type"] == 21).await;
+    zoom.receives(|line, word| line == SIGNALLING && word["msg_type"] == 21).await;
     bot.finish().await;
     assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);
 }

@@ -22,7 +22,7 @@ const CAMERAS: u64 = 2;
 
 /// Ends a meeting, and returns its complete manifest.
 async fn recorded(zoom: &Zoom, fixture: &Fixture, bot: Running) -> Manifest {
-    zoom.has_said_all(&[SOUND]).await;
+    zoom.has_sent_all(&[SOUND]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     let reports = fixture.take_reports();
@@ -107,7 +107,7 @@ async fn the_camera_of_the_active_speaker_is_in_that_persons_file() {
         zoom.play([Step::Say(CAMERAS, media(15, id, name, &picture, at_ms))]).await;
     }
     zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
-    zoom.has_said_all(&[CAMERAS]).await;
+    zoom.has_sent_all(&[CAMERAS]).await;
     let manifest = recorded(&zoom, &fixture, bot).await;
     let pictures = |id: &str| -> u64 {
         let of = |track: &&meetbot_types::manifest::Track| {
@@ -135,7 +135,7 @@ async fn a_job_without_cameras_records_only_the_shared_screen() {
     ])
     .await;
     zoom.play(speak(&[(101, "Ada", &voice[..10])], from_ms)).await;
-    zoom.has_said_all(&[CAMERAS, SHARE]).await;
+    zoom.has_sent_all(&[CAMERAS, SHARE]).await;
     let manifest = recorded(&zoom, &fixture, bot).await;
     let mut sources: Vec<_> = manifest.tracks.iter().map(|track| track.source.as_str()).collect();
     sources.sort_unstable();
@@ -237,7 +237,7 @@ async fn connections_that_zoom_closes_after_missed_keep_alives_are_reopened_with
     let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 69_000;
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
-    zoom.has_said_all(&[SOUND]).await;
+    zoom.has_sent_all(&[SOUND]).await;
     // After 65 s without an answer Zoom closes both connections; signalling may be reopened within a minute.
     zoom.play([Step::Cut(SOUND), Step::Cut(SIGNALLING)]).await;
     zoom.connects(SIGNALLING, 2).await;
@@ -289,13 +289,13 @@ async fn a_stopped_bot_leaves_its_stream_to_the_next_one() {
     let bot = run(&zoom, order(&fixture));
     let from_ms = now().as_millis() - 5_000;
     zoom.play(speak(&[(101, "Ada", &voice[..50])], from_ms)).await;
-    zoom.has_said_all(&[SOUND]).await;
+    zoom.has_sent_all(&[SOUND]).await;
     bot.stop.cancel();
     bot.finish().await;
     let bot = run(&zoom, BotOrder { epoch: 2, joined_ms_ago: Some(1_000), ..order(&fixture) });
     zoom.connects(SIGNALLING, 2).await;
     zoom.play(speak(&[(101, "Ada", &voice[50..])], from_ms + 1_000)).await;
-    zoom.has_said_all(&[SOUND]).await;
+    zoom.has_sent_all(&[SOUND]).await;
     zoom.play(stops(6)).await;
     bot.finish().await;
     assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Completed);

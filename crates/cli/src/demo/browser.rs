@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::Context as _;
 use meetbot::{EventName, JobStatus, Manifest, webhook::WebhookEvent};
 use meetbot_bot::Machine;
-use meetbot_imitation::{Act, Imitation, Person, Scenario, Signal, Step};
+use meetbot_imitation::{Action, Imitation, Person, Scenario, Signal, Step};
 use meetbot_types::{
     Via,
     bot::{BrowserSettings, ImitationSeat},
@@ -47,9 +47,10 @@ pub(super) async fn begin() -> anyhow::Result<Imitation> {
         .collect();
     people[0].host = true;
     people.push(Person::new(UNSENT, 1004, 1300).level(-60));
-    let farewell = Act::Write { person: SPEAKERS[1].0.to_owned(), text: "That was all".to_owned() };
+    let farewell =
+        Action::Write { person: SPEAKERS[1].0.to_owned(), text: "That was all".to_owned() };
     let steps = vec![
-        Step { on: Signal::Knocked, then: vec![Act::Admit] },
+        Step { on: Signal::Knocked, then: vec![Action::Admit] },
         Step { on: Signal::Said(SPEAKERS[0].0.to_owned()), then: vec![farewell] },
     ];
     let scenario = Scenario { people, steps, ..Scenario::default() };
@@ -63,7 +64,7 @@ pub(super) fn seat(meeting: &Imitation) -> ImitationSeat {
 
 /// Continues the meeting after a webhook: people speak once the bot is in, and the host ends it once the bot has read the last message.
 pub(super) fn go_on(meeting: &Imitation, event: &WebhookEvent, seconds: u32) {
-    let says = |name: &str, ms| meeting.act(Act::Say { person: name.to_owned(), ms });
+    let says = |name: &str, ms| meeting.act(Action::Say { person: name.to_owned(), ms });
     match &event.event {
         EventName::StatusChanged if event.data.status == Some(JobStatus::InCall) => {
             let ms = u64::from(seconds) * 1000;
@@ -73,7 +74,7 @@ pub(super) fn go_on(meeting: &Imitation, event: &WebhookEvent, seconds: u32) {
             // While all lanes are taken.
             says(UNSENT, ms / 2);
         }
-        EventName::ChatMessage => meeting.act(Act::End),
+        EventName::ChatMessage => meeting.act(Action::End),
         _ => {}
     }
 }

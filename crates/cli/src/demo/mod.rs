@@ -18,7 +18,7 @@ use meetbot::{
 use meetbot_orchestrator::{
     Config,
     config::LogFormat,
-    keys::{self, Wanted},
+    keys::{self, KeySpec},
     store::Scope,
 };
 use meetbot_types::sandbox::{HOST, Inspection};
@@ -94,8 +94,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     let sandbox = sandbox.context("the sandbox does not run in this process")?;
     // With a test key the sandbox would play Google Meet, too.
     let live = args.browser;
-    let wanted = Wanted { consumer: "demo", live, scope: Scope::Write, expires_at: None };
-    let key = keys::create(server.store(), wanted).await?;
+    let spec = KeySpec { consumer: "demo", live, scope: Scope::Write, expires_at: None };
+    let key = keys::create(server.store(), spec).await?;
     let secrets = vec![key.webhook_secret.expose().to_owned()];
     let mut receiver = Receiver::start(([127, 0, 0, 1], 0).into(), secrets, None).await?;
     let client = MeetBot::builder().api_key(key.secret.expose()).base_url(server.url()).build()?;

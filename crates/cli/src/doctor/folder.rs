@@ -7,7 +7,7 @@ use std::{
 };
 
 use meetbot_orchestrator::{
-    DataFolder, DataFolderError, FoundFolder, OpenToOthers, Space,
+    DataFolder, DataFolderError, FoundFolder, ReadableByOthers, Space,
     store::{Found, SqliteStore, Store as _},
 };
 
@@ -71,7 +71,7 @@ fn try_to_write(folder: &Path, data: &Path) -> Result<(), DataFolderError> {
     // Made for its owner alone.
     let file = tempfile::NamedTempFile::new_in(folder).map_err(unusable)?;
     if file.as_file().metadata().map_err(unusable)?.mode() & 0o077 != 0 {
-        return Err(OpenToOthers::without_modes(folder).into());
+        return Err(ReadableByOthers::without_modes(folder).into());
     }
     Ok(())
 }
@@ -204,7 +204,7 @@ mod tests {
         let state = |owner, checked| folder(path, found(owner), 7, checked).state;
         assert_eq!(state(7, Ok(Vec::new())), State::Ok);
         assert_eq!(state(7, Ok(vec![path.to_owned()])), State::Warn);
-        assert_eq!(state(7, Err(OpenToOthers::without_modes(path).into())), State::Fail);
+        assert_eq!(state(7, Err(ReadableByOthers::without_modes(path).into())), State::Fail);
         assert_eq!(state(0, Ok(Vec::new())), State::Fail);
     }
 

@@ -8,7 +8,7 @@ use std::{io, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use meetbot_bot::{Connect, Machine, needs_browser};
-use meetbot_orchestrator::{Config, Fate, Launcher, Stop, tls};
+use meetbot_orchestrator::{BotExit, Config, Launcher, Stop, tls};
 use meetbot_types::{
     Availability, JobId, Manifest,
     bot::{BotOrder, BrowserSettings, ImitationSeat, MixOrder},
@@ -90,25 +90,25 @@ impl Launcher for Bots {
         meetbot_bot::available(&Machine::look(), self.browser.as_ref())
     }
 
-    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+    async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let (browser, imitation) = (self.browser.clone(), self.imitation.clone());
         let order = BotOrder { browser, imitation, ..order };
         if self.has_process(&order) {
             return self.processes.run(order, stop).await;
         }
         meetbot_bot::run(order, self.connect.clone(), stop.leave).await;
-        Fate::Ended
+        BotExit::Ended
     }
 
     fn serves_at(&self, url: &str) -> io::Result<()> {
         self.processes.serves_at(url)
     }
 
-    fn lives(&self, job: JobId, attempt: u32) -> bool {
-        self.processes.lives(job, attempt)
+    fn is_alive(&self, job: JobId, attempt: u32) -> bool {
+        self.processes.is_alive(job, attempt)
     }
 
-    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate {
+    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> BotExit {
         self.processes.adopt(job, attempt, stop).await
     }
 

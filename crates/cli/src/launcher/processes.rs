@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use meetbot_orchestrator::{Fate, Stop, bots_folder};
+use meetbot_orchestrator::{BotExit, Stop, bots_folder};
 use meetbot_types::{JobId, bot::BotOrder};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
@@ -88,11 +88,11 @@ impl Processes {
         fs::rename(next, self.folder.join(SERVER))
     }
 
-    pub(super) fn lives(&self, job: JobId, attempt: u32) -> bool {
+    pub(super) fn is_alive(&self, job: JobId, attempt: u32) -> bool {
         is_locked(&output(&self.folder, job, attempt))
     }
 
-    pub(super) async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+    pub(super) async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let launch = BotLaunch {
             order,
             folder: self.folder.clone(),
@@ -103,13 +103,13 @@ impl Processes {
             Ok(child) => child,
             Err(error) => {
                 tracing::error!(%error, "a bot's process cannot be started");
-                return Fate::Ended;
+                return BotExit::Ended;
             }
         };
         let ended = tokio::select! {
             biased;
             ended = child.wait() => ended,
-            () = stop.drain.cancelled(), if self.outlive => return Fate::Outlives,
+            () = stop.drain.cancelled(), if self.outlive => return BotExit::Detached,
             () = stop.leave.cancelled(), if !self.outlive => {
                 if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed()))
                     && let Err(error) = kill_process(pid, Signal::TERM)
@@ -130,17 +130,17 @@ impl Processes {
                 }
             }
         }
-        Fate::Ended
+        BotExit::Ended
     }
 
-    pub(super) async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate {
-        while self.lives(job, attempt) {
+    pub(super) async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> BotExit {
+        while self.is_alive(job, attempt) {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
-                () = stop.drain.cancelled() => return Fate::Outlives,
+                () = stop.drain.cancelled() => return BotExit::Detached,
             }
         }
-        Fate::Ended
+        BotExit::Ended
     }
 
     async fn start(&self, launch: &BotLaunch) -> io::Result<Child> {
@@ -230,9 +230,13 @@ mod tests {
         let there = |attempt| output(&processes.folder, job, attempt).exists();
         let kept: Vec<u32> = (1..=60).filter(|attempt| there(*attempt)).collect();
         assert_eq!(kept, [1].into_iter().chain(11..=60).collect::<Vec<_>>());
-        assert!(processes.lives(job, 1) && !processes.lives(job, 60) && !processes.lives(job, 2));
+        assert!(
+            processes.is_alive(job, 1)
+                && !processes.is_alive(job, 60)
+                && !processes.is_alive(job, 2)
+        );
         drop(living);
-        assert!(!processes.lives(job, 1));
+        assert!(!processes.is_alive(job, 1));
         let server = fs::read_to_string(processes.folder.join(SERVER)).unwrap();
         assert_eq!(server, "http://127.0.0.1:2");
     }

@@ -233,7 +233,7 @@ impl JobSource for Servers {
         Vec::new()
     }
 
-    async fn gone(&self, (job_id, epoch): Attempt, handed_over: bool) -> bool {
+    async fn end_attempt(&self, (job_id, epoch): Attempt, handed_over: bool) -> bool {
         let gone = WorkGone { job_id, epoch, handed_over };
         let first = self.asked.load(Ordering::Relaxed);
         for turn in first..first + self.urls.len() {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use meetbot::{JobStatus, LeaveReason, NewJob, Webhooks};
-use meetbot_imitation::{Act, Imitation, Scenario, Signal, Step};
+use meetbot_imitation::{Action, Imitation, Scenario, Signal, Step};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ fn a_job_for_google_meet_goes_on_while_its_server_is_killed_from_its_creation_to
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let people = ["Ann Host", "Ben Weber"];
-    let steps = vec![Step { on: Signal::Knocked, then: vec![Act::Admit] }];
+    let steps = vec![Step { on: Signal::Knocked, then: vec![Action::Admit] }];
     let scenario = Scenario { steps, ..Scenario::default() };
     let imitation = runtime.block_on(meetbot_imitation::serve(scenario)).unwrap();
     let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
@@ -82,7 +82,7 @@ fn a_job_for_google_meet_goes_on_while_its_server_is_killed_from_its_creation_to
         .unwrap();
     let id = job.id;
     await_job(&one, &id, |job| job.status == JobStatus::InCall);
-    let says = |person: &str, ms| imitation.act(Act::Say { person: person.to_owned(), ms });
+    let says = |person: &str, ms| imitation.act(Action::Say { person: person.to_owned(), ms });
     says(people[0], 4_000);
     await_job(&one, &id, |job| job.status == JobStatus::Recording);
     let [bot] = bots(&id)[..] else { panic!("one process") };

@@ -20,7 +20,7 @@ use crate::program::{CommandOutput, create_key, meetbot, run, serve};
 const HOSTILE: &str = "hostile\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{9d}x\u{9c}\u{8}\u{7f}\u{85}\u{2028}\u{2029}\u{202e}\u{2066}\u{200f}\u{61c}\r\nFORGED line\u{0}";
 
 /// Whether a terminal acts on it; a line break is judged by what the line after it begins with.
-fn steers(letter: char) -> bool {
+fn controls_terminal(letter: char) -> bool {
     let bidi = "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     letter != '\n' && letter.is_control() || bidi.contains(letter)
 }
@@ -29,7 +29,7 @@ fn steers(letter: char) -> bool {
 fn is_harmless(what: &str, output: &CommandOutput) {
     let all = format!("{}{}", output.out, output.err);
     assert!(all.contains("hostile"), "{what}: nothing of it is shown: {output:?}");
-    assert!(!all.contains(steers), "{what} steers: {output:?}");
+    assert!(!all.contains(controls_terminal), "{what} steers: {output:?}");
     assert!(all.lines().all(|line| !line.starts_with("FORGED")), "{what} is forged: {output:?}");
 }
 
@@ -330,7 +330,7 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
         for more in [&[][..], &["--json"]] {
             let output = run(meetbot().args(command).args(more).arg("--data-dir").arg(data.path()));
             assert_eq!(output.code, Some(0), "{output:?}");
-            assert!(!output.out.contains(steers), "{command:?}: {output:?}");
+            assert!(!output.out.contains(controls_terminal), "{command:?}: {output:?}");
         }
     }
     is_harmless("keys list", &run(meetbot().args(["keys", "list", "--data-dir"]).arg(data.path())));
@@ -339,7 +339,7 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
     let unknown = ["webhooks", "secret", "--consumer", "hostile\u{1b}[2J\nFORGED", "--data-dir"];
     is_harmless("webhooks secret", &run(meetbot().args(unknown).arg(data.path())));
     let (_, log) = server.terminate_with_log();
-    assert!(!log.contains(steers), "the log steers: {log:?}");
+    assert!(!log.contains(controls_terminal), "the log steers: {log:?}");
     assert!(log.lines().all(|line| !line.starts_with("FORGED")), "{log}");
 }
 

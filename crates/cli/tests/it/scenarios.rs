@@ -21,10 +21,10 @@ pub(crate) struct Case {
     manifest: Option<bool>,
     attempts: u32,
     /// What is done to the job, each when it comes to this status.
-    acts: Vec<(&'static str, Act)>,
+    acts: Vec<(&'static str, Action)>,
 }
 
-type Act = fn(&MeetBot, &str);
+type Action = fn(&MeetBot, &str);
 
 impl Case {
     /// The job that plays it.
@@ -131,13 +131,13 @@ pub(crate) fn cases() -> Vec<Case> {
 /// Cases in which a control call changes the course.
 fn acted_cases() -> Vec<Case> {
     let endless = "two-speakers?seconds=600";
-    let acted = |scenario, ending, manifest, acts: &[(&'static str, Act)]| Case {
+    let acted = |scenario, ending, manifest, acts: &[(&'static str, Action)]| Case {
         acts: acts.to_vec(),
         ..case(scenario, ending, manifest)
     };
-    let cancel: Act = |client, id| client.cancel_bot(id).unwrap();
-    let leave: Act = |client, id| assert_eq!(client.leave_bot(id).unwrap().state, "done");
-    let stop: Act = |client, id| assert_eq!(client.stop_recording(id).unwrap().state, "done");
+    let cancel: Action = |client, id| client.cancel_bot(id).unwrap();
+    let leave: Action = |client, id| assert_eq!(client.leave_bot(id).unwrap().state, "done");
+    let stop: Action = |client, id| assert_eq!(client.stop_recording(id).unwrap().state, "done");
     vec![
         acted(endless, "cancelled cancelled -", Some(false), &[("recording", cancel)]),
         acted(endless, "completed requested -", Some(true), &[("recording", leave)]),

@@ -145,7 +145,7 @@ fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
         let events = client.events(&id, None).unwrap().data;
         events.iter().any(|event| event.event == "bot.chat_message").then_some(()).ok_or("no chat")
     });
-    runtime.block_on(zoom.has_said_all(&[SOUND]));
+    runtime.block_on(zoom.has_sent_all(&[SOUND]));
     runtime.block_on(zoom.play([
         Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": 6})),
         Step::Say(SIGNALLING, json!({"msg_type": 8, "state": 4, "reason": 6})),
@@ -341,7 +341,7 @@ async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
     let of_samples = matches!(goes, Course::Refuses(SOUND, [18]));
     let data = if of_samples { samples.as_str() } else { SILENCE };
     zoom.play(speaks_in(data, 101, "Ada", from_ms, 20)).await;
-    zoom.has_said_all(&[SOUND]).await;
+    zoom.has_sent_all(&[SOUND]).await;
     match goes {
         // Those that end nothing: the stream is joined again, and then the meeting ends.
         Course::Stops(reason @ (7 | 10..=17 | 19..=22 | 24 | 25)) => {
@@ -349,7 +349,7 @@ async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
             zoom.connects(SIGNALLING, 2).await;
             zoom.connects(SOUND, 2).await;
             zoom.play(speaks(101, "Ada", from_ms + 400, 20)).await;
-            zoom.has_said_all(&[SOUND]).await;
+            zoom.has_sent_all(&[SOUND]).await;
             zoom.play(stops(6)).await;
         }
         Course::Stops(reason) => zoom.play(stops(reason)).await,

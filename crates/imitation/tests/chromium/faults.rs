@@ -1,6 +1,6 @@
 //! Tests that actions which a person's browser would not do are detected.
 
-use meetbot_imitation::{Act, Devices, Dialog, Fault, Scenario, Screen, serve};
+use meetbot_imitation::{Action, Devices, Dialog, Fault, Scenario, Screen, serve};
 
 use crate::{
     browser::{Browser, DEVICES, INCONSPICUOUS, LINK, seen},
@@ -64,9 +64,9 @@ async fn hiding_the_banner_or_dismissing_a_dialog_removes_the_bot() {
 
     browser.open(LINK);
     seen(&imitation, |observed| observed.visits == 2).await;
-    imitation.act(Act::Admit);
+    imitation.act(Action::Admit);
     seen(&imitation, |observed| observed.joined).await;
-    imitation.act(Act::Ask(Dialog::Notes));
+    imitation.act(Action::Ask(Dialog::Notes));
     browser.until("document.querySelector('[role=dialog]')");
     browser.press_key("Escape", 27);
     let thrown = seen(&imitation, |observed| observed.screen == Some(Screen::Left)).await;

@@ -1,6 +1,6 @@
 //! Tests of a guest's join: the request, the admission, three lanes of audio, roster and chat.
 
-use meetbot_imitation::{Act, Dialect, Scenario, Screen, serve};
+use meetbot_imitation::{Action, Dialect, Scenario, Screen, serve};
 
 use crate::browser::{Browser, DEVICES, INCONSPICUOUS, LINK, seen};
 
@@ -26,11 +26,11 @@ async fn joins(dialect: Dialect) {
     assert_eq!(knocked.sessions, 0, "nothing of the meeting is sent in the lobby");
     browser.until("document.querySelector('h1')?.innerText === 'Asking to be let in...'");
 
-    imitation.act(Act::Admit);
+    imitation.act(Action::Admit);
     seen(&imitation, |observed| observed.joined).await;
     browser.until("test.collections.some(([, text]) => text.includes('Cleo Jones') && text.includes('Notes by Meetbot'))");
     for person in ["Ann Host", "Ben Weber", "Cleo Jones"] {
-        imitation.act(Act::Say { person: person.to_owned(), ms: 60_000 });
+        imitation.act(Action::Say { person: person.to_owned(), ms: 60_000 });
     }
     browser.until(
         "(lanes => lanes.length === 3 && [1001, 1002, 1003].every(csrc => lanes.some(lane => lane.includes(csrc))))(test.named())",
@@ -39,7 +39,7 @@ async fn joins(dialect: Dialect) {
     assert_eq!(heard.loudest_heard_dbov, Some(-127), "the bot's microphone is off");
     assert_eq!(heard.unsent.len(), 0);
 
-    imitation.act(Act::Write { person: "Ben Weber".to_owned(), text: "Hello bot".to_owned() });
+    imitation.act(Action::Write { person: "Ben Weber".to_owned(), text: "Hello bot".to_owned() });
     browser.until("test.collections.some(([, text]) => text.includes('Hello bot'))");
     browser.click("Chat with everyone");
     browser.until("document.body.innerText.includes('Hello bot')");

@@ -1,7 +1,7 @@
 //! Tests of the content of each screen and dialog, in both dialects.
 
 use meetbot_imitation::{
-    Act, Chat, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
+    Action, Chat, Decoys, Dialect, Dialog, Imitation, Scenario, Screen, Signal, Step, serve,
 };
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn every_screen_shows(dialect: Dialect) {
     browser.open(LINK);
     for screen in Screen::ALL {
         for (wording, text) in screen.wordings().iter().enumerate() {
-            imitation.act(Act::Show { screen, wording });
+            imitation.act(Action::Show { screen, wording });
             let text = json!(worded(dialect, text));
             match screen {
                 Screen::Meeting => browser.until("document.querySelector('[data-participant-id]')"),
@@ -57,7 +57,7 @@ async fn every_screen_shows_its_texts_on_a_page_with_nested_text() {
 /// A meeting that admits the bot as soon as the page is open.
 pub(crate) async fn meeting(scenario: Scenario) -> Imitation {
     let opens = Screen::Meeting;
-    let steps = vec![Step { on: Signal::Opened, then: vec![Act::Admit] }];
+    let steps = vec![Step { on: Signal::Opened, then: vec![Action::Admit] }];
     serve(Scenario { opens, steps, ..scenario }).await.unwrap()
 }
 
@@ -69,7 +69,7 @@ async fn every_dialog_is_accepted_or_closed_by_its_buttons() {
     browser.open(LINK);
     seen(&imitation, |observed| observed.joined).await;
     for dialog in Dialog::ALL {
-        imitation.act(Act::Ask(dialog));
+        imitation.act(Action::Ask(dialog));
         let text = json!(worded(Dialect::Text, dialog.text()));
         browser
             .until(&format!("document.querySelector('[role=dialog]')?.innerText.includes({text})"));
@@ -110,7 +110,7 @@ async fn a_guest_joins_and_leaves_despite_all_decoys() {
     browser.until("test.collections.some(([, text]) => text.includes('Notes by Meetbot'))");
     browser.until("[...document.querySelectorAll('[data-participant-id]')].length === 1");
     browser.until("document.querySelector('iframe[title=reCAPTCHA]')");
-    imitation.act(Act::Admit);
+    imitation.act(Action::Admit);
     let joined = seen(&imitation, |observed| {
         observed.joined && observed.devices.is_some_and(|devices| devices.microphone)
     });
@@ -124,12 +124,12 @@ async fn a_guest_joins_and_leaves_despite_all_decoys() {
     seen(&imitation, off).await;
     // A person's message that looks like a text of the page.
     let text = "You've been removed from the meeting".to_owned();
-    imitation.act(Act::Write { person: "Ann Host".to_owned(), text });
+    imitation.act(Action::Write { person: "Ann Host".to_owned(), text });
     browser.until("document.querySelector('h2').innerText.includes('been removed')");
     browser.click("Leave call");
     browser.click("Just leave the call");
     seen(&imitation, |observed| observed.left).await;
-    imitation.act(Act::Show { screen: Screen::Denied, wording: 0 });
+    imitation.act(Action::Show { screen: Screen::Denied, wording: 0 });
     browser.until("document.body.innerText.includes('denied your request to join')");
     browser.until("document.querySelector('.behind').textContent.includes('Asking to be let in')");
     assert_eq!(imitation.observed().faults, []);

@@ -1,7 +1,7 @@
 //! Tests of the lanes and data channels, with a hook in the page.
 
 use meetbot_imitation::{
-    Act, Compression, Imitation, LeavingShown, Person, Scenario, Signal, Sound, Step, serve,
+    Action, Compression, Imitation, LeavingShown, Person, Scenario, Signal, Sound, Step, serve,
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 const TAPPED: &str = "https://meet.google.com/abc-defg-hij?hl=en&tap";
 
 fn say(imitation: &Imitation, person: &str, ms: u64) {
-    imitation.act(Act::Say { person: person.to_owned(), ms });
+    imitation.act(Action::Say { person: person.to_owned(), ms });
 }
 
 /// An expression that is true once a frame of this voice has arrived on any lane, with further conditions.
@@ -51,22 +51,22 @@ async fn lanes_carry_the_three_loudest_move_them_and_give_a_csrc_to_another() {
         format!("test.frames.filter(lane => lane.some(one => one.csrcs.includes({csrc}))).length")
     };
     assert_eq!(browser.value(&on_lane(1001)), 1);
-    imitation.act(Act::ChangeLane("Ann Host".to_owned()));
+    imitation.act(Action::ChangeLane("Ann Host".to_owned()));
     browser.until(&format!("{} === 2", on_lane(1001)));
 
-    imitation.act(Act::Leave("Ben Weber".to_owned()));
+    imitation.act(Action::Leave("Ben Weber".to_owned()));
     browser.until(&frame(1004, "true"));
-    imitation.act(Act::Join("Eve Late".to_owned()));
+    imitation.act(Action::Join("Eve Late".to_owned()));
     browser.until("test.collections.some(([, text]) => text.includes('Eve Late'))");
     browser.value("test.frames.forEach(lane => lane.length = 0)");
     say(&imitation, "Eve Late", 600_000);
     browser.until(&frame(1002, "true"));
 
-    imitation.act(Act::Mix(true));
+    imitation.act(Action::Mix(true));
     browser.until("test.frames.flat().some(one => [1001, 1002, 1004].every(csrc => one.csrcs.includes(csrc)))");
-    imitation.act(Act::Mix(false));
+    imitation.act(Action::Mix(false));
 
-    imitation.act(Act::NewPeerConnection);
+    imitation.act(Action::NewPeerConnection);
     seen(&imitation, |observed| observed.sessions == 2 && observed.joined).await;
     browser
         .until("test.connections.length === 2 && test.connections[0].connectionState === 'closed'");
@@ -92,7 +92,7 @@ async fn a_camera_is_sent_where_video_is_wanted_and_a_screen_is_a_separate_roste
     let Some(mut browser) = Browser::start(&imitation, &INCONSPICUOUS, true) else { return };
     browser.open(TAPPED);
     seen(&imitation, |observed| observed.joined).await;
-    let camera = |on: bool| Act::Camera { person: "Ben Weber".to_owned(), on };
+    let camera = |on: bool| Action::Camera { person: "Ben Weber".to_owned(), on };
     imitation.act(camera(true));
     browser.until("test.pictures[0]?.join() === 'key,320' && test.pictures[1]?.[0] === 'delta'");
     browser.until("test.collections.some(([, text]) => text.includes(test.stream))");
@@ -100,19 +100,19 @@ async fn a_camera_is_sent_where_video_is_wanted_and_a_screen_is_a_separate_roste
     say(&imitation, "Ben Weber", 600_000);
     browser.until("test.pictures.some(([type]) => type === 'key')");
 
-    let present = |on: bool| Act::Present { person: "Ann Host".to_owned(), on };
+    let present = |on: bool| Action::Present { person: "Ann Host".to_owned(), on };
     let entries = "test.collections.at(-1)[1].split('Ann Host').length";
     imitation.act(present(true));
     browser.until(&format!("{entries} === 3"));
     imitation.act(present(false));
     browser.until(&format!("{entries} === 2"));
-    imitation.act(Act::Raw(b"no message of Meet".to_vec()));
+    imitation.act(Action::Raw(b"no message of Meet".to_vec()));
     browser.until("test.collections.at(-1)[1] === 'no message of Meet'");
 
     assert_eq!(imitation.observed().takes_video, Some(true));
     browser.open(&format!("{LINK}&audio"));
     imitation.until(|observed| observed.visits == 2).await;
-    imitation.act(Act::Admit);
+    imitation.act(Action::Admit);
     let joined = seen(&imitation, |observed| observed.joined).await;
     assert_eq!((joined.takes_video, joined.faults), (Some(false), vec![]));
 }
@@ -153,16 +153,16 @@ async fn collections_have_every_compression_and_captions_are_in_both_channels() 
     for (compression, packing) in
         Compression::ALL.into_iter().zip(["deflate0", "gzip0", "gzip3", "deflate-raw0", "plain0"])
     {
-        imitation.act(Act::Pack(compression));
+        imitation.act(Action::Pack(compression));
         let text = format!("packed as {packing}, packed as {packing}");
-        imitation.act(Act::Write { person: "Ann Host".to_owned(), text: text.clone() });
+        imitation.act(Action::Write { person: "Ann Host".to_owned(), text: text.clone() });
         browser.until(&format!(
             "test.collections.some(([packing, text]) => packing === '{packing}' && text.includes('{text}'))"
         ));
     }
     browser.click("Turn on captions");
     seen(&imitation, |observed| observed.channels.iter().any(|label| label == "captions_v2")).await;
-    imitation.act(Act::Caption {
+    imitation.act(Action::Caption {
         person: "Ben Weber".to_owned(),
         line: 1,
         version: 1,
@@ -191,7 +191,7 @@ async fn steps_follow_signals_and_sent_packets_are_counted() {
         scenario.steps[2],
         Step {
             on: Signal::Said("Ann Host".to_owned()),
-            then: vec![Act::Say { person: "Ben Weber".to_owned(), ms: 200 }],
+            then: vec![Action::Say { person: "Ben Weber".to_owned(), ms: 200 }],
         }
     );
     let imitation = serve(scenario).await.unwrap();

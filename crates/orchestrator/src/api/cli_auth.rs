@@ -25,8 +25,8 @@ use super::{
 };
 use crate::{
     fields::{Fields, Ignored, Issues, LOGIN_CODE, LOGIN_DECISION, NEW_LOGIN},
-    keys::{self, Wanted},
-    logins::{self, Approval, Asked, INTERVAL, LIFE, NoLogin, Polled, Refused},
+    keys::{self, KeySpec},
+    logins::{self, Approval, INTERVAL, LIFE, LoginRequest, NoLogin, Polled, Refused},
     store::{Key, Scope},
 };
 
@@ -74,7 +74,7 @@ async fn init_login(
     }
     let (peer, now) = (caller::peer(&extensions), server.clock.now());
     let (scope, live, host) = read_new(&body).map_err(ApiError::invalid_input)?;
-    let asked = Asked { scope, live, host, address: peer.0 };
+    let asked = LoginRequest { scope, live, host, address: peer.0 };
     let (nonce, code) = match server.logins.begin(asked, peer.network(), now.steady) {
         Ok(begun) => begun,
         Err(Refused::Wait(wait)) => {
@@ -143,14 +143,14 @@ async fn make_key(
     let by = by.filter(|by| by.id == approval.key && by.ended(now.wall).is_none());
     let by = by.ok_or_else(|| ApiError::forbidden("the key with which it was approved is over"))?;
     let end = now.wall + KEY_LIFE;
-    let wanted = Wanted {
+    let spec = KeySpec {
         consumer: &by.consumer_name,
         live: by.tenant.live,
         scope: approval.scope,
         // The new key expires no later than the key of the session that approved it.
         expires_at: Some(by.expires_at.map_or(end, |at| at.min(end))),
     };
-    let fresh = keys::create(server.store.as_ref(), wanted).await?;
+    let fresh = keys::create(server.store.as_ref(), spec).await?;
     let shown = fresh.key.shown();
     tracing::info!(key = %shown.id, by = %by.id, scope = %shown.scope, "a key was created for a login");
     let path = format!("/api/v1/admin/keys/{}", shown.id);
@@ -211,7 +211,7 @@ async fn complete_login(
 }
 
 /// The approval of a login, limited to the rights of `key`.
-fn approve(asked: &Asked, scope: Option<Scope>, key: &Key) -> Result<Approval, ApiError> {
+fn approve(asked: &LoginRequest, scope: Option<Scope>, key: &Key) -> Result<Approval, ApiError> {
     let own = key.scope;
     if asked.live.is_some_and(|live| live != key.tenant.live) {
         let [asked, own] = [!key.tenant.live, key.tenant.live].map(world);

@@ -193,7 +193,7 @@ impl Call {
     ) -> Result<Response, ApiError> {
         let idempotency = idempotency_key(&self.headers, "POST", &self.path, body, &ignored)?;
         let key = idempotency.as_ref().map(|asked| asked.key.clone());
-        let mut woken = self.server.wakes.subscribe(self.job);
+        let mut woken = self.server.changes.subscribe(self.job);
         let now = self.server.clock.now();
         let store = &self.server.store;
         let asked = action.clone();

@@ -135,7 +135,7 @@ fn live(
     id: JobId,
     after: u64,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
-    let woken = server.wakes.subscribe(id);
+    let woken = server.changes.subscribe(id);
     let live = Live { server, caller, id, after, read: VecDeque::new(), woken };
     stream::unfold(live, async |mut live| {
         let event = live.next().await?;

@@ -68,7 +68,7 @@ async fn list_feed(
     if wants_stream(&headers) {
         let seen = last_event_id(&headers)?;
         let from = if seen.is_some() { ("Last-Event-ID", seen) } else { ("cursor", window.after) };
-        let woken = server.wakes.subscribe_to_feeds();
+        let woken = server.changes.subscribe_to_feeds();
         let at = match from {
             (name, Some(after)) => {
                 look(&server, &caller, &names, after, name).await?;

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     keys,
-    metrics::Heard,
+    metrics::ReportCounts,
     store::{Recorded, Reported},
 };
 
@@ -84,7 +84,7 @@ async fn report(
             tracing::warn!(job = %request.job_id, seq, kind, "a report cannot be read and is ignored: is the bot of another version?");
         }
     }
-    let (job, counted) = (request.job_id, Heard::from(&request));
+    let (job, counted) = (request.job_id, ReportCounts::from(&request));
     let any = |is: fn(&BotReport) -> bool| request.reports.iter().any(|one| is(&one.report));
     let joins = any(|report| matches!(report, BotReport::JoiningAs { .. }));
     let ends = any(|report| matches!(report, BotReport::Ended { .. }));
@@ -102,7 +102,7 @@ async fn report(
     };
     let answer = apply(&server, request, token_hash, recorded).await?;
     if joins {
-        server.wakes.poke_rooms();
+        server.changes.notify_rooms();
     }
     server.metrics.attempts.heard(&counted, server.clock.now().steady);
     server.notify_changed(job);
@@ -163,8 +163,8 @@ async fn commands(
     let known_stream = query.number("knownStream");
     let (job, epoch) = attempt(&mut query)?;
     query.finish()?;
-    let mut woken = server.wakes.subscribe(job);
-    let mut rooms = server.wakes.subscribe_to_rooms();
+    let mut woken = server.changes.subscribe(job);
+    let mut rooms = server.changes.subscribe_to_rooms();
     let look = async || {
         let store = &server.store;
         let Some(commands) = store.bot_commands(job, epoch, token_hash, after).await? else {

@@ -58,7 +58,7 @@ async fn create_job(
 ) -> Result<Response, ApiError> {
     let tenant = caller.tenant;
     let now = server.store.now();
-    let available = server.ways(&caller);
+    let available = server.available(&caller);
     let terms = Terms {
         live: tenant.live,
         available: &available,
@@ -75,7 +75,7 @@ async fn create_job(
         Creation::Created(job) => {
             // Also for a scheduled job: the dispatch has to know when the next one is due.
             server.queue.notify_one();
-            server.wakes.poke(job.id);
+            server.changes.notify_job(job.id);
             Ok((StatusCode::CREATED, extensions(job.id), Json(job)).into_response())
         }
         Creation::Existing(job) => Ok((extensions(job.id), Json(job)).into_response()),

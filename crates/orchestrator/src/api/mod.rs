@@ -65,6 +65,7 @@ use self::{
 pub(crate) use self::{health::Readiness, known_keys::KnownKeys};
 use crate::{
     audit::Audit,
+    change_notifier::ChangeNotifier,
     clock::Clock,
     egress::Guard,
     limits::{Limits, RateLimiter},
@@ -74,7 +75,6 @@ use crate::{
     shares::Shares,
     store::Store,
     store_outage::StoreOutage,
-    wake::Wakes,
     webhooks::Post,
 };
 
@@ -88,7 +88,7 @@ pub(crate) struct Server {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Clock,
     pub(crate) store_outage: Arc<StoreOutage>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
     /// Wakes the dispatch.
     pub(crate) queue: Arc<Notify>,
     /// Wakes the webhook sender.
@@ -144,7 +144,7 @@ pub(crate) struct Server {
 impl Server {
     /// Wakes everything that waits for a change of this job.
     fn notify_changed(&self, job: JobId) {
-        self.wakes.poke(job);
+        self.changes.notify_job(job);
         self.queue.notify_one();
         self.outbox.notify_one();
     }

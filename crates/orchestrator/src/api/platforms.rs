@@ -15,7 +15,7 @@ pub(super) fn router() -> OpenApiRouter<Server> {
 
 impl Server {
     /// The ways into meetings for the jobs of a key.
-    pub(super) fn ways(&self, caller: &Caller) -> Vec<Availability> {
+    pub(super) fn available(&self, caller: &Caller) -> Vec<Availability> {
         if caller.tenant.live {
             self.hooks.zoom.available(&self.available, &caller.key().consumer_name)
         } else {
@@ -35,5 +35,5 @@ async fn list_platforms(
     State(server): State<Server>,
     caller: Caller,
 ) -> Json<Page<PlatformAvailability>> {
-    Json(Page { data: of_platforms(&server.ways(&caller)), next_cursor: None })
+    Json(Page { data: of_platforms(&server.available(&caller)), next_cursor: None })
 }

@@ -198,7 +198,7 @@ async fn gone(
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Json<WorkReleased>, ApiError> {
     let WorkGone { job_id, epoch, handed_over } = read(&body)?;
-    let released = server.workers.orders.gone((job_id, epoch), handed_over).await?;
+    let released = server.workers.orders.end_attempt((job_id, epoch), handed_over).await?;
     Ok(Json(WorkReleased { released }))
 }
 

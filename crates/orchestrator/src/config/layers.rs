@@ -51,13 +51,13 @@ pub(super) fn find<'a>(settings: &'a mut Table, name: &str) -> Option<&'a mut Va
     }
 }
 
-pub(super) fn lay_over(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
+pub(super) fn merge(settings: &mut Table, file: SettingsFile<'_>) -> Result<(), ConfigError> {
     let names = names(settings);
-    lay_section_over(settings, table(file)?, "", file, &names)
+    merge_section(settings, table(file)?, "", file, &names)
 }
 
 /// Overrides a section's defaults with the values of a file. `prefix` is the section's name and a dot.
-fn lay_section_over(
+fn merge_section(
     known: &mut Table,
     given: Table,
     prefix: &str,
@@ -85,7 +85,7 @@ fn lay_section_over(
         };
         match (setting, value) {
             (Value::Table(known), Value::Table(given)) => {
-                lay_section_over(known, given, &format!("{name}."), file, names)?;
+                merge_section(known, given, &format!("{name}."), file, names)?;
             }
             // A table is a section, not a value.
             (Value::Table(_), _) if prefix.is_empty() => {
@@ -93,7 +93,7 @@ fn lay_section_over(
             }
             (setting, value) if setting.same_type(&value) => *setting = value,
             (setting, value) => {
-                let problem = format!("must be {}, not {}", a_type(setting), a_type(&value));
+                let problem = format!("must be {}, not {}", type_name(setting), type_name(&value));
                 return Err(ConfigError::Invalid {
                     place: file.place(&name),
                     setting: name,
@@ -106,7 +106,7 @@ fn lay_section_over(
 }
 
 /// The type of a value, with its article.
-pub(super) fn a_type(value: &Value) -> String {
+pub(super) fn type_name(value: &Value) -> String {
     let name = value.type_str();
     let article = if name.starts_with(['a', 'i']) { "an" } else { "a" };
     format!("{article} {name}")

@@ -219,10 +219,13 @@ mod tests {
     fn nothing_is_tried_while_an_endpoint_rests_and_what_is_old_is_given_up_with_it() {
         let mut health = Health { proven: true, ..Health::default() };
         let rest_wanted = Some(Duration::from_secs(9));
-        assert!(!health.tried(Verdict::Again(at(5)), at(0), rest_wanted, at(1)), "it is not down");
+        assert!(
+            !health.tried(Verdict::RetryAt(at(5)), at(0), rest_wanted, at(1)),
+            "it is not down"
+        );
         assert_eq!([at(3), at(30)].map(|due| health.not_before(due)), [at(10), at(30)]);
         for _ in 0..3 {
-            assert!(!health.tried(Verdict::Again(at(50)), at(20), None, at(20)));
+            assert!(!health.tried(Verdict::RetryAt(at(50)), at(20), None, at(20)));
         }
         assert!(health.tried(Verdict::Dead, at(20), None, at(20)));
         assert!(!health.tried(Verdict::Delivered, at(40), None, at(41)));

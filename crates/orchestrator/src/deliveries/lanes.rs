@@ -16,7 +16,7 @@ pub(crate) struct Lanes {
     proven: u32,
     /// Tries at all other endpoints, at most.
     unproven: u32,
-    flying: HashMap<DeliveryId, (Lane, Duration)>,
+    in_flight: HashMap<DeliveryId, (Lane, Duration)>,
 }
 
 impl Lanes {
@@ -24,23 +24,23 @@ impl Lanes {
     pub(crate) fn new(connections: u32) -> Self {
         let proven = (connections / 8).clamp(16, 256);
         let unproven = connections.saturating_sub(2 * proven).clamp(32, 2048);
-        Self { proven, unproven, flying: HashMap::new() }
+        Self { proven, unproven, in_flight: HashMap::new() }
     }
 
     /// A try begins, at `now` on the steady clock.
     pub(crate) fn begin(&mut self, delivery: DeliveryId, lane: Lane, now: Duration) {
-        self.flying.insert(delivery, (lane, now));
+        self.in_flight.insert(delivery, (lane, now));
     }
 
     /// A try has ended.
     pub(crate) fn end(&mut self, delivery: DeliveryId) {
-        self.flying.remove(&delivery);
+        self.in_flight.remove(&delivery);
     }
 
     /// How many tries may begin.
     pub(crate) fn room(&self, now: Duration) -> Capacity {
         let (mut quick, mut slow, mut unproven) = (0_u32, 0_u32, 0_u32);
-        for (lane, began) in self.flying.values() {
+        for (lane, began) in self.in_flight.values() {
             match lane {
                 Lane::Proven if now.saturating_sub(*began) < SLOW => quick += 1,
                 Lane::Proven => slow += 1,

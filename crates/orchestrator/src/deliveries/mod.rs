@@ -54,7 +54,7 @@ pub enum Verdict {
     /// It arrived.
     Delivered,
     /// Try again at this time.
-    Again(Timestamp),
+    RetryAt(Timestamp),
     /// Give up.
     Dead,
 }

@@ -35,7 +35,7 @@ impl DeliveryRecord {
 
     /// It is sent once more, with all its tries. One that is done goes beside those that wait, and none waits for it; one whose turn has not come, or that a sender
     /// has, is tried when that is over.
-    pub(crate) fn again(&mut self, now: Timestamp) {
+    pub(crate) fn redeliver(&mut self, now: Timestamp) {
         let due = self.state != DeliveryState::Pending || self.due_at.is_some();
         self.state = DeliveryState::Pending;
         self.due_at = due.then_some(now);
@@ -62,7 +62,7 @@ impl DeliveryRecord {
             Verdict::Delivered => (DeliveryState::Delivered, None),
             // The verdict counts tries from before the redelivery.
             _ if anew => (DeliveryState::Pending, Some(now)),
-            Verdict::Again(at) => (DeliveryState::Pending, Some(at)),
+            Verdict::RetryAt(at) => (DeliveryState::Pending, Some(at)),
             Verdict::Dead => (DeliveryState::Dead, None),
         };
         self.holds &= self.state == DeliveryState::Pending && self.tries < TRIES_IN_ORDER;
@@ -103,7 +103,7 @@ mod tests {
             (taken(at(1)), None, true),
         ] {
             let under_way = record.under_way;
-            record.again(at(9));
+            record.redeliver(at(9));
             let state = DeliveryState::Pending;
             let since = at(9);
             let expected = DeliveryRecord { state, tries: 0, since, due_at, under_way, holds };
@@ -116,7 +116,7 @@ mod tests {
         use DeliveryState::{Dead, Delivered, Pending};
         for (verdict, state, due_at, holds) in [
             (Verdict::Delivered, Delivered, None, false),
-            (Verdict::Again(at(90)), Pending, Some(at(90)), true),
+            (Verdict::RetryAt(at(90)), Pending, Some(at(90)), true),
             (Verdict::Dead, Dead, None, false),
         ] {
             let mut record = taken(at(1));
@@ -133,7 +133,7 @@ mod tests {
     fn the_oldest_holds_those_behind_it_until_its_fourth_try_failed() {
         let mut record = taken(at(1));
         let holds = [2, 3, 4, 5].map(|now| {
-            record.tried(Verdict::Again(at(now + 9)), at(1), at(now));
+            record.tried(Verdict::RetryAt(at(now + 9)), at(1), at(now));
             record.holds
         });
         assert_eq!(holds, [true, true, true, false]);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_try_that_failed_while_the_delivery_was_asked_for_again_does_not_count() {
         let anew = DeliveryRecord { holds: false, ..taken(at(40)) };
-        for verdict in [Verdict::Again(at(90)), Verdict::Dead] {
+        for verdict in [Verdict::RetryAt(at(90)), Verdict::Dead] {
             let mut record = anew.clone();
             assert!(record.tried(verdict, at(1), at(50)));
             assert_eq!(

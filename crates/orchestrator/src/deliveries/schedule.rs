@@ -46,7 +46,7 @@ pub(crate) fn next(attempt: u32, outcome: Outcome, jitter: f64, now: Timestamp) 
     let Some(wait) = WAITS.get(attempt.saturating_sub(1) as usize) else { return Verdict::Dead };
     let wait = wait.mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 10.0);
     let rest_wanted = outcome.retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
-    Verdict::Again(now + wait.max(rest_wanted))
+    Verdict::RetryAt(now + wait.max(rest_wanted))
 }
 
 #[cfg(test)]
@@ -64,7 +64,7 @@ mod tests {
     fn the_waits_grow_and_end() {
         let waits: Vec<i64> = (1..)
             .map_while(|attempt| match after(attempt, 500, None) {
-                Verdict::Again(at) => Some(at.as_seconds()),
+                Verdict::RetryAt(at) => Some(at.as_seconds()),
                 _ => None,
             })
             .collect();
@@ -88,19 +88,22 @@ mod tests {
     fn success_and_gone_end_it() {
         assert_eq!(after(1, 204, None), Verdict::Delivered);
         assert_eq!(after(1, 410, None), Verdict::Dead);
-        assert!(matches!(after(1, 301, None), Verdict::Again(_)));
+        assert!(matches!(after(1, 301, None), Verdict::RetryAt(_)));
     }
 
     #[test]
     fn the_endpoints_wish_is_honoured_within_bounds() {
-        assert_eq!(after(1, 429, Some(60)), Verdict::Again(NOW + Duration::from_mins(1)));
-        assert_eq!(after(1, 503, Some(1)), Verdict::Again(NOW + Duration::from_secs(5)));
-        assert_eq!(after(1, 503, Some(9_999_999)), Verdict::Again(NOW + Duration::from_hours(24)));
+        assert_eq!(after(1, 429, Some(60)), Verdict::RetryAt(NOW + Duration::from_mins(1)));
+        assert_eq!(after(1, 503, Some(1)), Verdict::RetryAt(NOW + Duration::from_secs(5)));
+        assert_eq!(
+            after(1, 503, Some(9_999_999)),
+            Verdict::RetryAt(NOW + Duration::from_hours(24))
+        );
     }
 
     #[test]
     fn jitter_spreads_the_tries() {
-        let Verdict::Again(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW)
+        let Verdict::RetryAt(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW)
         else {
             panic!("it is tried again")
         };

@@ -17,16 +17,16 @@ pub trait Launcher: Send + Sync + 'static {
 
     /// Runs one bot to its end, or until it may go on without this server. The bot itself reports to the server whether its work is done; one that has ended without
     /// having done so is replaced.
-    async fn run(&self, order: BotOrder, stop: Stop) -> Fate;
+    async fn run(&self, order: BotOrder, stop: Stop) -> BotExit;
 
     /// Where the server listens, which bots that outlive a server have to find out. Comes before any other call but `available`.
     fn serves_at(&self, url: &str) -> io::Result<()>;
 
     /// Whether the bot of an attempt, launched by an earlier server, still runs.
-    fn lives(&self, job: JobId, attempt: u32) -> bool;
+    fn is_alive(&self, job: JobId, attempt: u32) -> bool;
 
     /// Waits as [`Launcher::run`] does for a bot that lives.
-    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> Fate;
+    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> BotExit;
 
     /// Makes the mix of a recording, or gives it up, and replaces the recording's manifest by one that says so; answers that manifest. Where the manifest
     /// says already what became of the mix, nothing is done. On `stop` it ends soon, leaves the manifest as it was and answers `None`.
@@ -46,9 +46,9 @@ pub struct Stop {
 
 /// How a bot's task ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum BotExit {
     /// It has ended.
     Ended,
     /// It continues without this server, and the next server takes it over.
-    Outlives,
+    Detached,
 }

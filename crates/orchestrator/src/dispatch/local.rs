@@ -43,9 +43,9 @@ impl JobSource for LocalJobs {
         Vec::new()
     }
 
-    async fn gone(&self, attempt: Attempt, handed_over: bool) -> bool {
+    async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool {
         let Self(orders) = self;
-        match orders.gone(attempt, handed_over).await {
+        match orders.end_attempt(attempt, handed_over).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(%error, job = %attempt.0, "a lease was not released yet; it runs out in any case");

@@ -9,7 +9,7 @@ mod work;
 use meetbot_types::JobId;
 
 pub use self::{
-    launcher::{Fate, Launcher, Stop},
+    launcher::{BotExit, Launcher, Stop},
     work::{JobSource, Work},
 };
 pub(crate) use self::{local::LocalJobs, orders::Orders, reaper::Reaper};

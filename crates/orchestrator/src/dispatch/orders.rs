@@ -11,12 +11,12 @@ use tokio::sync::Notify;
 
 use super::Attempt;
 use crate::{
+    change_notifier::ChangeNotifier,
     clock::Clock,
     jobs::create,
     keys,
     metrics::Metrics,
-    store::{Claim, Claimed, Store, StoreError, Ways},
-    wake::Wakes,
+    store::{AvailabilityLookup, Claim, Claimed, Store, StoreError},
     zoom::Zoom,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Orders {
     /// Wakes one of the tasks that wait for jobs.
     pub(crate) queue: Arc<Notify>,
     pub(crate) outbox: Arc<Notify>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
     pub(crate) metrics: Arc<Metrics>,
     /// Where the bots report.
     pub(crate) url: String,
@@ -59,17 +59,17 @@ impl Orders {
         room: usize,
         worker: Option<&str>,
     ) -> Result<Vec<BotOrder>, StoreError> {
-        let (mut orders, ways) = (Vec::new(), self.ways());
+        let (mut orders, lookup) = (Vec::new(), self.availability_lookup());
         while orders.len() < room {
             let token = crate::letters::letters(TOKEN_LETTERS);
             let worker = worker.map(|worker| format!("worker:{worker}"));
             let (hash, now) = (keys::hash(&token), self.store.now());
-            match self.store.claim_for(worker, hash, Arc::clone(&ways), now).await {
+            match self.store.claim_for(worker, hash, Arc::clone(&lookup), now).await {
                 Ok(Claim::Bot(claimed)) => orders.push(self.order(*claimed, token)),
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");
                     self.metrics.refused("minutes_per_month");
-                    self.wakes.poke(job);
+                    self.changes.notify_job(job);
                     self.outbox.notify_one();
                 }
                 Ok(Claim::Nothing) => return Ok(orders),
@@ -96,7 +96,7 @@ impl Orders {
 
     /// A bot is gone. One that went without having ended its job is a lost bot, and known to be so at once; unless it left since its process stops (`handed_over`). Answers whether it had
     /// not ended its job, which goes to another bot then.
-    pub(crate) async fn gone(
+    pub(crate) async fn end_attempt(
         &self,
         (job, epoch): Attempt,
         handed_over: bool,
@@ -114,7 +114,7 @@ impl Orders {
             } else {
                 tracing::warn!(%job, attempt = epoch, "a bot was lost");
             }
-            self.wakes.poke(job);
+            self.changes.notify_job(job);
             self.queue.notify_one();
             self.outbox.notify_one();
         }
@@ -122,7 +122,7 @@ impl Orders {
     }
 
     /// The ways into meetings that bots know.
-    fn ways(&self) -> Arc<Ways> {
+    fn availability_lookup(&self) -> Arc<AvailabilityLookup> {
         let (available, zoom) = (Arc::clone(&self.available), Arc::clone(&self.zoom));
         Arc::new(move |live, consumer| match (live, consumer) {
             (false, _) => with_test_key(&available),
@@ -134,7 +134,7 @@ impl Orders {
     fn order(&self, claimed: Claimed, token: String) -> BotOrder {
         let Claimed { job, tenant, consumer, link, finalize } = claimed;
         let zoom = consumer.and_then(|consumer| self.zoom.order(&consumer));
-        self.wakes.poke(job.id);
+        self.changes.notify_job(job.id);
         self.outbox.notify_one();
         let now = self.clock.now();
         self.metrics.attempts.launched(job.id, job.attempt, &job.platform, now.steady);

@@ -7,10 +7,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    change_notifier::ChangeNotifier,
     metrics::Metrics,
     store::{Expired, Result, Store},
     store_outage::StoreOutage,
-    wake::Wakes,
 };
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Reaper {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) store_outage: Arc<StoreOutage>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
     pub(crate) metrics: Arc<Metrics>,
     /// Wakes the dispatch.
     pub(crate) queue: Arc<Notify>,
@@ -50,14 +50,14 @@ impl Reaper {
                 }
             }
             if let Ok(expired) = self.observed(self.store.expire(now).await) {
-                self.tell_expired(&expired);
+                self.notify_expired(&expired);
             }
             let last_outage = self.store_outage.last();
             if last_outage.is_some_and(|outage| now.lease.since(outage) < now.timing.lease()) {
                 continue;
             }
             if let Ok(lost) = self.observed(self.store.reap(now).await) {
-                self.tell_lost(&lost);
+                self.notify_lost(&lost);
             }
         }
     }
@@ -66,7 +66,7 @@ impl Reaper {
         self.store_outage.observe(answered, self.store.now().lease)
     }
 
-    fn tell_expired(&self, expired: &[Expired]) {
+    fn notify_expired(&self, expired: &[Expired]) {
         if expired.is_empty() {
             return;
         }
@@ -75,16 +75,16 @@ impl Reaper {
             if *at_bot_limit {
                 self.metrics.refused("bots_per_consumer");
             }
-            self.wakes.poke(*job);
+            self.changes.notify_job(*job);
         }
         self.outbox.notify_one();
     }
 
-    fn tell_lost(&self, lost: &[JobId]) {
+    fn notify_lost(&self, lost: &[JobId]) {
         for job in lost {
             tracing::warn!(%job, "a bot's lease ran out");
             self.metrics.attempts.silent(*job);
-            self.wakes.poke(*job);
+            self.changes.notify_job(*job);
         }
         if !lost.is_empty() {
             self.queue.notify_one();

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::{Attempt, Fate, Launcher, Stop};
+use super::{Attempt, BotExit, Launcher, Stop};
 
 /// How long until the end of a bot is reported again after a failed report.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -24,7 +24,7 @@ pub trait JobSource: Send + Sync + 'static {
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder>;
 
     /// Reports that a bot is gone; `handed_over` if it left because the worker stops. `false` if the report is to be repeated.
-    async fn gone(&self, attempt: Attempt, handed_over: bool) -> bool;
+    async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool;
 }
 
 /// A worker: its source of jobs, its launcher and its limits.
@@ -42,7 +42,7 @@ pub struct Work {
 }
 
 /// An event of the loop.
-type Bots = JoinSet<(Attempt, Fate)>;
+type Bots = JoinSet<(Attempt, BotExit)>;
 
 impl Work {
     /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are bots that the worker before has launched, and that live.
@@ -78,15 +78,15 @@ impl Work {
                         self.launch(order, &mut bots);
                     }
                 }
-                Some(Ok((attempt, fate))) = bots.join_next() => {
+                Some(Ok((attempt, exit))) = bots.join_next() => {
                     idle.as_mut().set(tokio::time::sleep(is_idle_after));
-                    if fate == Fate::Ended && !self.tell(attempt).await {
+                    if exit == BotExit::Ended && !self.report_ended(attempt).await {
                         unreported.push(attempt);
                     }
                 }
                 () = tokio::time::sleep(AGAIN), if !unreported.is_empty() => {
                     for attempt in std::mem::take(&mut unreported) {
-                        if !self.tell(attempt).await {
+                        if !self.report_ended(attempt).await {
                             unreported.push(attempt);
                         }
                     }
@@ -103,7 +103,7 @@ impl Work {
             // They were claimed while this worker stopped.
             for order in claiming.await {
                 let attempt = (order.job_id, order.epoch);
-                if !self.source.gone(attempt, true).await {
+                if !self.source.end_attempt(attempt, true).await {
                     unreported.push(attempt);
                 }
             }
@@ -116,14 +116,16 @@ impl Work {
         let mut outlive = 0;
         while let Some(ended) = bots.join_next().await {
             match ended {
-                Ok((attempt, Fate::Ended)) if !self.tell(attempt).await => unreported.push(attempt),
-                Ok((_, Fate::Outlives)) => outlive += 1,
+                Ok((attempt, BotExit::Ended)) if !self.report_ended(attempt).await => {
+                    unreported.push(attempt);
+                }
+                Ok((_, BotExit::Detached)) => outlive += 1,
                 Ok(_) | Err(_) => {}
             }
         }
         for _ in 0..LAST_TRIES {
             for attempt in std::mem::take(&mut unreported) {
-                if !self.tell(attempt).await {
+                if !self.report_ended(attempt).await {
                     unreported.push(attempt);
                 }
             }
@@ -137,8 +139,8 @@ impl Work {
         }
     }
 
-    async fn tell(&self, attempt: Attempt) -> bool {
-        self.source.gone(attempt, self.stop.leave.is_cancelled()).await
+    async fn report_ended(&self, attempt: Attempt) -> bool {
+        self.source.end_attempt(attempt, self.stop.leave.is_cancelled()).await
     }
 
     fn launch(&self, order: BotOrder, bots: &mut Bots) {
@@ -149,14 +151,14 @@ impl Work {
 }
 
 /// Waits for a bot in a task of its own, so that its panic ends here.
-fn watch(attempt: Attempt, bot: impl Future<Output = Fate> + Send + 'static, bots: &mut Bots) {
+fn watch(attempt: Attempt, bot: impl Future<Output = BotExit> + Send + 'static, bots: &mut Bots) {
     let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
     bots.spawn(async move {
         let ended = tokio::spawn(bot.instrument(span)).await;
-        let fate = ended.unwrap_or_else(|error| {
+        let exit = ended.unwrap_or_else(|error| {
             tracing::error!(job = %attempt.0, %error, "a bot crashed");
-            Fate::Ended
+            BotExit::Ended
         });
-        (attempt, fate)
+        (attempt, exit)
     });
 }

@@ -23,10 +23,10 @@ use super::{
 pub(crate) struct Changes {
     /// Whether the record itself has changed.
     pub record: bool,
-    /// Lines of the timeline, in their order; a webhook for each URL of [`Happened::urls`].
-    pub events: Vec<Happened>,
+    /// Lines of the timeline, in their order; a webhook for each URL of [`EmittedEvent::urls`].
+    pub events: Vec<EmittedEvent>,
     /// A change that no event reports but a list of jobs shows: an event of the consumer's feed alone, after the others.
-    pub unreported: Option<Happened>,
+    pub unreported: Option<EmittedEvent>,
     /// Changes of the job's commands, in this order.
     pub commands: Vec<CommandChange>,
     /// Changes of the bot's room, in this order.
@@ -43,7 +43,7 @@ pub(crate) struct Changes {
 
 /// An event of a job: a line of the timeline, and for most a webhook.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Happened {
+pub(crate) struct EmittedEvent {
     /// Its number in the job's timeline; an entry of the feed alone has the number of the event before it.
     pub sequence: u64,
     /// Its name.
@@ -56,7 +56,7 @@ pub(crate) struct Happened {
     pub at: Timestamp,
 }
 
-impl Happened {
+impl EmittedEvent {
     /// The creation of a job, which only its consumer's feed has.
     pub(crate) fn created(job: &Job) -> Self {
         Self::unreported(job, None, 0, job.created_at)
@@ -154,32 +154,33 @@ impl JobRecord {
         if self.job.status.is_final() && !was_final {
             self.lease_until = None;
             changes.rooms.push(RoomChange::Leaves);
-            changes.commands.push(CommandChange::Settled(command::AT_THE_END));
+            changes.commands.push(CommandChange::Settled(command::ON_JOB_END));
             let minutes = quota::cost(&self.job, self.tenant.live, self.metered);
             changes.mix = self.job.manifest_uri.is_some().then_some(MixChange::Waits);
             changes.end = Some(JobEnd::of(&self.job, minutes));
         }
         changes.slot = SlotChange::between(slot, self.slot());
-        let is_told = changes.events.iter().rev().find_map(|happened| match &happened.details {
+        let is_reported = changes.events.iter().rev().find_map(|emitted| match &emitted.details {
             EventDetails::StatusChanged { status_detail, .. } => {
                 Some(*status_detail == self.job.status_detail)
             }
             EventDetails::Failed { .. } => Some(true),
             _ => None,
         });
-        if shown(&self.job) != before && is_told != Some(true) {
+        if shown(&self.job) != before && is_reported != Some(true) {
             let status = Some(self.job.status.clone());
-            changes.unreported = Some(Happened::unreported(&self.job, status, self.sequence, at));
+            changes.unreported =
+                Some(EmittedEvent::unreported(&self.job, status, self.sequence, at));
         }
         changes
     }
 }
 
 impl Change<'_> {
-    pub(super) fn tell(&mut self, event: EventName, details: EventDetails) {
+    pub(super) fn emit(&mut self, event: EventName, details: EventDetails) {
         self.record.sequence += 1;
         let (sequence, status) = (self.record.sequence, self.record.job.status.clone());
-        self.changes.events.push(Happened { sequence, event, details, status, at: self.at });
+        self.changes.events.push(EmittedEvent { sequence, event, details, status, at: self.at });
     }
 
     /// Makes the transition if the table of states has it; a late or repeated report is not an error.
@@ -199,7 +200,7 @@ impl Change<'_> {
                     .then(|| via_of(&job.platform, self.record.tenant.live))
                     .flatten(),
             };
-            self.tell(EventName::StatusChanged, details);
+            self.emit(EventName::StatusChanged, details);
         }
     }
 
@@ -212,9 +213,9 @@ impl Change<'_> {
     }
 
     /// Withheld content is reported once the pause is over, and before the job's end.
-    pub(super) fn tell_withheld(&mut self) {
+    pub(super) fn emit_withheld(&mut self) {
         if let Some(Withheld { messages, captions }) = self.record.withheld.take() {
-            self.tell(EventName::ChatWithheld, EventDetails::ChatWithheld { messages, captions });
+            self.emit(EventName::ChatWithheld, EventDetails::ChatWithheld { messages, captions });
         }
     }
 
@@ -236,7 +237,7 @@ impl Change<'_> {
         if self.record.job.status.is_final() {
             return;
         }
-        self.tell_withheld();
+        self.emit_withheld();
         self.record.job.leave_reason.clone_from(&ending.leave_reason);
         let failed = ending.status == JobStatus::Failed;
         if !failed {
@@ -263,7 +264,7 @@ impl Change<'_> {
                     leave_reason: job.leave_reason.clone(),
                     duration_ms,
                 };
-                self.tell(EventName::Finalized, details);
+                self.emit(EventName::Finalized, details);
             }
             JobStatus::Cancelled => self.step(JobEvent::Cancel, None),
             _ => {
@@ -275,7 +276,7 @@ impl Change<'_> {
                     failure_reason: job.failure_detail.clone(),
                     manifest_uri: job.manifest_uri.clone(),
                 };
-                self.tell(EventName::Failed, details);
+                self.emit(EventName::Failed, details);
             }
         }
     }

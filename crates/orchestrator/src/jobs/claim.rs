@@ -17,7 +17,7 @@ use crate::clock::StoreNow;
 
 /// The ways into meetings that the bots of a claim know, for a job of the live (`true`) or the test world. The name is that of the job's consumer, where
 /// [`JobRecord::needs_consumer`].
-pub type Ways = dyn Fn(bool, Option<&str>) -> Vec<Availability> + Send + Sync;
+pub type AvailabilityLookup = dyn Fn(bool, Option<&str>) -> Vec<Availability> + Send + Sync;
 
 impl JobRecord {
     /// Whether its bot gets into the meeting by an app that the operator has set up for its consumer: whom the claim has to know by name.
@@ -42,7 +42,7 @@ impl JobRecord {
     pub(crate) fn claim(
         &mut self,
         token_hash: [u8; 32],
-        ways: &[Availability],
+        available: &[Availability],
         now: StoreNow,
     ) -> (Option<Ending>, Changes) {
         let leaving = self.ending_without_meeting();
@@ -60,17 +60,17 @@ impl JobRecord {
                 change.step(JobEvent::Leave, None);
             }
         });
-        (leaving.or_else(|| self.ending_without_way(ways)), changes)
+        (leaving.or_else(|| self.ending_without_way(available)), changes)
     }
 
     /// How it ends where its platform is no longer available: the server's settings, or what is installed, changed while it waited.
-    fn ending_without_way(&self, ways: &[Availability]) -> Option<Ending> {
+    fn ending_without_way(&self, available: &[Availability]) -> Option<Ending> {
         let platform = &self.job.platform;
-        if joinable(ways).contains(&platform) {
+        if joinable(available).contains(&platform) {
             return None;
         }
         let mut detail = format!("no bot of this server can join {platform} any more");
-        for missing in of_platform(ways, platform).iter().flat_map(|way| &way.missing) {
+        for missing in of_platform(available, platform).iter().flat_map(|way| &way.missing) {
             detail.extend(["; ", missing.message.as_str()]);
         }
         let failure = Failure::new(FailureCode::DispatchTimeout, detail);
@@ -99,7 +99,7 @@ pub(crate) fn minutes_are_used_up(minutes: NonZeroU32, now: Timestamp) -> String
 }
 
 #[cfg(test)]
-pub(crate) fn every_way() -> Vec<Availability> {
+pub(crate) fn all_available() -> Vec<Availability> {
     let joined = |platform: &Platform| Availability {
         platform: platform.clone(),
         via: meetbot_types::Via::Native,

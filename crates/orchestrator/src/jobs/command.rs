@@ -70,14 +70,14 @@ pub(crate) struct Settlement {
 }
 
 /// The bot is lost. What may have been done must not be done twice; the others do no harm, and the next bot gets them.
-pub(super) const AT_A_LOSS: Settlement = Settlement {
+pub(super) const ON_BOT_LOST: Settlement = Settlement {
     actions: &[ControlAction::SendChatMessage, ControlAction::RequestRecordingPermission],
     state: ControlState::Expired,
     others: None,
 };
 
 /// The job has ended: its bot has left, and does nothing else any more.
-pub(super) const AT_THE_END: Settlement = Settlement {
+pub(super) const ON_JOB_END: Settlement = Settlement {
     actions: &[ControlAction::Cancel, ControlAction::LeaveCall],
     state: ControlState::Done,
     others: Some(ControlState::Expired),

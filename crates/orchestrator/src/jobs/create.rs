@@ -169,8 +169,9 @@ mod tests {
     fn a_platform_for_which_something_is_missing_is_refused_with_what_that_is() {
         let body = r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#;
         let google = |missing| way(Platform::GoogleMeet, missing);
-        let message =
-            |ways: &[Availability]| issues(true, ways, body).unwrap_err()[0].message.clone();
+        let message = |available: &[Availability]| {
+            issues(true, available, body).unwrap_err()[0].message.clone()
+        };
         let janus = way(Platform::Janus, &[]);
         assert_eq!(
             message(&[janus.clone(), google(&["a browser", "a key"])]),

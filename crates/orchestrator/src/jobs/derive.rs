@@ -39,7 +39,7 @@ impl JobRecord {
         self.change(now, |change| {
             let manifest_uri = change.record.job.manifest_uri.clone();
             let details = EventDetails::ArtifactReady { artifact, manifest_uri };
-            change.tell(EventName::ArtifactReady, details);
+            change.emit(EventName::ArtifactReady, details);
         })
     }
 }

@@ -45,13 +45,13 @@ impl JobRecord {
 impl Change<'_> {
     /// The bot has gone. The job waits until its recording is in the bucket, and gives up its slot.
     pub(super) fn hold(&mut self, upload: Upload) {
-        self.tell_withheld();
+        self.emit_withheld();
         self.record.job.leave_reason.clone_from(&upload.ending.leave_reason);
         self.step(JobEvent::Leave, Some(UPLOADING));
         self.detail(Some(UPLOADING));
         self.record.lease_until = None;
         self.changes.rooms.push(RoomChange::Leaves);
-        self.changes.commands.push(CommandChange::Settled(command::AT_THE_END));
+        self.changes.commands.push(CommandChange::Settled(command::ON_JOB_END));
         self.changes.upload = Some(UploadChange::Waits(upload));
     }
 }

@@ -22,9 +22,9 @@ pub(crate) mod upload;
 pub(crate) mod withheld;
 
 #[cfg(test)]
-pub(crate) use self::claim::every_way;
+pub(crate) use self::claim::all_available;
 pub(crate) use self::{
-    change::{Changes, Happened, KEEP_ROOM_ID, MixChange, ROOM_IDS, RoomChange, UploadChange},
+    change::{Changes, EmittedEvent, KEEP_ROOM_ID, MixChange, ROOM_IDS, RoomChange, UploadChange},
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
     delete::has_no_more_bots,
@@ -32,7 +32,7 @@ pub(crate) use self::{
     record::JobRecord,
 };
 pub use self::{
-    claim::Ways,
+    claim::AvailabilityLookup,
     command::Command,
     record::{MAX_ATTEMPTS, Start, Tenant},
     report::{Recorded, Reported},

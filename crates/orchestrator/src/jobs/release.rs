@@ -46,7 +46,7 @@ impl JobRecord {
         self.change(now, |change| {
             change.record.lease_until = None;
             change.changes.rooms.push(RoomChange::Leaves);
-            change.changes.commands.push(CommandChange::Settled(command::AT_A_LOSS));
+            change.changes.commands.push(CommandChange::Settled(command::ON_BOT_LOST));
             change.step(JobEvent::Lose, Some("reconnecting"));
         })
     }

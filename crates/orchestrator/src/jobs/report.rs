@@ -76,7 +76,7 @@ impl JobRecord {
                 if numbered.seq == change.record.applied + 1 {
                     change.record.applied = numbered.seq;
                     change.at = numbered.at.min(now.wall);
-                    change.hear(&numbered.report, recorded.upload.as_deref());
+                    change.apply_report(&numbered.report, recorded.upload.as_deref());
                 }
             }
             let record = &mut *change.record;
@@ -94,14 +94,14 @@ impl JobRecord {
 }
 
 impl Change<'_> {
-    fn hear(&mut self, report: &BotReport, upload: Option<&str>) {
+    fn apply_report(&mut self, report: &BotReport, upload: Option<&str>) {
         let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
         let is_over = self.record.job.status.is_final() || self.record.is_uploading();
         if !idle && !is_over {
             self.touch();
             self.apply(report, upload);
             if !withholds(&self.record.job.recording) {
-                self.tell_withheld();
+                self.emit_withheld();
             }
         }
         match report {
@@ -174,7 +174,7 @@ impl Change<'_> {
                     self.record.job.recording.state = RecordingState::AwaitingPermission;
                 }
                 let permission = Permission::Pending;
-                self.tell(EventName::PermissionRequested, EventDetails::Permission { permission });
+                self.emit(EventName::PermissionRequested, EventDetails::Permission { permission });
             }
             BotReport::PermissionAnswered { granted } => {
                 let (event, permission) = if *granted {
@@ -186,25 +186,25 @@ impl Change<'_> {
                 if self.record.job.recording.state == RecordingState::AwaitingPermission {
                     self.record.job.recording.state = RecordingState::Off;
                 }
-                self.tell(event, EventDetails::Permission { permission });
+                self.emit(event, EventDetails::Permission { permission });
             }
-            BotReport::ParticipantJoined { participant } => self.tell(
+            BotReport::ParticipantJoined { participant } => self.emit(
                 EventName::ParticipantJoined,
                 EventDetails::Participant { participant: participant.clone() },
             ),
-            BotReport::ParticipantRenamed { participant, previous_name } => self.tell(
+            BotReport::ParticipantRenamed { participant, previous_name } => self.emit(
                 EventName::ParticipantRenamed,
                 EventDetails::ParticipantRenamed {
                     participant: participant.clone(),
                     previous_name: previous_name.clone(),
                 },
             ),
-            BotReport::ParticipantLeft { participant } => self.tell(
+            BotReport::ParticipantLeft { participant } => self.emit(
                 EventName::ParticipantLeft,
                 EventDetails::Participant { participant: participant.clone() },
             ),
             BotReport::Chat { message } => {
-                self.tell(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
+                self.emit(EventName::ChatMessage, EventDetails::Chat { message: message.clone() });
             }
             BotReport::Withheld { messages, captions } => {
                 self.record.withheld.add(*messages, *captions);
@@ -212,7 +212,7 @@ impl Change<'_> {
             BotReport::LeftOut { messages, participant_events } => {
                 let (messages, participant_events) = (*messages, *participant_events);
                 let details = EventDetails::EventsLeftOut { messages, participant_events };
-                self.tell(EventName::EventsLeftOut, details);
+                self.emit(EventName::EventsLeftOut, details);
             }
             BotReport::Leaving { reason, .. }
                 if self.record.job.status != JobStatus::Finalizing =>

@@ -9,7 +9,7 @@ use meetbot_types::{
 
 use super::{
     change::{Changes, MixChange, RoomChange},
-    claim::every_way,
+    claim::all_available,
     command::{self, CommandChange},
     quota::{MeteredTime, SlotChange},
     record::{JobRecord, MAX_ATTEMPTS, Tenant},
@@ -21,9 +21,9 @@ use crate::{
     store::contract::{at, link, new_job},
 };
 
+mod availability;
 mod consent;
 mod streamed;
-mod ways;
 mod withheld;
 
 const TOKEN: [u8; 32] = [1; 32];
@@ -51,13 +51,13 @@ fn queued() -> JobRecord {
 /// A job that a bot has, from second 1 on.
 fn claimed() -> JobRecord {
     let mut record = queued();
-    let (ending, _) = record.claim(TOKEN, &every_way(), at(1));
+    let (ending, _) = record.claim(TOKEN, &all_available(), at(1));
     assert_eq!(ending, None);
     record
 }
 
 /// Its bot says this, each a second after the one before; answers what follows, and the job.
-fn hear(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes {
+fn apply_report(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes {
     let numbered: Vec<NumberedReport> = (record.applied + 1..)
         .zip(reports)
         .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
@@ -72,8 +72,8 @@ fn hear(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) -> Changes
 
 /// The reported events: statuses, counts of withheld content, and the names of other events.
 fn reported(changes: &Changes) -> Vec<String> {
-    let name = |happened: &super::Happened| match (&happened.event, &happened.details) {
-        (EventName::StatusChanged, _) => happened.status.to_string(),
+    let name = |emitted: &super::EmittedEvent| match (&emitted.event, &emitted.details) {
+        (EventName::StatusChanged, _) => emitted.status.to_string(),
         (_, EventDetails::ChatWithheld { messages, captions }) => {
             format!("withheld {messages} {captions}")
         }
@@ -85,9 +85,9 @@ fn reported(changes: &Changes) -> Vec<String> {
 /// Applies reports to a claimed job, a second apart; returns the events and the job.
 fn play(reports: &[BotReport]) -> (Vec<String>, JobRecord) {
     let mut record = queued();
-    let mut all = reported(&record.claim(TOKEN, &every_way(), at(1)).1);
+    let mut all = reported(&record.claim(TOKEN, &all_available(), at(1)).1);
     for (second, report) in (2..).zip(reports) {
-        all.extend(reported(&hear(&mut record, std::slice::from_ref(report), at(second))));
+        all.extend(reported(&apply_report(&mut record, std::slice::from_ref(report), at(second))));
     }
     (all, record)
 }
@@ -134,15 +134,15 @@ fn the_happy_path_reports_each_status_once_and_ends_with_finalized() {
 #[test]
 fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
     let mut record = queued();
-    let (_, first) = record.claim(TOKEN, &every_way(), at(1));
+    let (_, first) = record.claim(TOKEN, &all_available(), at(1));
     assert_eq!(first.slot, SlotChange { bots: 1, waiting: -1 });
     let lost = record.release(1, at(2)).unwrap();
     assert_eq!((lost.slot, &lost.end), (SlotChange::default(), &None));
-    let (_, second) = record.claim(TOKEN, &every_way(), at(3));
+    let (_, second) = record.claim(TOKEN, &all_available(), at(3));
     assert_eq!(second.slot, SlotChange::default());
-    let mut end = hear(&mut record, &RECORDS, at(4));
+    let mut end = apply_report(&mut record, &RECORDS, at(4));
     assert_eq!((end.slot, end.mix, &end.end), (SlotChange::default(), None, &None));
-    end = hear(&mut record, &[ended(Cause::Left(LeaveReason::Solo), true)], at(5));
+    end = apply_report(&mut record, &[ended(Cause::Left(LeaveReason::Solo), true)], at(5));
     assert_eq!((end.slot, end.mix), (SlotChange { bots: -1, waiting: 0 }, Some(MixChange::Waits)));
     let ending = end.end.unwrap();
     assert_eq!((ending.minutes, ending.may_have_files()), (1, true));
@@ -172,7 +172,7 @@ fn a_final_job_takes_nothing() {
     let end = ended(Cause::Left(LeaveReason::Solo), true);
     let mut record = claimed();
     let reports = [BotReport::Admitted, end.clone(), end, BotReport::Admitted];
-    let changes = hear(&mut record, &reports, at(2));
+    let changes = apply_report(&mut record, &reports, at(2));
     assert_eq!(reported(&changes), ["in_call", "finalizing", "completed", "job.finalized"]);
     assert_eq!(record.job.status, JobStatus::Completed);
     assert_eq!(record.cancel(at(3)), None);
@@ -202,7 +202,7 @@ fn only_reports_of_the_current_attempt_are_applied_and_only_during_its_lease() {
     let lease = u64::from(LEASE_SECONDS);
     let mut second = claimed();
     second.release(1, at(2)).unwrap();
-    second.claim([2; 32], &every_way(), at(3));
+    second.claim([2; 32], &all_available(), at(3));
     for (record, epoch, token, away, now, expected) in [
         (claimed(), 1, 1, None, lease, true),
         (claimed(), 1, 1, None, 1 + lease, false),
@@ -239,8 +239,8 @@ fn the_next_bot_goes_on_where_the_lost_one_was() {
     assert_eq!(reported(&lost), ["queued"]);
     assert_eq!(record.job.status_detail.as_deref(), Some("reconnecting"));
     assert_eq!(record.release(1, at(9)), None, "it is gone already");
-    record.claim(TOKEN, &every_way(), at(9));
-    hear(&mut record, &RECORDS, at(10));
+    record.claim(TOKEN, &all_available(), at(9));
+    apply_report(&mut record, &RECORDS, at(10));
     let job = record.job;
     assert_eq!((job.status, job.attempt), (JobStatus::Recording, 2));
     assert_eq!(job.recording.started_at, Some(at(3).wall));
@@ -253,14 +253,14 @@ fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
     let mut waits = Vec::new();
     let mut now = at(1);
     for epoch in 1..=MAX_ATTEMPTS {
-        record.claim(TOKEN, &every_way(), now);
+        record.claim(TOKEN, &all_available(), now);
         record.release(epoch, now).unwrap();
         waits.push(record.run_at.millis_since(now.wall) / 1000);
         now = StoreNow { wall: record.run_at, ..now };
     }
     assert_eq!(waits, [0, 5, 10, 20, 40]);
 
-    record.claim(TOKEN, &every_way(), now);
+    record.claim(TOKEN, &all_available(), now);
     let later = StoreNow { wall: now.wall + std::time::Duration::from_hours(1), ..now };
     record.release(MAX_ATTEMPTS + 1, later).unwrap();
     assert_eq!(record.run_at, later.wall, "one that lived for longer is replaced at once");
@@ -270,11 +270,11 @@ fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
 fn a_bot_that_was_handed_over_or_died_with_its_server_is_replaced_at_once() {
     let mut record = queued();
     for epoch in 1..=MAX_ATTEMPTS {
-        record.claim(TOKEN, &every_way(), at(1));
+        record.claim(TOKEN, &all_available(), at(1));
         record.hand_over(epoch, at(2)).unwrap();
         assert_eq!((record.run_at, record.lost()), (at(2).wall, 0));
     }
-    record.claim(TOKEN, &every_way(), at(3));
+    record.claim(TOKEN, &all_available(), at(3));
     record.died_with_server(at(4));
     assert_eq!((record.run_at, record.lost()), (at(4).wall, 1));
 }
@@ -283,15 +283,15 @@ fn a_bot_that_was_handed_over_or_died_with_its_server_is_replaced_at_once() {
 fn a_pause_outlives_a_lost_bot() {
     let (_, mut record) = play(&PAUSES);
     record.release(1, at(9)).unwrap();
-    record.claim(TOKEN, &every_way(), at(9));
-    hear(&mut record, &[BotReport::Admitted], at(9));
+    record.claim(TOKEN, &all_available(), at(9));
+    apply_report(&mut record, &[BotReport::Admitted], at(9));
     let job = &record.job;
     assert_eq!(
         (job.status.as_str(), job.status_detail.as_deref(), job.recording.state.as_str()),
         ("in_call", Some("paused"), "paused")
     );
     let resumed = [BotReport::RecordingResumed { paused_ms: 6000 }, BotReport::RecordingStarted];
-    hear(&mut record, &resumed, at(9));
+    apply_report(&mut record, &resumed, at(9));
     let job = record.job;
     assert_eq!((job.status.as_str(), job.recording.state.as_str()), ("recording", "on"));
     assert_eq!((job.status_detail, job.recording.paused_ms), (None, 6000));
@@ -325,25 +325,25 @@ fn a_cancelled_job_ends_cancelled_whatever_its_bot_says() {
     );
     assert_eq!(record.cancel(at(9)), None, "it is cancelled");
     let says = [leaving(LeaveReason::Solo), ended(Cause::Left(LeaveReason::MeetingEnded), true)];
-    let end = hear(&mut record, &says, at(10));
+    let end = apply_report(&mut record, &says, at(10));
     assert_eq!(reported(&end), ["cancelled"]);
-    assert_eq!(end.commands, [CommandChange::Settled(command::AT_THE_END)]);
+    assert_eq!(end.commands, [CommandChange::Settled(command::ON_JOB_END)]);
     assert_eq!(record.job.leave_reason, Some(LeaveReason::Cancelled));
     assert_eq!(record.job.manifest_uri.as_deref(), Some("file:///m.json"));
 }
 
 #[test]
 fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
-    type Act = fn(&mut JobRecord) -> Option<Changes>;
-    let asked: Act =
+    type Action = fn(&mut JobRecord) -> Option<Changes>;
+    let asked: Action =
         |record| Some(record.command(&ControlAction::LeaveCall, None, at(4)).unwrap().1);
-    let alone: Act = |record| Some(hear(record, &[leaving(LeaveReason::Solo)], at(5)));
-    let full: Act = |record| {
+    let alone: Action = |record| Some(apply_report(record, &[leaving(LeaveReason::Solo)], at(5)));
+    let full: Action = |record| {
         let failure = Failure::new(FailureCode::InternalError, "the disk is full");
         let leaving = BotReport::Leaving { reason: None, failure: Some(failure) };
-        Some(hear(record, &[leaving], at(5)))
+        Some(apply_report(record, &[leaving], at(5)))
     };
-    let cancelled: Act = |record| record.cancel(at(6));
+    let cancelled: Action = |record| record.cancel(at(6));
     for (what, before, status, reason) in [
         ("asked", &[asked][..], JobStatus::Completed, Some(LeaveReason::Requested)),
         ("alone", &[alone], JobStatus::Completed, Some(LeaveReason::Solo)),
@@ -368,7 +368,7 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
             act(&mut record);
         }
         record.release(1, at(7)).unwrap();
-        let (ending, changes) = record.claim(TOKEN, &every_way(), at(8));
+        let (ending, changes) = record.claim(TOKEN, &all_available(), at(8));
         let ending = ending.expect(what);
         assert_eq!((&ending.status, &ending.leave_reason), (&status, &reason), "{what}");
         assert_eq!(reported(&changes), ["joining", "finalizing"], "{what}");
@@ -376,7 +376,7 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
         let consent_revoked = false;
         let end =
             BotReport::Ended { ending, manifest_uri, duration_ms, paused_ms: 0, consent_revoked };
-        hear(&mut record, &[end], at(9));
+        apply_report(&mut record, &[end], at(9));
         assert_eq!((record.job.status, record.job.leave_reason), (status, reason), "{what}");
     }
 }
@@ -385,7 +385,7 @@ fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
 fn in_the_queue_cancel_and_leave_end_at_once() {
     let (mut cancelled, mut left) = (queued(), queued());
     let changes = cancelled.cancel(at(5)).unwrap();
-    let settled = || CommandChange::Settled(command::AT_THE_END);
+    let settled = || CommandChange::Settled(command::ON_JOB_END);
     assert_eq!(changes.commands, [settled()], "there is no bot to tell");
     let (command, changes) = left.command(&ControlAction::LeaveCall, None, at(5)).unwrap();
     assert_eq!(command.state, ControlState::Done);
@@ -402,7 +402,7 @@ fn a_job_whose_lost_bot_recorded_leaves_the_queue_by_one_that_only_finalises() {
         let (_, mut record) = play(&RECORDS);
         for epoch in 1..=3 {
             record.release(epoch, at(4)).unwrap();
-            record.claim(TOKEN, &every_way(), at(5));
+            record.claim(TOKEN, &all_available(), at(5));
         }
         record.release(4, at(5)).unwrap();
         assert!(record.run_at > at(6).wall, "it waits");
@@ -412,7 +412,7 @@ fn a_job_whose_lost_bot_recorded_leaves_the_queue_by_one_that_only_finalises() {
             record.command(&ControlAction::LeaveCall, None, at(6)).unwrap().1
         };
         assert_eq!((reported(&changes), record.run_at), (Vec::new(), at(6).wall), "{action}");
-        assert!(record.claim(TOKEN, &every_way(), at(6)).0.is_some(), "{action}");
+        assert!(record.claim(TOKEN, &all_available(), at(6)).0.is_some(), "{action}");
     }
 }
 
@@ -435,10 +435,10 @@ fn after_the_last_attempt_only_the_disk_is_finalised() {
     let (_, mut record) = play(&RECORDS);
     for epoch in 1..MAX_ATTEMPTS {
         record.release(epoch, at(9)).unwrap();
-        assert_eq!(record.claim(TOKEN, &every_way(), at(9)).0, None);
+        assert_eq!(record.claim(TOKEN, &all_available(), at(9)).0, None);
     }
     record.release(MAX_ATTEMPTS, at(9)).unwrap();
-    let ending = record.claim(TOKEN, &every_way(), at(9)).0.unwrap();
+    let ending = record.claim(TOKEN, &all_available(), at(9)).0.unwrap();
     assert_eq!(ending.status, JobStatus::Failed);
     assert_eq!(ending.failure.unwrap().code, FailureCode::InternalError);
 }
@@ -451,7 +451,7 @@ fn a_restored_job_that_had_a_bot_ends_with_what_it_has_recorded() {
     let (_, mut recorded) = play(&RECORDS);
     let lost = recorded.end_after_restore(at(9).wall);
     assert_eq!((reported(&lost), recorded.lease_until), (vec!["queued".to_owned()], None));
-    let ending = recorded.claim(TOKEN, &every_way(), at(9)).0.unwrap();
+    let ending = recorded.claim(TOKEN, &all_available(), at(9)).0.unwrap();
     assert_eq!(ending.status, JobStatus::Failed);
 }
 
@@ -459,7 +459,7 @@ fn a_restored_job_that_had_a_bot_ends_with_what_it_has_recorded() {
 fn a_recording_is_deleted_once_and_only_after_the_end() {
     let (_, mut record) = play(&RECORDS);
     assert_eq!(record.delete_recording(at(5).wall), None);
-    hear(&mut record, &[ended(Cause::Left(LeaveReason::Solo), true)], at(6));
+    apply_report(&mut record, &[ended(Cause::Left(LeaveReason::Solo), true)], at(6));
     let deleted = record.delete_recording(at(7).wall).unwrap();
     assert_eq!((deleted.mix, deleted.end), (Some(MixChange::Dropped), None));
     assert_eq!((record.job.manifest_uri.clone(), record.lease_until), (None, None));
@@ -486,6 +486,6 @@ fn a_report_of_another_version_changes_nothing() {
 fn a_bot_that_is_lost_takes_back_what_must_not_be_done_twice() {
     let (_, mut record) = play(&[BotReport::Admitted]);
     let lost = record.release(1, at(5)).unwrap();
-    assert_eq!(lost.commands, [CommandChange::Settled(command::AT_A_LOSS)]);
+    assert_eq!(lost.commands, [CommandChange::Settled(command::ON_BOT_LOST)]);
     assert_eq!(lost.rooms, [RoomChange::Leaves]);
 }

@@ -36,7 +36,7 @@ struct Attempt {
 
 /// What a bot's report says to these metrics.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Heard {
+pub(crate) struct ReportCounts {
     pub(crate) job: JobId,
     pub(crate) epoch: u32,
     /// It is in the call.
@@ -45,7 +45,7 @@ pub(crate) struct Heard {
     pub(crate) media: Option<MediaCounters>,
 }
 
-impl From<&IngestRequest> for Heard {
+impl From<&IngestRequest> for ReportCounts {
     fn from(request: &IngestRequest) -> Self {
         let mut heard =
             Self { job: request.job_id, epoch: request.epoch, admitted: false, media: None };
@@ -153,7 +153,7 @@ impl Attempts {
     }
 
     /// Reports of a bot were applied.
-    pub(crate) fn heard(&self, heard: &Heard, now: Duration) {
+    pub(crate) fn heard(&self, heard: &ReportCounts, now: Duration) {
         if !heard.admitted && heard.media.is_none() {
             return;
         }
@@ -212,7 +212,7 @@ mod tests {
             packets_lost,
             ..MediaCounters::default()
         };
-        let heard = |epoch, media| Heard { job, epoch, admitted: true, media: Some(media) };
+        let heard = |epoch, media| ReportCounts { job, epoch, admitted: true, media: Some(media) };
         for reports in [heard(2, media(10, 1)), heard(2, media(10, 1)), heard(1, media(99, 99))] {
             attempts.heard(&reports, Duration::from_secs(3));
         }

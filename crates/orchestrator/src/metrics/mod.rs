@@ -20,7 +20,7 @@ use prometheus_client::{
 };
 
 use self::attempts::Attempts;
-pub(crate) use self::{attempts::Heard, store_times::StoreTimes};
+pub(crate) use self::{attempts::ReportCounts, store_times::StoreTimes};
 use crate::store::{Tally, Verdict};
 
 /// The `Content-Type` of [`Metrics::text`].
@@ -311,7 +311,7 @@ impl Metrics {
     pub(crate) fn tried(&self, verdict: Verdict, took: Duration, latency: Option<Duration>) {
         let outcome = match verdict {
             Verdict::Delivered => "delivered",
-            Verdict::Again(_) => "again",
+            Verdict::RetryAt(_) => "again",
             Verdict::Dead => "dead",
         };
         self.tries.get_or_create(&OutcomeLabel { outcome }).inc();
@@ -397,7 +397,7 @@ mod tests {
         let job = JobId::generate(Timestamp::UNIX_EPOCH);
         metrics.attempts.launched(job, 1, &Platform::Sandbox, Duration::ZERO);
         let media = MediaCounters { packets_received: 5, ..MediaCounters::default() };
-        let heard = Heard { job, epoch: 1, admitted: true, media: Some(media) };
+        let heard = ReportCounts { job, epoch: 1, admitted: true, media: Some(media) };
         metrics.attempts.heard(&heard, Duration::from_secs(1));
         metrics.attempts.ended(job, 1, true);
         metrics.tried(Verdict::Delivered, Duration::from_millis(1), Some(Duration::from_millis(4)));

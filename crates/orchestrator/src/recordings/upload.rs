@@ -17,11 +17,11 @@ use super::{
     local, of_job,
 };
 use crate::{
+    change_notifier::ChangeNotifier,
     clock::Clock,
     jobs::{Upload, upload},
     running_tasks::RunningTask,
     store::{Store, StoreError},
-    wake::Wakes,
 };
 
 /// How long to wait at most before looking again.
@@ -99,12 +99,12 @@ pub(crate) struct Uploads {
     pub(crate) bucket: Arc<Bucket>,
     pub(crate) clock: Clock,
     /// A bot has ended its work.
-    pub(crate) poke: Arc<Notify>,
+    pub(crate) wake: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
     /// Wakes the task that has mixes made.
     pub(crate) mixes: Arc<Notify>,
-    pub(crate) wakes: Arc<Wakes>,
+    pub(crate) changes: Arc<ChangeNotifier>,
 }
 
 /// When those are tried again that failed: after how many tries, and at which moment of the steady clock.
@@ -129,7 +129,7 @@ impl Uploads {
             let sleep = next.map_or(POLL, |next| next.clamp(Duration::from_millis(50), POLL));
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = self.poke.notified() => {}
+                () = self.wake.notified() => {}
                 Some(ended) = running_tasks.join_next() => match ended {
                     Ok((job, ended)) => self.note(job, ended, &mut later),
                     Err(error) => tracing::error!(%error, "an upload crashed"),
@@ -236,7 +236,7 @@ impl Uploads {
                 tracing::error!(%job, "a recording is lost: its files are gone from the disk and were never in the bucket");
             }
         }
-        self.wakes.poke(job);
+        self.changes.notify_job(job);
         self.outbox.notify_one();
         self.mixes.notify_one();
         Ok(())

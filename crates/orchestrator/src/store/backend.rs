@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meetbot_types::Timestamp;
 
-use super::{How, Store, postgres, sqlite};
+use super::{RestoreOptions, Store, postgres, sqlite};
 use crate::clock::StoreNow;
 
 /// A store of its own, with nothing in it.
@@ -30,10 +30,10 @@ impl Backend {
     }
 
     /// Another one: a backup of this one, restored.
-    pub(crate) fn restored(&self, how: How, now: StoreNow) -> Self {
+    pub(crate) fn restored(&self, options: RestoreOptions, now: StoreNow) -> Self {
         match self {
-            Self::Sqlite(folder) => Self::Sqlite(folder.restored(how, now)),
-            Self::Postgres(database) => Self::Postgres(database.restored(how, now)),
+            Self::Sqlite(folder) => Self::Sqlite(folder.restored(options, now)),
+            Self::Postgres(database) => Self::Postgres(database.restored(options, now)),
         }
     }
 

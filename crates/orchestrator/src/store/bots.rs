@@ -26,7 +26,7 @@ pub(crate) enum Leases {
 }
 
 /// Whether the bot of an attempt (its epoch), launched by an earlier server, still runs.
-pub type Lives = dyn Fn(JobId, u32) -> bool + Send + Sync;
+pub type IsAlive = dyn Fn(JobId, u32) -> bool + Send + Sync;
 
 /// The bots that held a job when the previous server ended.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,6 +1,7 @@
 //! What every store must do, on whichever database [`Backend`] opens.
 
 mod audit;
+mod availability;
 mod clocks;
 mod commands;
 mod erasure;
@@ -20,7 +21,6 @@ mod room_bots;
 mod sessions;
 mod tally;
 mod uploads;
-mod ways;
 mod zoom;
 
 use std::{sync::Arc, time::Duration};
@@ -74,8 +74,8 @@ async fn fixture() -> Fixture {
 }
 
 /// A claim's bots can join every platform.
-pub(crate) fn ways() -> Arc<Ways> {
-    Arc::new(|_, _| crate::jobs::every_way())
+pub(crate) fn all_available() -> Arc<AvailabilityLookup> {
+    Arc::new(|_, _| crate::jobs::all_available())
 }
 
 pub(crate) fn new_job(now: StoreNow) -> Job {
@@ -136,7 +136,7 @@ impl Fixture {
     }
 
     async fn claim(&self, token: u8, now: StoreNow) -> Option<Claimed> {
-        match self.store.claim([token; 32], ways(), now).await.unwrap() {
+        match self.store.claim([token; 32], all_available(), now).await.unwrap() {
             Claim::Bot(claimed) => Some(*claimed),
             Claim::Nothing => None,
             Claim::NoMinutes(job) => panic!("{job} finds no minutes"),

@@ -82,12 +82,12 @@ pub struct FeedPage {
 }
 
 /// The most events that one read skips,
-pub(crate) const LOOKED_AT_ONCE: u32 = 500;
+pub(crate) const SCANNED_AT_ONCE: u32 = 500;
 /// and the number of bytes after which it ends.
 const BYTES: usize = 64 * 1024;
 
 /// One read of a feed.
-pub(crate) struct Look<'a> {
+pub(crate) struct FeedScan<'a> {
     /// The events that are wanted; empty: all.
     names: &'a [EventName],
     limit: usize,
@@ -96,7 +96,7 @@ pub(crate) struct Look<'a> {
     events: Vec<FeedEvent>,
 }
 
-impl<'a> Look<'a> {
+impl<'a> FeedScan<'a> {
     /// One that hands out at most `limit` events.
     pub(crate) const fn new(names: &'a [EventName], limit: u32) -> Self {
         Self { names, limit: limit as usize, seen: 0, bytes: 0, events: Vec::new() }
@@ -104,7 +104,7 @@ impl<'a> Look<'a> {
 
     /// Whether it ends before the next event.
     pub(crate) fn is_full(&self) -> bool {
-        self.seen == LOOKED_AT_ONCE || self.bytes >= BYTES || self.events.len() >= self.limit
+        self.seen == SCANNED_AT_ONCE || self.bytes >= BYTES || self.events.len() >= self.limit
     }
 
     /// Reads an event with this name; returns whether it is wanted.
@@ -176,20 +176,20 @@ mod tests {
         };
         let names = [EventName::Finalized];
         let events = |limit, bytes, name: &str| {
-            let (mut look, mut passed) = (Look::new(&names, limit), 0);
-            while !look.is_full() {
+            let (mut scan, mut passed) = (FeedScan::new(&names, limit), 0);
+            while !scan.is_full() {
                 passed += 1;
-                if look.wants(name) {
-                    look.push(event(), bytes);
+                if scan.wants(name) {
+                    scan.push(event(), bytes);
                 }
             }
-            let Feed::Read(page) = look.end(FeedCursor::BEGINNING, true) else { panic!() };
+            let Feed::Read(page) = scan.end(FeedCursor::BEGINNING, true) else { panic!() };
             (passed, page.events.len())
         };
         assert_eq!(events(3, 1, "job.finalized"), (3, 3));
         assert_eq!(events(9, BYTES / 2 + 1, "job.finalized"), (2, 2));
-        assert_eq!(events(9, 1, "job.failed"), (LOOKED_AT_ONCE, 0));
-        assert!(Look::new(&[], 1).wants("job.failed"), "all are wanted");
+        assert_eq!(events(9, 1, "job.failed"), (SCANNED_AT_ONCE, 0));
+        assert!(FeedScan::new(&[], 1).wants("job.failed"), "all are wanted");
         assert!(matches!(Feed::of_nothing(None), Feed::Read(page) if page.events.is_empty()));
         let foreign = FeedCursor { number: 1, ..FeedCursor::BEGINNING };
         assert_eq!(Feed::of_nothing(Some(foreign)), Feed::Foreign);

@@ -10,9 +10,9 @@ use meetbot_types::{
 };
 
 use super::{
-    Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, JobFilter, Lives,
-    OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse, TakenOver,
-    Tenant, WaitingMixes, Ways, Window,
+    AvailabilityLookup, Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, IsAlive,
+    JobFilter, OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse,
+    TakenOver, Tenant, WaitingMixes, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -132,9 +132,14 @@ pub trait JobStore: Send + Sync + 'static {
     ) -> Result<()>;
     /// Hands a job that is due to a new bot, which shows the token with this SHA-256. Jobs whose bot was lost come first. The others wait for a slot
     /// of their consumer's in their world: the consumer with the fewest bots is next, and of a consumer's jobs the one that has been due for longest. A bot
-    /// that has none of these `ways` into the job's meeting only finalises what is on disk.
-    async fn claim(&self, token_hash: [u8; 32], ways: Arc<Ways>, now: StoreNow) -> Result<Claim> {
-        self.claim_for(None, token_hash, ways, now).await
+    /// that has none of these `lookup` into the job's meeting only finalises what is on disk.
+    async fn claim(
+        &self,
+        token_hash: [u8; 32],
+        lookup: Arc<AvailabilityLookup>,
+        now: StoreNow,
+    ) -> Result<Claim> {
+        self.claim_for(None, token_hash, lookup, now).await
     }
     /// [`JobStore::claim`] for a worker, by its id. A server that starts keeps the attempts of workers, since these do not end with the previous server. `None`: for this
     /// server's own bots.
@@ -142,7 +147,7 @@ pub trait JobStore: Send + Sync + 'static {
         &self,
         worker: Option<String>,
         token_hash: [u8; 32],
-        ways: Arc<Ways>,
+        lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease expires only after the store was available for its whole length: `away` is when it last was not. A job that
@@ -177,7 +182,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn reap(&self, now: StoreNow) -> Result<Vec<JobId>>;
     /// Handles the leases of the previous server at the start. A bot that still runs gets a whole lease from now on, and so does a worker's bot. The jobs of
     /// the others go back into the queue at once, and deliveries of its senders are released. Time without a server is not counted as time in the meeting.
-    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver>;
+    async fn take_over(&self, is_alive: Arc<IsAlive>, now: StoreNow) -> Result<TakenOver>;
     /// Fails the jobs that were not claimed in time; returns them.
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
     /// When the next queued job with a free slot is due.

@@ -35,7 +35,7 @@ use meetbot_types::{
 pub(crate) use self::backend::Backend;
 pub(crate) use self::bots::Leases;
 pub use self::{
-    bots::{Claim, Claimed, Expired, Lives, TakenOver},
+    bots::{Claim, Claimed, Expired, IsAlive, TakenOver},
     creation::Creation,
     deliveries::{
         Capacity, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, DueDelivery,
@@ -51,11 +51,11 @@ pub use self::{
     postgres::{OpenError, PostgresStore, StoreUrl, TakeOverError},
     quotas::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, QuotaOverride, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
-    sqlite::{Backup, BackupError, CopyError, Found, How, SqliteStore, backup},
+    sqlite::{Backup, BackupError, CopyError, Found, RestoreOptions, SqliteStore, backup},
     tally::{Ended, Tally},
     uploads::{Storage, UploadStore, WaitingUploads},
     usage::UsageStore,
-    zoom::{StreamEvent, StreamEventKind, ZoomHeard, ZoomStore},
+    zoom::{StreamEvent, StreamEventKind, ZoomEventOutcome, ZoomStore},
 };
 pub(crate) use self::{
     feed::ORIGIN_LETTERS,
@@ -65,7 +65,7 @@ pub(crate) use self::{
 use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
-    jobs::{Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload, Ways},
+    jobs::{AvailabilityLookup, Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload},
 };
 
 /// A call failed, and changed nothing.

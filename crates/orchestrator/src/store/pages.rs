@@ -47,13 +47,13 @@ impl From<KeyUse> for Entry<KeyUse> {
 }
 
 /// A page that is being filled.
-pub(crate) struct Filling<T> {
+pub(crate) struct PageBuilder<T> {
     limit: usize,
     bytes: usize,
     page: Page<T>,
 }
 
-impl<T> Filling<T> {
+impl<T> PageBuilder<T> {
     /// One that has at most `limit` entries.
     pub(crate) fn new(limit: u32) -> Self {
         let page = Page { data: Vec::new(), next_cursor: None };
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_page_ends_with_its_last_entry_or_behind_its_bytes() {
         let filled = |limit, bytes| {
-            let mut page = Filling::new(limit);
+            let mut page = PageBuilder::new(limit);
             let mut number = 0;
             while !page.is_full() {
                 number += 1;

@@ -43,8 +43,8 @@ pub struct ConsumerUse {
     pub consumer: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// What is set for it.
-    pub own: ConsumerQuota,
+    /// The limits that are set for it; the others are the settings'.
+    pub overrides: ConsumerQuota,
     /// Until when the webhook secret before its current one is good; it may be over.
     pub previous_until: Option<Timestamp>,
     /// With live keys.
@@ -97,7 +97,7 @@ impl ConsumerUse {
             max_bots: number(bots),
             max_minutes: number(minutes),
             max_queued_jobs: number(queued),
-            quota: self.own,
+            quota: self.overrides,
         }
     }
 

@@ -9,7 +9,7 @@ pub use crate::zoom::webhook::{StreamEvent, StreamEventKind};
 
 /// What follows from an event of a stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ZoomHeard {
+pub struct ZoomEventOutcome {
     /// The jobs whose bots have to look.
     pub jobs: Vec<JobId>,
     /// The number of the stream's meeting, where no job has the stream and one can still get it.
@@ -26,7 +26,7 @@ pub trait ZoomStore: Send + Sync + 'static {
         consumer: String,
         event: StreamEvent,
         now: StoreNow,
-    ) -> Result<ZoomHeard>;
+    ) -> Result<ZoomEventOutcome>;
     /// The stream of a job's meeting. A job that has none gets one that waits for a job.
     async fn zoom_stream(&self, job: JobId, now: StoreNow) -> Result<Option<ZoomStream>>;
 }

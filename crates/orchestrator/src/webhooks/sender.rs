@@ -28,30 +28,30 @@ pub(crate) struct Sender {
     post: Arc<Post>,
     lanes: Lanes,
     clock: Clock,
-    poke: Arc<Notify>,
+    wake: Arc<Notify>,
     metrics: Arc<Metrics>,
 }
 
 impl Sender {
-    /// A sender with so many connections at once. `poke` wakes it when there may be something to send.
+    /// A sender with so many connections at once. `wake` wakes it when there may be something to send.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         post: Arc<Post>,
         connections: u32,
         clock: Clock,
-        poke: Arc<Notify>,
+        wake: Arc<Notify>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { store, post, lanes: Lanes::new(connections), clock, poke, metrics }
+        Self { store, post, lanes: Lanes::new(connections), clock, wake, metrics }
     }
 
     /// Runs until `stop`; running tries are completed.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { store, post, mut lanes, clock, poke, metrics } = self;
+        let Self { store, post, mut lanes, clock, wake, metrics } = self;
         let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock, metrics });
-        let mut flying: JoinSet<DeliveryId> = JoinSet::new();
+        let mut in_flight: JoinSet<DeliveryId> = JoinSet::new();
         while !stop.is_cancelled() {
-            while let Some(ended) = flying.try_join_next() {
+            while let Some(ended) = in_flight.try_join_next() {
                 end(&mut lanes, ended);
             }
             let now = clock.now();
@@ -68,7 +68,7 @@ impl Sender {
                 let (id, job) = (delivery.event.delivery_id, delivery.event.data.job_id);
                 lanes.begin(id, delivery.lane, now.steady);
                 let trying = Arc::clone(&trying);
-                flying.spawn(async move {
+                in_flight.spawn(async move {
                     // A panic is a bug; it must not leave the lanes with a try that never ends.
                     if AssertUnwindSafe(trying.deliver(delivery)).catch_unwind().await.is_err() {
                         tracing::error!(delivery = %id, %job, "a try of a webhook crashed");
@@ -85,13 +85,13 @@ impl Sender {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = poke.notified() => {}
+                () = wake.notified() => {}
                 // The next delivery of a job may have waited for this one.
-                Some(ended) = flying.join_next() => end(&mut lanes, ended),
+                Some(ended) = in_flight.join_next() => end(&mut lanes, ended),
                 () = tokio::time::sleep(sleep) => {}
             }
         }
-        while flying.join_next().await.is_some() {}
+        while in_flight.join_next().await.is_some() {}
     }
 }
 
@@ -133,7 +133,7 @@ impl Trying {
         let error = tried.error.as_deref();
         match &verdict {
             Verdict::Delivered => tracing::debug!(delivery = %id, %job, "a webhook was delivered"),
-            Verdict::Again(at) => {
+            Verdict::RetryAt(at) => {
                 tracing::info!(delivery = %id, %job, error, again = %at, "a webhook was not taken");
             }
             Verdict::Dead => tracing::warn!(delivery = %id, %job, error, "a webhook was given up"),
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::store::{
         Backend,
-        contract::{key, link, new_job, start, ways},
+        contract::{all_available, key, link, new_job, start},
     };
     use crate::{egress::Guard, metrics::StoreTimes};
 
@@ -187,7 +187,7 @@ mod tests {
             job.webhooks = Webhooks { on_status_change: Some(url), on_finalize: None };
             let start = start(&job);
             store.create_job(key.tenant, job, link(), start, None, now).await.unwrap();
-            store.claim([1; 32], ways(), now).await.unwrap();
+            store.claim([1; 32], all_available(), now).await.unwrap();
         }
         let address_policy = AddressPolicy { loopback: true, networks: Vec::new() };
         let post = Post::new(Arc::new(Guard::new(address_policy)), clock).unwrap();

@@ -132,13 +132,17 @@ impl Zoom {
     }
 
     /// The ways into meetings as they are for a consumer: without an app no stream reaches its jobs.
-    pub(crate) fn available(&self, ways: &[Availability], consumer: &str) -> Vec<Availability> {
-        let mut ways = ways.to_vec();
+    pub(crate) fn available(
+        &self,
+        available: &[Availability],
+        consumer: &str,
+    ) -> Vec<Availability> {
+        let mut available = available.to_vec();
         if self.of_consumer(consumer).is_none() {
             let streams = |way: &&mut Availability| {
                 (&way.platform, &way.via) == (&Platform::ZoomWeb, &Via::Rtms)
             };
-            for way in ways.iter_mut().filter(streams) {
+            for way in available.iter_mut().filter(streams) {
                 way.missing.push(Missing {
                     code: "no_zoom_app".to_owned(),
                     message: format!(
@@ -147,7 +151,7 @@ impl Zoom {
                 });
             }
         }
-        ways
+        available
     }
 }
 

@@ -91,7 +91,7 @@ pub(crate) struct Waiting {
 
 /// A stream after an event. `None` where nothing changes: the event came before, is older than what is known, or is about a stream that is unknown or
 /// that is over.
-pub(crate) fn hear(
+pub(crate) fn apply_event(
     known: Option<Stream>,
     event: &StreamEvent,
     number_of_uuid: Option<String>,
@@ -197,32 +197,33 @@ mod tests {
     #[test]
     fn each_event_changes_a_stream_once_and_the_end_is_the_last() {
         use StreamEventKind::{Interrupted, Stopped};
-        let hear =
-            |known: &Stream, event: &StreamEvent| hear(Some(known.clone()), event, None, at(9));
-        let first = super::hear(None, &started(10, "a"), None, at(0)).unwrap();
+        let apply_event = |known: &Stream, event: &StreamEvent| {
+            apply_event(Some(known.clone()), event, None, at(9))
+        };
+        let first = super::apply_event(None, &started(10, "a"), None, at(0)).unwrap();
         assert_eq!((first.version, first.state), (1, ZoomStreamState::Started));
-        assert_eq!(hear(&first, &started(10, "a")), None, "it came twice");
-        let cut = hear(&first, &event(20, Interrupted)).unwrap();
+        assert_eq!(apply_event(&first, &started(10, "a")), None, "it came twice");
+        let cut = apply_event(&first, &event(20, Interrupted)).unwrap();
         assert_eq!((cut.version, cut.state), (2, ZoomStreamState::Interrupted));
-        assert_eq!(hear(&cut, &started(10, "a")), None, "a late repetition");
-        let again = hear(&cut, &started(30, "b")).unwrap();
+        assert_eq!(apply_event(&cut, &started(10, "a")), None, "a late repetition");
+        let again = apply_event(&cut, &started(30, "b")).unwrap();
         assert_eq!((again.version, again.server_urls.as_slice()), (3, ["b".to_owned()].as_slice()));
-        let over = hear(&again, &event(25, Stopped(Some(6)))).unwrap();
+        let over = apply_event(&again, &event(25, Stopped(Some(6)))).unwrap();
         assert_eq!(
             (over.version, over.state, over.stop_reason),
             (4, ZoomStreamState::Stopped, Some(6))
         );
         for late in [started(40, "c"), event(40, Interrupted), event(40, Stopped(Some(1)))] {
-            assert_eq!(hear(&over, &late), None, "{late:?}");
+            assert_eq!(apply_event(&over, &late), None, "{late:?}");
         }
         for unknown in [event(1, Interrupted), event(1, Stopped(None))] {
-            assert_eq!(super::hear(None, &unknown, None, at(0)), None, "{unknown:?}");
+            assert_eq!(super::apply_event(None, &unknown, None, at(0)), None, "{unknown:?}");
         }
     }
 
     #[test]
     fn the_oldest_job_for_the_meeting_gets_the_stream_while_it_is_free() {
-        let stream = hear(None, &started(1, "a"), None, at(0)).unwrap();
+        let stream = apply_event(None, &started(1, "a"), None, at(0)).unwrap();
         let (older, newer) = (JobId::generate(at(1)), JobId::generate(at(2)));
         let waits = |job, meeting: &str| Waiting { job, meeting: meeting.into() };
         let waiting = [
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn those_that_wait_for_the_meeting_have_to_look_when_its_stream_is_given() {
-        let mut stream = hear(None, &started(1, "a"), None, at(0)).unwrap();
+        let mut stream = apply_event(None, &started(1, "a"), None, at(0)).unwrap();
         let [first, second, other] = [1, 2, 3].map(|second| JobId::generate(at(second)));
         let waits = |job, meeting: &str| Waiting { job, meeting: meeting.into() };
         let waiting =
@@ -271,7 +272,8 @@ mod tests {
         for state in
             [ZoomStreamState::Started, ZoomStreamState::Interrupted, ZoomStreamState::Stopped]
         {
-            let stream = Stream { state, ..hear(None, &started(1, "a"), None, at(0)).unwrap() };
+            let stream =
+                Stream { state, ..apply_event(None, &started(1, "a"), None, at(0)).unwrap() };
             assert_eq!(state_of(stream.state_name()), Some(state));
         }
         assert_eq!(state_of("over"), None);
@@ -281,7 +283,7 @@ mod tests {
     fn an_event_without_a_number_has_that_of_its_uuid() {
         let nameless = StreamEvent { meeting: None, ..started(1, "a") };
         let number = Some("123456789".to_owned());
-        assert_eq!(hear(None, &nameless, number.clone(), at(0)).unwrap().meeting, number);
-        assert_eq!(hear(None, &nameless, None, at(0)).unwrap().meeting, None);
+        assert_eq!(apply_event(None, &nameless, number.clone(), at(0)).unwrap().meeting, number);
+        assert_eq!(apply_event(None, &nameless, None, at(0)).unwrap().meeting, None);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meetbot_orchestrator::{keys::Wanted, store::Scope};
+use meetbot_orchestrator::{keys::KeySpec, store::Scope};
 use meetbot_types::{KeyId, Timestamp};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -25,9 +25,9 @@ pub(crate) struct Operated {
 impl Operated {
     pub(crate) async fn start(data: &TempDir) -> Self {
         let server = Server::start(data).await;
-        let wanted =
-            Wanted { consumer: "ops", live: true, scope: Scope::Operator, expires_at: None };
-        let fresh = server.fresh_key(wanted).await;
+        let spec =
+            KeySpec { consumer: "ops", live: true, scope: Scope::Operator, expires_at: None };
+        let fresh = server.fresh_key(spec).await;
         Self { server, key: fresh.secret.expose().to_owned(), id: fresh.key.id }
     }
 
@@ -309,7 +309,7 @@ async fn the_audit_log_records_changes_with_their_key_and_no_secrets() {
     // Refused calls are recorded too, under the key that was refused.
     let admin = ops
         .server
-        .fresh_key(Wanted { consumer: "acme", live: true, scope: Scope::Admin, expires_at: None })
+        .fresh_key(KeySpec { consumer: "acme", live: true, scope: Scope::Admin, expires_at: None })
         .await;
     assert_eq!(ops.opens(admin.secret.expose(), "/api/v1/admin/keys").await, 403);
 

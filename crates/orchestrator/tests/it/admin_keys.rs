@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, time::Duration};
 
-use meetbot_orchestrator::{keys::Wanted, store::Scope};
+use meetbot_orchestrator::{keys::KeySpec, store::Scope};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -173,12 +173,12 @@ async fn a_browser_session_creates_keys_only_from_pages_of_the_server() {
 async fn pages_of_keys_are_stable_while_keys_are_added() {
     let data = TempDir::new().unwrap();
     let ops = Operated::start(&data).await;
-    let wanted = Wanted { consumer: "many", live: false, scope: Scope::Read, expires_at: None };
-    let made = futures_util::future::join_all((0..450).map(|_| ops.server.fresh_key(wanted))).await;
+    let spec = KeySpec { consumer: "many", live: false, scope: Scope::Read, expires_at: None };
+    let made = futures_util::future::join_all((0..450).map(|_| ops.server.fresh_key(spec))).await;
     let made: BTreeSet<String> = made.into_iter().map(|fresh| fresh.key.id.to_string()).collect();
     let first = ops.get("keys?consumer=many&limit=200").await;
     assert_eq!(first["data"].as_array().unwrap().len(), 200);
-    ops.server.fresh_key(wanted).await;
+    ops.server.fresh_key(spec).await;
     let mut found: Vec<String> = Vec::new();
     let mut page = first;
     loop {

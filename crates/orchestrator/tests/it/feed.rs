@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meetbot::NewJob;
-use meetbot_orchestrator::{keys::Wanted, store::Scope};
+use meetbot_orchestrator::{keys::KeySpec, store::Scope};
 use meetbot_types::{Cause, Failure, FailureCode};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -172,8 +172,8 @@ async fn a_feed_streams_changes_of_all_jobs_and_continues_after_a_cut() {
 async fn a_feed_is_limited_to_the_keys_tenant_and_ends_with_the_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let wanted = Wanted { consumer: "acme", live: false, scope: Scope::Read, expires_at: None };
-    let reader = server.fresh_key(wanted).await;
+    let spec = KeySpec { consumer: "acme", live: false, scope: Scope::Read, expires_at: None };
+    let reader = server.fresh_key(spec).await;
     let strangers = [
         server.key("other", false, Scope::Admin).await,
         server.key("acme", true, Scope::Admin).await,

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use meetbot::{JobStatus, NewJob};
 use meetbot_orchestrator::{
-    keys::Wanted,
+    keys::KeySpec,
     store::{KeyStore as _, KeyUse, Scope, SqliteStore, Store, UseFilter, Window},
 };
 use meetbot_types::{JobId, UseId, bot::BotReport};
@@ -14,8 +14,8 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::server::{PATIENCE, Server, answered, await_status, new_job, now};
 
-const WANTED: Wanted<'static> =
-    Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
+const KEY_SPEC: KeySpec<'static> =
+    KeySpec { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
 
 const fn newest(limit: u32) -> Window<UseId> {
     Window { limit, after: None }
@@ -39,7 +39,7 @@ async fn lines(store: &dyn Store, filter: &UseFilter, count: usize) -> Vec<KeyUs
 async fn a_key_revoked_by_another_process_is_refused_within_a_second_and_its_bots_continue() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let fresh = server.fresh_key(WANTED).await;
+    let fresh = server.fresh_key(KEY_SPEC).await;
     let client = server.client_of(fresh.secret.expose());
     let job = client.dispatch_bot(new_job()).await.unwrap().id;
     let mut bot = server.bot().await;
@@ -93,7 +93,7 @@ async fn a_key_is_valid_until_it_expires() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let end = now() + Duration::from_millis(400);
-    let fresh = server.fresh_key(Wanted { expires_at: Some(end), ..WANTED }).await;
+    let fresh = server.fresh_key(KeySpec { expires_at: Some(end), ..KEY_SPEC }).await;
     let client = server.client_of(fresh.secret.expose());
     loop {
         let asked = now();
@@ -115,8 +115,8 @@ async fn every_change_and_every_refusal_is_in_the_audit_log() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
     let (writer, reader) = (
-        server.fresh_key(WANTED).await,
-        server.fresh_key(Wanted { scope: Scope::Read, ..WANTED }).await,
+        server.fresh_key(KEY_SPEC).await,
+        server.fresh_key(KeySpec { scope: Scope::Read, ..KEY_SPEC }).await,
     );
     let client = server.client_of(writer.secret.expose());
     let named = NewJob { external_id: Some("a".into()), ..new_job() };
@@ -184,7 +184,7 @@ async fn every_change_and_every_refusal_is_in_the_audit_log() {
 async fn repeated_refusals_of_a_key_are_one_entry_a_minute_with_a_count() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let fresh = server.fresh_key(WANTED).await;
+    let fresh = server.fresh_key(KEY_SPEC).await;
     server.store().revoke_key(fresh.key.id, false, server.store().now()).await.unwrap();
     for number in 0..100 {
         let (method, path) = [

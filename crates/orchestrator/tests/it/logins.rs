@@ -1,7 +1,7 @@
 //! `meetbot login`: approval in the dashboard, and all ways in which a login is refused.
 
 use meetbot_orchestrator::{
-    keys::Wanted,
+    keys::KeySpec,
     store::{Scope, UseFilter, Window},
 };
 use reqwest::{Method, StatusCode};
@@ -155,9 +155,9 @@ async fn an_approval_is_limited_to_the_scope_world_and_lifetime_of_its_key() {
 
     // Nor a key that expires after the key of the session.
     let hour = now() + std::time::Duration::from_hours(1);
-    let wanted =
-        Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: Some(hour) };
-    let short = server.fresh_key(wanted).await;
+    let spec =
+        KeySpec { consumer: "acme", live: true, scope: Scope::Write, expires_at: Some(hour) };
+    let short = server.fresh_key(spec).await;
     let session = sign_in(&server, short.secret.expose()).await;
     assert_eq!(asks(&server, &session, OWN, COMPLETE, &approval(&live)).await.0, StatusCode::OK);
     let (_, made) = patient_poll(&server, &live).await;

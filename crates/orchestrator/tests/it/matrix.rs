@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use meetbot::{ListBots, Webhooks};
-use meetbot_orchestrator::{keys::Wanted, store::Scope};
+use meetbot_orchestrator::{keys::KeySpec, store::Scope};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -156,15 +156,15 @@ async fn every_call_refuses_keys_without_its_scope() {
     let (mut keys, mut ended) = (Vec::new(), Vec::new());
     for scope in Scope::ALL {
         keys.push((scope, server.key("acme", false, scope).await));
-        let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
-        let revoked = server.fresh_key(wanted).await;
+        let spec = KeySpec { consumer: "acme", live: false, scope, expires_at: None };
+        let revoked = server.fresh_key(spec).await;
         server.store().revoke_key(revoked.key.id, false, server.store().now()).await.unwrap();
-        let expired = Wanted { expires_at: Some(now() - Duration::from_secs(1)), ..wanted };
+        let expired = KeySpec { expires_at: Some(now() - Duration::from_secs(1)), ..spec };
         ended.push(revoked.secret.expose().to_owned());
         ended.push(server.fresh_key(expired).await.secret.expose().to_owned());
     }
-    let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Read, expires_at: None };
-    let made = server.fresh_key(wanted).await.key;
+    let spec = KeySpec { consumer: "acme", live: true, scope: Scope::Read, expires_at: None };
+    let made = server.fresh_key(spec).await.key;
     let strangers = [
         server.key("other", false, Scope::Operator).await,
         server.key("acme", true, Scope::Admin).await,
@@ -182,8 +182,8 @@ async fn every_call_refuses_keys_without_its_scope() {
     let mut ended_sessions = Vec::new();
     // A key with the scope worker begins no session.
     for scope in Scope::ALL.into_iter().filter(|scope| *scope != Scope::Worker) {
-        let wanted = Wanted { consumer: "acme", live: false, scope, expires_at: None };
-        let revoked = server.fresh_key(wanted).await;
+        let spec = KeySpec { consumer: "acme", live: false, scope, expires_at: None };
+        let revoked = server.fresh_key(spec).await;
         ended_sessions.push(sign_in(&server, revoked.secret.expose()).await);
         server.store().revoke_key(revoked.key.id, false, server.store().now()).await.unwrap();
         let signed_out = sign_in(&server, &server.key("acme", false, scope).await).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use meetbot_orchestrator::{
-    keys::Wanted,
+    keys::KeySpec,
     store::{Creation, Scope, Start},
 };
 use meetbot_types::{FailureCode, JobId, MeetingLink, Platform};
@@ -69,8 +69,8 @@ async fn a_platform_is_listed_as_available_exactly_when_its_jobs_are_accepted() 
 
 /// A due job whose platform was available when it was created.
 async fn waiting_job(server: &Server, url: &str, platform: &str) -> JobId {
-    let wanted = Wanted { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
-    let tenant = server.fresh_key(wanted).await.key.tenant;
+    let spec = KeySpec { consumer: "acme", live: true, scope: Scope::Write, expires_at: None };
+    let tenant = server.fresh_key(spec).await.key.tenant;
     let store = server.store();
     let now = store.now();
     let id = JobId::generate(now.wall);

@@ -5,9 +5,9 @@ use std::{io, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
 use meetbot_orchestrator::{
-    Config, Fate, Launcher, Orchestrator, SandboxLink, Stop,
+    BotExit, Config, Launcher, Orchestrator, SandboxLink, Stop,
     clock::Clock,
-    keys::{self, FreshKey, Wanted},
+    keys::{self, FreshKey, KeySpec},
     store::{Rotation, Scope, Store},
     tls,
 };
@@ -62,7 +62,7 @@ impl Launcher for ManualLauncher {
         [sandbox, joinable(Platform::Janus), streams].into()
     }
 
-    async fn run(&self, order: BotOrder, stop: Stop) -> Fate {
+    async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let (life, mut end) = oneshot::channel();
         if self.bots.send((order, life)).is_ok() {
             tokio::select! {
@@ -70,19 +70,19 @@ impl Launcher for ManualLauncher {
                 () = stop.leave.cancelled() => {}
             }
         }
-        Fate::Ended
+        BotExit::Ended
     }
 
     fn serves_at(&self, _: &str) -> io::Result<()> {
         Ok(())
     }
 
-    fn lives(&self, _: JobId, _: u32) -> bool {
+    fn is_alive(&self, _: JobId, _: u32) -> bool {
         false
     }
 
-    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> Fate {
-        Fate::Ended
+    async fn adopt(&self, _: JobId, _: u32, _: Stop) -> BotExit {
+        BotExit::Ended
     }
 
     async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {
@@ -155,9 +155,8 @@ impl Server {
         let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::new("of the sandbox"));
         let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
         let orchestrator = Orchestrator::start(config, Arc::new(launcher), sandbox).await.unwrap();
-        let wanted =
-            Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
-        let fresh = keys::create(orchestrator.store(), wanted).await.unwrap();
+        let spec = KeySpec { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
+        let fresh = keys::create(orchestrator.store(), spec).await.unwrap();
         Self {
             orchestrator,
             orders: Mutex::new(orders),
@@ -174,13 +173,13 @@ impl Server {
 
     /// Creates another key.
     pub(crate) async fn key(&self, consumer: &str, live: bool, scope: Scope) -> String {
-        let wanted = Wanted { consumer, live, scope, expires_at: None };
-        self.fresh_key(wanted).await.secret.expose().to_owned()
+        let spec = KeySpec { consumer, live, scope, expires_at: None };
+        self.fresh_key(spec).await.secret.expose().to_owned()
     }
 
     /// Creates another key, and returns it with its row.
-    pub(crate) async fn fresh_key(&self, wanted: Wanted<'_>) -> FreshKey {
-        keys::create(self.orchestrator.store(), wanted).await.unwrap()
+    pub(crate) async fn fresh_key(&self, spec: KeySpec<'_>) -> FreshKey {
+        keys::create(self.orchestrator.store(), spec).await.unwrap()
     }
 
     /// The store of this server.

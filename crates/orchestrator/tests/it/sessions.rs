@@ -1,7 +1,7 @@
 //! Sessions of browsers: sign-in, rights, and all ways in which they are refused.
 
 use meetbot_orchestrator::{
-    keys::Wanted,
+    keys::KeySpec,
     store::{Scope, UseFilter, Window},
 };
 use meetbot_types::bot::BotReport;
@@ -121,8 +121,8 @@ async fn a_browser_signs_in_makes_changes_and_signs_out() {
 async fn a_session_and_its_streams_end_with_its_key() {
     let data = TempDir::new().unwrap();
     let server = Server::start(&data).await;
-    let wanted = Wanted { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
-    let fresh = server.fresh_key(wanted).await;
+    let spec = KeySpec { consumer: "acme", live: false, scope: Scope::Write, expires_at: None };
+    let fresh = server.fresh_key(spec).await;
     let cookie = sign_in(&server, fresh.secret.expose()).await;
     let other = sign_in(&server, &server.key).await;
     let job = server.client().dispatch_bot(new_job()).await.unwrap();

@@ -41,7 +41,7 @@ async fn an_admin_key_of_the_test_world_erases_only_that_world() {
     assert!(recorded.join("audio.Ann.webm").exists());
     real_bot.complete("file:///m").await;
     await_status(&live, &real, JobStatus::Completed).await;
-    let again = server.fresh_key(meetbot_orchestrator::keys::Wanted {
+    let again = server.fresh_key(meetbot_orchestrator::keys::KeySpec {
         consumer: "acme",
         live: false,
         scope: Scope::Admin,

@@ -16,7 +16,7 @@ pub fn description(text: &str) {
 }
 
 /// An offer, an answer and a candidate, for a peer that may send nowhere: whatever they name, it finds no address to send to.
-pub fn stranger(text: &str) {
+pub fn session_description(text: &str) {
     let mut peer = Peer::new(None, Guard::new(|_| false, "refused"));
     let _ = peer.add_remote_candidate(text);
     let _ = peer.accept_answer(text);
@@ -46,7 +46,7 @@ mod tests {
             for left_out in 0..=text.lines().count() {
                 let lines = text.split_inclusive('\n').enumerate();
                 let less = lines.filter(|(line, _)| *line != left_out).map(|(_, line)| line);
-                stranger(&less.collect::<String>());
+                session_description(&less.collect::<String>());
             }
         }
     }

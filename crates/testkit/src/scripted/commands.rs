@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Happened, Request, Script, Server, script::Bytes};
+use super::{ConnectionEvent, Request, Script, Server, script::Bytes};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,7 +28,7 @@ enum Command {
 /// Carries out the commands of `input` until it ends.
 ///
 /// Each is answered in its turn with `{"done": …}`, or with `{"error": TEXT}`. What happens at the servers is reported in between
-/// with `{"happened": "opened" | "asked" | "closed", "server": NUMBER, "connection": NUMBER}`; `asked` has the `request` beside it
+/// with `{"event": "opened" | "asked" | "closed", "server": NUMBER, "connection": NUMBER}`; `asked` has the `request` beside it
 /// (`line`, `headers` as pairs in their order with names in lower case, `body`), and `closed` whether it was `byClient`.
 /// A request is reported before it is answered.
 ///
@@ -58,7 +58,7 @@ fn carry_out(
         Command::Start(script) => {
             let output = Arc::clone(output);
             // A reader that has gone away wants no reports.
-            let report = move |happened| drop(write(&output, &report(number, happened)));
+            let report = move |event| drop(write(&output, &report(number, event)));
             let server = Server::observed(script, report)?;
             let done = json!({ "server": number, "url": server.url() });
             servers.insert(number, server);
@@ -75,12 +75,12 @@ fn carry_out(
     Ok(json!({}))
 }
 
-fn report(server: u64, happened: Happened) -> Value {
-    match happened {
-        Happened::Opened(connection) => {
+fn report(server: u64, event: ConnectionEvent) -> Value {
+    match event {
+        ConnectionEvent::Opened(connection) => {
             json!({ "happened": "opened", "server": server, "connection": connection })
         }
-        Happened::Asked(connection, Request { line, headers, body }) => {
+        ConnectionEvent::Requested(connection, Request { line, headers, body }) => {
             let body = String::from_utf8(body).map_or_else(
                 |error| json!({ "base64": BASE64_STANDARD.encode(error.as_bytes()) }),
                 Value::String,
@@ -88,7 +88,7 @@ fn report(server: u64, happened: Happened) -> Value {
             let request = json!({ "line": line, "headers": headers, "body": body });
             json!({ "happened": "asked", "server": server, "connection": connection, "request": request })
         }
-        Happened::Closed { connection, by_client } => {
+        ConnectionEvent::Closed { connection, by_client } => {
             json!({ "happened": "closed", "server": server, "connection": connection, "byClient": by_client })
         }
     }

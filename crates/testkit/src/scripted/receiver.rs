@@ -6,7 +6,7 @@ use meetbot_types::WebhookEvent;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Happened, Reply, Request, Server};
+use super::{ConnectionEvent, Reply, Request, Server};
 use crate::polling::poll_until;
 
 /// How long a webhook may take.
@@ -83,8 +83,8 @@ impl Receiver {
         let (sender, received) = mpsc::unbounded_channel();
         let server = Server::observed(
             statuses.into_iter().map(answer).chain([well]).collect::<Vec<_>>(),
-            move |happened| {
-                if let Happened::Asked(_, request) = happened {
+            move |event| {
+                if let ConnectionEvent::Requested(_, request) = event {
                     // A test that needs no more webhooks has dropped the receiver.
                     let _ = sender.send(Webhook(request));
                 }

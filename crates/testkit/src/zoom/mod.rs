@@ -83,7 +83,7 @@ struct Shared {
     host: String,
     port: u16,
     state: Mutex<State>,
-    /// Of the next keep-alive of [`Zoom::has_said_all`].
+    /// Of the next keep-alive of [`Zoom::has_sent_all`].
     number: AtomicU64,
     /// Changes when a connection opens or closes, or the bot sends a message.
     changes: watch::Sender<u64>,
@@ -240,19 +240,19 @@ impl Zoom {
     }
 
     /// Waits until the bot has sent a message for which `wanted` is true.
-    pub async fn hears(&self, wanted: impl Fn(Line, &Value) -> bool) {
+    pub async fn receives(&self, wanted: impl Fn(Line, &Value) -> bool) {
         self.shared.when(|state| state.heard.iter().any(|(line, word)| wanted(*line, word))).await;
     }
 
     /// Waits until the bot has read everything that was sent on these connections: it answers a keep-alive after it.
-    pub async fn has_said_all(&self, lines: &[Line]) {
+    pub async fn has_sent_all(&self, lines: &[Line]) {
         for line in lines {
             let number = self.shared.number.fetch_add(1, Ordering::Relaxed);
             self.play([Step::Say(*line, json!({"msg_type": 12, "timestamp": number}))]).await;
             let answers = |on: Line, word: &Value| {
                 on == *line && word["msg_type"] == 13 && word["timestamp"] == number
             };
-            self.hears(answers).await;
+            self.receives(answers).await;
         }
     }
 

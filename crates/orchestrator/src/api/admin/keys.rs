@@ -21,7 +21,7 @@ use crate::{
         query::Query,
         request::{BODY_LIMIT, JsonBody, PathParams, idempotency_key, replay},
     },
-    keys::{self, Wanted},
+    keys::{self, KeySpec},
     store::{Key, KeyCreation, KeyFilter, PriorRequest, Revocation, StoredResponse},
 };
 
@@ -55,8 +55,8 @@ async fn create_key(
     let path = format!("{PATH} {:?}", keys::hash(shown));
     let idempotency = idempotency_key(&headers, "POST", &path, &body, &ignored)?;
     let name = idempotency.as_ref().map(|asked| asked.key.clone());
-    let wanted = Wanted { consumer: &consumer, live, scope, expires_at };
-    let (new, secret) = keys::for_caller(wanted, now.wall, shown, name.as_deref());
+    let spec = KeySpec { consumer: &consumer, live, scope, expires_at };
+    let (new, secret) = keys::for_caller(spec, now.wall, shown, name.as_deref());
     let made = |id: KeyId| Extension(CreatedPath(format!("{PATH}/{id}")));
     match server.store.create_key_idempotently(caller.tenant, new, idempotency, now).await? {
         KeyCreation::Created(key, webhook_secret) => {

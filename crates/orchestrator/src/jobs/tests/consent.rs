@@ -10,7 +10,7 @@ fn a_job_whose_consent_was_withdrawn_fails_without_a_recording() {
     if let BotReport::Ended { consent_revoked, .. } = &mut end {
         *consent_revoked = true;
     }
-    let changes = hear(&mut record, &[end], at(6));
+    let changes = apply_report(&mut record, &[end], at(6));
     let job = &record.job;
     assert_eq!(
         (&job.status, &job.failure_code),

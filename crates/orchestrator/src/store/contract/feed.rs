@@ -236,7 +236,7 @@ async fn a_restored_database_takes_no_cursor_of_the_one_that_it_is_a_copy_of() {
     let fixture = fixture().await;
     fixture.quiet_job(at(1)).await;
     let seen = fixture.place(1).await;
-    let backend = fixture.backend.restored(How::default(), at(2));
+    let backend = fixture.backend.restored(RestoreOptions::default(), at(2));
     let restored = Fixture { store: backend.open(), tenant: fixture.tenant, backend };
     assert_eq!(restored.look(Some(seen), 9).await, Feed::Foreign);
     assert_eq!(restored.feed(None, 9, 1).await.len(), 1);

@@ -5,7 +5,7 @@ use meetbot_types::EndpointState;
 
 impl Fixture {
     /// A delivery is sent once more.
-    async fn again(&self, id: DeliveryId, now: StoreNow) -> Delivery {
+    async fn redeliver(&self, id: DeliveryId, now: StoreNow) -> Delivery {
         match self.store.redeliver(self.tenant, id, None, now).await.unwrap() {
             Redelivery::Sent(delivery) => *delivery,
             other => panic!("{other:?}"),
@@ -86,7 +86,7 @@ async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_time
         assert_eq!(taken.len(), 1, "only the oldest");
         assert_eq!((taken[0].event.attempt, taken[0].event.data.sequence), (round, 1));
         assert!(due(now).await.is_empty(), "it is on its way");
-        fixture.note(&taken[0], 500, Verdict::Again(at(now + 100).wall), at(now)).await;
+        fixture.note(&taken[0], 500, Verdict::RetryAt(at(now + 100).wall), at(now)).await;
     }
     for sequence in [2, 1] {
         let taken = due(500).await;
@@ -118,7 +118,7 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
     let taken = fixture.due(at(4)).await;
     let id = taken[0].event.delivery_id;
     fixture.note(&taken[0], 410, Verdict::Dead, at(4)).await;
-    let again = fixture.again(id, at(5)).await;
+    let again = fixture.redeliver(id, at(5)).await;
     assert_eq!((again.state, again.tries.len()), (DeliveryState::Pending, 1));
     // It goes beside the one that waited for it.
     let mut attempts = Vec::new();
@@ -143,7 +143,7 @@ async fn an_endpoint_that_is_down_is_probed_one_try_at_a_time_and_opens_when_one
     for failure in 1..=7 {
         let due = fixture.due(at(now)).await;
         assert_eq!(due.len(), 1, "one at a time, at {now} s");
-        fixture.note(&due[0], 500, Verdict::Again(at(9_000).wall), at(now)).await;
+        fixture.note(&due[0], 500, Verdict::RetryAt(at(9_000).wall), at(now)).await;
         let rest = [0, 0, 0, 0, 5, 10, 20][failure - 1];
         if rest > 0 {
             assert!(fixture.due(at(now + rest - 1)).await.is_empty(), "it rests");
@@ -226,7 +226,7 @@ async fn retry_after_applies_to_all_deliveries_of_an_endpoint() {
         error: None,
         answer: None,
     };
-    let verdict = Verdict::Again(at(62).wall);
+    let verdict = Verdict::RetryAt(at(62).wall);
     let rest_wanted = Some(Duration::from_mins(1));
     let (delivery, since) = (due[0].event.delivery_id, due[0].since);
     fixture
@@ -250,12 +250,12 @@ async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
     for _ in 0..4 {
         fixture.job_with_url(url, at(1)).await;
         let due = fixture.due(at(1)).await;
-        fixture.note(&due[0], 500, Verdict::Again(at(5_000).wall), at(1)).await;
+        fixture.note(&due[0], 500, Verdict::RetryAt(at(5_000).wall), at(1)).await;
     }
     fixture.report(job.id, 1, 1, 1, &[BotReport::Admitted], at(2)).await;
     assert!(fixture.due(at(2)).await.is_empty(), "it rests");
     let id = first.event.delivery_id;
-    let again = fixture.again(id, at(2)).await;
+    let again = fixture.redeliver(id, at(2)).await;
     assert_eq!((again.state, again.next_try_at), (DeliveryState::Pending, Some(at(2).wall)));
     let due = fixture.due(at(2)).await;
     fixture.note(&due[0], 200, Verdict::Delivered, at(2)).await;
@@ -276,7 +276,7 @@ async fn deliveries_to_an_endpoint_that_stays_down_are_given_up_after_36_hours()
         assert!(now < 60 * 3_600, "they are never given up");
         for due in fixture.due(at(now)).await {
             // Those that are probed have tries left.
-            fixture.note(&due, 500, Verdict::Again(at(now + 5).wall), at(now)).await;
+            fixture.note(&due, 500, Verdict::RetryAt(at(now + 5).wall), at(now)).await;
         }
         now += 300;
     }
@@ -419,7 +419,7 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
 #[tokio::test]
 async fn a_redelivery_that_is_asked_for_during_a_try_follows_it_unless_that_arrives() {
     let fixture = fixture().await;
-    let far = Verdict::Again(at(90_000).wall);
+    let far = Verdict::RetryAt(at(90_000).wall);
     // Also during a first try, which has counted none yet.
     for (name, tries) in [("first", 0), ("seventh", 6)] {
         for verdict in [Verdict::Dead, far, Verdict::Delivered] {
@@ -427,12 +427,12 @@ async fn a_redelivery_that_is_asked_for_during_a_try_follows_it_unless_that_arri
             let job = fixture.job_with_url(&url, at(1)).await;
             for number in 0..tries {
                 let due = fixture.due(at(1_000 * number + 1)).await.remove(0);
-                let next = Verdict::Again(at(1_000 * number + 1_001).wall);
+                let next = Verdict::RetryAt(at(1_000 * number + 1_001).wall);
                 fixture.note(&due, 500, next, at(1_000 * number + 1)).await;
             }
             let due = fixture.due(at(7_000)).await.remove(0);
             assert_eq!((&due.url, u64::from(due.tries)), (&url, tries));
-            fixture.again(due.event.delivery_id, at(7_001)).await;
+            fixture.redeliver(due.event.delivery_id, at(7_001)).await;
             assert!(fixture.due(at(7_001)).await.is_empty(), "it is on its way");
             let status = if verdict == Verdict::Delivered { 200 } else { 500 };
             fixture.note(&due, status, verdict, at(7_002)).await;

@@ -1,17 +1,17 @@
 //! A database that was restored with `--paused`: nothing starts and nothing is sent until it is resumed, and changes by callers are stored.
 
 use super::*;
-use crate::store::How;
+use crate::store::RestoreOptions;
 
 /// The fixture's database, restored, and its store as a server that starts has it.
-async fn restored(fixture: Fixture, how: How, now: StoreNow) -> Fixture {
-    let backend = fixture.backend.restored(how, now);
+async fn restored(fixture: Fixture, options: RestoreOptions, now: StoreNow) -> Fixture {
+    let backend = fixture.backend.restored(options, now);
     let store = backend.open();
     store.take_over(Arc::new(|_, _| false), now).await.unwrap();
     Fixture { store, tenant: fixture.tenant, backend }
 }
 
-const PAUSED: How = How { paused: true, end_running: false };
+const PAUSED: RestoreOptions = RestoreOptions { paused: true, end_running: false };
 
 #[tokio::test]
 async fn while_it_is_paused_nothing_begins_nothing_is_sent_and_nothing_goes_for_its_age() {
@@ -81,8 +81,8 @@ async fn a_restore_that_ends_what_ran_fails_what_had_recorded_nothing_at_once_an
     fixture.claim(2, at(4)).await.unwrap();
     let began = [BotReport::Admitted, BotReport::RecordingStarted];
     fixture.report(recording.id, 1, 2, 1, &began, at(5)).await;
-    let how = How { paused: false, end_running: true };
-    let fixture = restored(fixture, how, at(10)).await;
+    let options = RestoreOptions { paused: false, end_running: true };
+    let fixture = restored(fixture, options, at(10)).await;
     let ended = fixture.job(joining.id).await;
     assert_eq!(
         (&ended.status, ended.failure_code, ended.manifest_uri, ended.ended_at),

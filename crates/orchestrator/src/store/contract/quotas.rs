@@ -318,7 +318,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
     fixture.report(running.id, 2, 1, 1, &over(), since(80)).await;
     // What was accepted before fails when its time comes.
     assert!(fixture.next(since(600)).await.is_some(), "the job of the test world");
-    let refused = store.claim([1; 32], ways(), since(600)).await.unwrap();
+    let refused = store.claim([1; 32], all_available(), since(600)).await.unwrap();
     assert!(matches!(refused, Claim::NoMinutes(job) if job == waits.id), "{refused:?}");
     let job = fixture.job(waits.id).await;
     assert_eq!(

@@ -11,7 +11,7 @@ fn since(seconds: u64) -> Redeliver {
 }
 
 impl Fixture {
-    async fn again_all(&self, which: Redeliver, now: StoreNow) -> EndpointRedelivery {
+    async fn redeliver_since(&self, which: Redeliver, now: StoreNow) -> EndpointRedelivery {
         self.store.redeliver_all(self.tenant, which, None, now).await.unwrap()
     }
 
@@ -43,9 +43,9 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
     fixture.note(&due[0], 200, Verdict::Delivered, at(25)).await;
     jobs.push(fixture.job_of_endpoint("http://a.example/hook?key=2", at(30)).await.id);
 
-    assert_eq!(fixture.again_all(since(31), at(40)).await, sent(0));
+    assert_eq!(fixture.redeliver_since(since(31), at(40)).await, sent(0));
     let unknown = Redeliver { endpoint: "http://a.example/".to_owned(), ..since(0) };
-    assert_eq!(fixture.again_all(unknown, at(40)).await, EndpointRedelivery::NoEndpoint);
+    assert_eq!(fixture.redeliver_since(unknown, at(40)).await, EndpointRedelivery::NoEndpoint);
     let (stranger, _) = fixture.store.create_key(key("other", true), at(0)).await.unwrap();
     let theirs =
         fixture.store.redeliver_all(stranger.tenant, since(0), None, at(40)).await.unwrap();
@@ -54,7 +54,7 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
     assert_eq!(due.iter().map(|due| due.event.data.job_id).collect::<Vec<_>>(), jobs[3..]);
 
     // The last one is being tried, and keeps its try; the first is too old.
-    assert_eq!(fixture.again_all(since(10), at(50)).await, sent(3));
+    assert_eq!(fixture.redeliver_since(since(10), at(50)).await, sent(3));
     fixture.note(&due[0], 200, Verdict::Delivered, at(51)).await;
     let due = fixture.due(at(52)).await;
     assert_eq!(due.iter().map(|due| due.event.data.job_id).collect::<Vec<_>>(), jobs[1..3]);
@@ -102,13 +102,13 @@ async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_th
         let people: Vec<_> = (0..half).map(person).collect();
         fixture.report(job.id, 1, 1, 1, &people, at(second)).await;
     }
-    let EndpointRedelivery::Sent(first) = fixture.again_all(since(1), at(3)).await else {
+    let EndpointRedelivery::Sent(first) = fixture.redeliver_since(since(1), at(3)).await else {
         panic!("there is such an endpoint")
     };
     assert_eq!(first.count, REDELIVERED_AT_ONCE);
     let cursor = first.next_cursor;
     assert!(cursor.is_some_and(|cursor| cursor.created_at() >= at(1).wall));
-    assert_eq!(fixture.again_all(Redeliver { cursor, ..since(1) }, at(4)).await, sent(4));
+    assert_eq!(fixture.redeliver_since(Redeliver { cursor, ..since(1) }, at(4)).await, sent(4));
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl Fixture {
         job.id
     }
 
-    async fn hears(&self, event: StreamEvent, now: StoreNow) -> Vec<JobId> {
+    async fn receive(&self, event: StreamEvent, now: StoreNow) -> Vec<JobId> {
         self.store.zoom_event("acme".into(), event, now).await.unwrap().jobs
     }
 
@@ -53,18 +53,18 @@ async fn a_job_that_waits_gets_the_stream_and_all_that_happens_to_it() {
     let fixture = fixture().await;
     let job = fixture.zoom_job(fixture.tenant, at(1)).await;
     assert_eq!(fixture.stream(job, at(1)).await, None);
-    assert_eq!(fixture.hears(started("s", 10), at(2)).await, [job]);
-    assert_eq!(fixture.hears(started("s", 10), at(2)).await, [], "the webhook came twice");
+    assert_eq!(fixture.receive(started("s", 10), at(2)).await, [job]);
+    assert_eq!(fixture.receive(started("s", 10), at(2)).await, [], "the webhook came twice");
     assert_eq!(fixture.stream(job, at(3)).await, Some((1, Started)));
     let interrupted = event("s", 20, StreamEventKind::Interrupted);
-    assert_eq!(fixture.hears(interrupted, at(4)).await, [job]);
+    assert_eq!(fixture.receive(interrupted, at(4)).await, [job]);
     assert_eq!(fixture.stream(job, at(4)).await, Some((2, Interrupted)));
     // An hour later there are new servers.
-    assert_eq!(fixture.hears(started("s", 30), at(3_600)).await, [job]);
+    assert_eq!(fixture.receive(started("s", 30), at(3_600)).await, [job]);
     let stream = fixture.store.zoom_stream(job, at(3_601)).await.unwrap().unwrap();
     assert_eq!((stream.version, stream.server_urls), (3, vec!["wss://30.zoom.us/".to_owned()]));
     let stopped = event("s", 40, StreamEventKind::Stopped(Some(8)));
-    assert_eq!(fixture.hears(stopped, at(3_700)).await, [job]);
+    assert_eq!(fixture.receive(stopped, at(3_700)).await, [job]);
     let stream = fixture.store.zoom_stream(job, at(3_701)).await.unwrap().unwrap();
     assert_eq!((stream.state, stream.stop_reason), (Stopped, Some(8)));
 }
@@ -73,7 +73,7 @@ async fn a_job_that_waits_gets_the_stream_and_all_that_happens_to_it() {
 async fn a_stream_waits_ten_minutes_for_its_job() {
     let fixture = fixture().await;
     for (stream, began, asks, gets) in [("s1", 10, 610, true), ("s2", 2_000, 2_601, false)] {
-        assert_eq!(fixture.hears(started(stream, 1), at(began)).await, []);
+        assert_eq!(fixture.receive(started(stream, 1), at(began)).await, []);
         let job = fixture.zoom_job(fixture.tenant, at(asks)).await;
         assert_eq!(fixture.stream(job, at(asks)).await.is_some(), gets, "{stream}");
         let cause = Cause::Left(LeaveReason::MeetingEnded);
@@ -89,14 +89,14 @@ async fn of_two_jobs_for_one_meeting_the_older_gets_the_stream() {
     let newer = fixture.zoom_job(fixture.tenant, at(2)).await;
     let mut both = vec![older, newer];
     both.sort();
-    assert_eq!(fixture.hears(started("s", 1), at(3)).await, both);
+    assert_eq!(fixture.receive(started("s", 1), at(3)).await, both);
     assert_eq!(fixture.stream(newer, at(4)).await, Some((1, GivenToAnotherJob)));
     assert_eq!(fixture.stream(older, at(4)).await, Some((1, Started)));
     // The older one ends: its stream is over, and the next one is the newer job's.
     let ends = ended(Cause::Left(LeaveReason::MeetingEnded), false);
     fixture.report(older, 1, 1, 1, &[ends], at(5)).await;
     assert_eq!(fixture.stream(newer, at(6)).await, None);
-    assert_eq!(fixture.hears(started("next", 2), at(7)).await, [newer]);
+    assert_eq!(fixture.receive(started("next", 2), at(7)).await, [newer]);
     assert_eq!(fixture.stream(newer, at(8)).await, Some((1, Started)));
 }
 
@@ -107,7 +107,7 @@ async fn a_stream_reaches_nobody_elses_jobs() {
     let strangers = fixture.zoom_job(other, at(1)).await;
     let test_world = Tenant { live: false, ..fixture.tenant };
     let played = fixture.zoom_job(test_world, at(1)).await;
-    assert_eq!(fixture.hears(started("s", 1), at(2)).await, []);
+    assert_eq!(fixture.receive(started("s", 1), at(2)).await, []);
     for job in [strangers, played] {
         assert_eq!(fixture.stream(job, at(3)).await, None);
     }
@@ -116,7 +116,7 @@ async fn a_stream_reaches_nobody_elses_jobs() {
     assert!(fixture.stream(job, at(4)).await.is_some());
     let stopped = event("s", 9, StreamEventKind::Stopped(None));
     let heard = fixture.store.zoom_event("other".into(), stopped, at(5)).await.unwrap();
-    assert_eq!(heard, ZoomHeard::default());
+    assert_eq!(heard, ZoomEventOutcome::default());
     assert_eq!(fixture.stream(job, at(6)).await, Some((1, ZoomStreamState::Started)));
 }
 
@@ -124,15 +124,15 @@ async fn a_stream_reaches_nobody_elses_jobs() {
 async fn streams_go_with_their_jobs_and_those_that_nobody_took_after_a_day() {
     let fixture = fixture().await;
     let job = fixture.zoom_job(fixture.tenant, at(1)).await;
-    fixture.hears(started("s", 1), at(2)).await;
+    fixture.receive(started("s", 1), at(2)).await;
     let ends = ended(Cause::Left(LeaveReason::MeetingEnded), false);
     fixture.report(job, 1, 1, 1, &[ends], at(3)).await;
     assert_eq!(fixture.store.erase_jobs(fixture.tenant.consumer, vec![job]).await.unwrap(), 1);
-    fixture.hears(started("free", 1), at(4)).await;
+    fixture.receive(started("free", 1), at(4)).await;
     fixture.store.sweep(at(4 + 24 * 3_600)).await.unwrap();
     // It is forgotten, so that it may come anew.
     let job = fixture.zoom_job(fixture.tenant, at(90_000)).await;
-    assert_eq!(fixture.hears(started("free", 1), at(90_001)).await, [job]);
+    assert_eq!(fixture.receive(started("free", 1), at(90_001)).await, [job]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What bots and the loops that watch them do.
+//! Actions of bots and of the loops that watch them.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -8,14 +8,14 @@ use meetbot_types::{
 };
 
 use super::{
-    act::How,
-    job::{End, ModelJob, What},
-    outbox::Sent,
-    state::{Bot, World, ms},
+    action::ReportOrder,
+    job::{BotEnd, BotMessage, ModelJob},
+    outbox::ModelDelivery,
+    state::{Bot, ModelTest, ms},
 };
 use crate::store::{Claim, Expired, Recorded, Reported, contract};
 
-impl World {
+impl ModelTest {
     pub(super) async fn claim(&mut self, workers: usize) {
         let tokens: Vec<[u8; 32]> = (0..workers)
             .map(|worker| {
@@ -24,8 +24,9 @@ impl World {
                 token
             })
             .collect();
-        let claims =
-            tokens.iter().map(|token| self.store.claim(*token, contract::ways(), self.now));
+        let claims = tokens
+            .iter()
+            .map(|token| self.store.claim(*token, contract::all_available(), self.now));
         let claims = futures_util::future::join_all(claims).await;
         for (token, claimed) in tokens.into_iter().zip(claims) {
             let claimed = claimed.unwrap();
@@ -74,47 +75,49 @@ impl World {
             let theirs = |place: &usize| self.jobs[*place].tenant.live == live;
             let first =
                 all().filter(|place| self.jobs[*place].waits()).filter(theirs).min_by_key(age)?;
-            self.has_room(self.jobs[first].tenant).then_some(first)
+            self.may_start_bot(self.jobs[first].tenant).then_some(first)
         });
         let order = |place: &usize| {
             let job = &self.jobs[*place];
-            (self.bots_of(job.tenant), job.run_at, job.tenant.live)
+            (self.bot_count(job.tenant), job.run_at, job.tenant.live)
         };
         lost.or_else(|| firsts.min_by_key(order))
     }
 
-    pub(super) async fn report(&mut self, bot: usize, how: How, said: &[What]) {
+    pub(super) async fn report(&mut self, bot: usize, order: ReportOrder, messages: &[BotMessage]) {
         let Bot { job, epoch, mut token, ref ending, ref mut log } = self.bots[bot];
         let mut next = log.last().map_or(1, |(seq, _)| seq + 1);
-        let mut said: Vec<(u64, What)> = said
+        let mut messages: Vec<(u64, BotMessage)> = messages
             .iter()
-            .map(|what| {
+            .map(|message| {
                 // A bot that only finalises ends with the ending in its order.
-                let what = match (what, ending) {
-                    (What::Ended(_), Some(ending)) => What::Ended(match ending.status {
-                        JobStatus::Completed => End::Well,
-                        JobStatus::Cancelled => End::CalledOff,
-                        _ => End::Badly,
-                    }),
-                    _ => *what,
+                let message = match (message, ending) {
+                    (BotMessage::Ended(_), Some(ending)) => {
+                        BotMessage::Ended(match ending.status {
+                            JobStatus::Completed => BotEnd::Completed,
+                            JobStatus::Cancelled => BotEnd::Cancelled,
+                            _ => BotEnd::Failed,
+                        })
+                    }
+                    _ => *message,
                 };
                 next += 1;
-                (next - 1, what)
+                (next - 1, message)
             })
             .collect();
-        match how {
-            How::Next => log.extend(&said),
-            How::Again => said.clone_from(log),
-            How::Ahead => said.iter_mut().for_each(|(seq, _)| *seq += 1),
-            How::Forged => token[31] = 1,
+        match order {
+            ReportOrder::Next => log.extend(&messages),
+            ReportOrder::Repeated => messages.clone_from(log),
+            ReportOrder::Skipped => messages.iter_mut().for_each(|(seq, _)| *seq += 1),
+            ReportOrder::Forged => token[31] = 1,
         }
         let model = &mut self.jobs[job];
-        let reports = said
+        let reports = messages
             .iter()
-            .map(|(seq, what)| NumberedReport {
+            .map(|(seq, message)| NumberedReport {
                 seq: *seq,
                 at: self.now.wall,
-                report: report(*what, ending.as_ref(), model),
+                report: report(*message, ending.as_ref(), model),
             })
             .collect();
         let request = IngestRequest { job_id: model.id, epoch, reports };
@@ -126,7 +129,7 @@ impl World {
             .report(request, token, Recorded { bytes, upload: None }, away, self.now)
             .await
             .unwrap();
-        if matches!(how, How::Forged) {
+        if matches!(order, ReportOrder::Forged) {
             assert_eq!(answer, Reported::Unknown);
         } else if epoch < model.epoch
             || (!model.status.is_final() && !model.live(epoch, self.away, self.now))
@@ -134,13 +137,13 @@ impl World {
             assert_eq!(answer, Reported::Superseded);
         } else {
             if !model.status.is_final() {
-                for (seq, what) in said {
+                for (seq, message) in messages {
                     if seq == model.applied + 1 {
                         model.applied = seq;
-                        model.hear(what, bytes);
+                        model.on_message(message, bytes);
                     }
                 }
-                model.stay(self.now);
+                model.count_time(self.now);
                 model.renew(self.now);
             }
             let Reported::Applied(answer) = answer else { panic!("{answer:?}") };
@@ -150,7 +153,7 @@ impl World {
     }
 
     /// The commands for a bot: all open ones, oldest first, for the attempt that holds the job and no other.
-    pub(super) async fn look(&self, bot: usize, after: u64) {
+    pub(super) async fn poll_commands(&self, bot: usize, after: u64) {
         let Bot { job, epoch, token, .. } = self.bots[bot];
         let model = &self.jobs[job];
         let reported = self.store.bot_commands(model.id, epoch, token, after).await.unwrap();
@@ -178,7 +181,7 @@ impl World {
             model.lose(self.now);
             model.handed_over += 1;
         } else if had_it {
-            model.lose_one(self.now);
+            model.lose_bot(self.now);
         }
         self.compare(job).await;
     }
@@ -188,7 +191,7 @@ impl World {
         let mut expected = HashSet::new();
         for job in &mut self.jobs {
             if job.lease.is_some_and(|until| until <= over) {
-                job.lose_one(self.now);
+                job.lose_bot(self.now);
                 expected.insert(job.id);
             }
         }
@@ -207,7 +210,7 @@ impl World {
             .collect();
         let (mut running, mut lost) = (HashSet::new(), HashSet::new());
         for job in &mut self.jobs {
-            job.deliveries.iter_mut().for_each(Sent::forget_lease);
+            job.deliveries.iter_mut().for_each(ModelDelivery::forget_lease);
             if job.lease.is_none() {
                 continue;
             }
@@ -219,8 +222,8 @@ impl World {
                 lost.insert(job.id);
             }
         }
-        let lives = Arc::new(move |job, epoch| living.contains(&(job, epoch)));
-        let taken = self.store.take_over(lives, self.now).await.unwrap();
+        let is_alive = Arc::new(move |job, epoch| living.contains(&(job, epoch)));
+        let taken = self.store.take_over(is_alive, self.now).await.unwrap();
         assert_eq!((taken.running.len(), taken.lost.len()), (running.len(), lost.len()));
         let taken_running = taken.running.iter().map(|job| (job.id, job.attempt));
         assert_eq!(taken_running.collect::<HashSet<_>>(), running);
@@ -235,7 +238,7 @@ impl World {
         let expired = self.store.expire(self.now).await.unwrap();
         for Expired { job, at_bot_limit } in &expired {
             let tenant = self.jobs[self.place(*job)].tenant;
-            assert_eq!(*at_bot_limit, !self.has_room(tenant));
+            assert_eq!(*at_bot_limit, !self.may_start_bot(tenant));
         }
         let expired = expired.iter().map(|one| one.job).collect::<Vec<_>>();
         assert_eq!(expired.len(), expected.len());
@@ -245,15 +248,15 @@ impl World {
 }
 
 /// The report for what is said.
-fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
-    match what {
-        What::Beat => BotReport::Heartbeat { media: MediaCounters::default() },
-        What::Admitted => BotReport::Admitted,
-        What::Recording => BotReport::RecordingStarted,
-        What::Paused => BotReport::RecordingPaused,
-        What::Resumed => BotReport::RecordingResumed { paused_ms: 1 },
-        What::Stopped => BotReport::RecordingStopped { paused_ms: 2 },
-        What::Chat => BotReport::Chat {
+fn report(message: BotMessage, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
+    match message {
+        BotMessage::Heartbeat => BotReport::Heartbeat { media: MediaCounters::default() },
+        BotMessage::Admitted => BotReport::Admitted,
+        BotMessage::RecordingStarted => BotReport::RecordingStarted,
+        BotMessage::RecordingPaused => BotReport::RecordingPaused,
+        BotMessage::RecordingResumed => BotReport::RecordingResumed { paused_ms: 1 },
+        BotMessage::RecordingStopped => BotReport::RecordingStopped { paused_ms: 2 },
+        BotMessage::Chat => BotReport::Chat {
             message: ChatMessage {
                 id: "1".into(),
                 sender_id: "2".into(),
@@ -263,12 +266,12 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
                 at_ms: 1,
             },
         },
-        What::Withheld => BotReport::Withheld { messages: 1, captions: 1 },
-        What::Leaving => {
+        BotMessage::Withheld => BotReport::Withheld { messages: 1, captions: 1 },
+        BotMessage::Leaving => {
             BotReport::Leaving { reason: Some(LeaveReason::MeetingEnded), failure: None }
         }
-        What::Ended(end) => {
-            let own = if end == End::Well {
+        BotMessage::Ended(end) => {
+            let own = if end == BotEnd::Completed {
                 Cause::Left(LeaveReason::MeetingEnded).ending(true, false)
             } else {
                 Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone")).ending(true, false)
@@ -283,7 +286,7 @@ fn report(what: What, ending: Option<&Ending>, model: &ModelJob) -> BotReport {
                 consent_revoked: false,
             }
         }
-        What::Did(which) => match model.commands.get(which) {
+        BotMessage::CommandDone(choice) => match model.commands.get(choice) {
             Some(one) => BotReport::CommandDone { command_id: one.id, state: ControlState::Done },
             None => BotReport::Heartbeat { media: MediaCounters::default() },
         },

@@ -1,12 +1,12 @@
-//! What clients do: jobs and verbs, with and without an `Idempotency-Key`.
+//! Actions of clients: jobs and commands, with and without an `Idempotency-Key`.
 
 use std::time::Duration;
 
 use meetbot_types::{ControlAction, ControlState, JobStatus, Webhooks};
 
 use super::{
-    job::{Asked, ModelJob, Tape},
-    state::{Kept, World, ms},
+    job::{ModelCommand, ModelJob, RecordingPhase},
+    state::{ModelTest, StoredAnswer, ms},
 };
 use crate::store::{
     CommandOutcome, Creation, IdempotencyKey, PriorRequest, Redelivery, StoredResponse, Tenant,
@@ -25,7 +25,7 @@ fn key_of_route(route: u8, key: u8, other: bool) -> IdempotencyKey {
     }
 }
 
-impl World {
+impl ModelTest {
     pub(super) async fn create(
         &mut self,
         live: bool,
@@ -87,10 +87,10 @@ impl World {
                     tenant,
                     urls,
                     status: JobStatus::Queued,
-                    why: None,
-                    called_off: false,
+                    end_reason: None,
+                    cancelled_with_bot: false,
                     has_media: false,
-                    tape: Tape::Off,
+                    recording: RecordingPhase::Off,
                     withheld: 0,
                     epoch: 0,
                     handed_over: 0,
@@ -100,10 +100,10 @@ impl World {
                     start_by: ms(start.by),
                     deleted_at: None,
                     bytes: None,
-                    stay_ms: None,
+                    in_meeting_ms: None,
                     in_meeting_at: None,
                     counted: false,
-                    story: Vec::new(),
+                    timeline: Vec::new(),
                     mix: None,
                     commands: Vec::new(),
                     deliveries: Vec::new(),
@@ -149,7 +149,8 @@ impl World {
         let at = ms(self.now.wall);
         let running_until = if last { 0 } else { at + RUNNING_MS };
         let answer = StoredResponse { status, body, ignored: idempotency_key.ignored };
-        let kept = Kept { fingerprint: idempotency_key.fingerprint, at, running_until, answer };
+        let kept =
+            StoredAnswer { fingerprint: idempotency_key.fingerprint, at, running_until, answer };
         self.answers.insert((tenant, idempotency_key.key), kept);
     }
 
@@ -164,7 +165,7 @@ impl World {
             let command = commands.unwrap().unwrap().pop().unwrap();
             assert_eq!(command.seq, model.commands.len() as u64 + 1);
             let (id, action) = (command.id, command.action);
-            model.commands.push(Asked { id, action, state: ControlState::Pending });
+            model.commands.push(ModelCommand { id, action, state: ControlState::Pending });
         }
         self.compare(job).await;
     }
@@ -193,7 +194,7 @@ impl World {
                 assert!(prior.is_none() && model.takes(&action), "{} {action}", model.status);
                 assert_eq!(command.state, model.command(&action, self.now));
                 let state = command.state.clone();
-                model.commands.push(Asked { id: command.id, action, state });
+                model.commands.push(ModelCommand { id: command.id, action, state });
                 if let Some(idempotency_key) = idempotency_key {
                     let body = serde_json::to_string(&command.result(&shown)).unwrap();
                     self.keep(tenant, idempotency_key, 202, body, false);
@@ -218,7 +219,7 @@ impl World {
         match (answer, self.prior_request(tenant, idempotency_key.as_ref())) {
             (Redelivery::Prior(answer), Some(prior)) => assert_eq!(answer, prior),
             (Redelivery::Sent(shown), None) => {
-                self.jobs[job].deliveries[delivery].again(self.now);
+                self.jobs[job].deliveries[delivery].redeliver(self.now);
                 if let Some(idempotency_key) = idempotency_key {
                     let body = serde_json::to_string(&shown).unwrap();
                     self.keep(tenant, idempotency_key, 200, body, true);

@@ -1,8 +1,8 @@
-//! A job as it should be: what each verb makes of it, said a second time and more simply than the server says it.
+//! The model of a job: the state after each call, in a second and simpler implementation than the server's.
 
 use meetbot_types::{CommandId, ControlAction, ControlState, EventName, JobId, JobStatus};
 
-use super::outbox::{Sent, urls_of};
+use super::outbox::{ModelDelivery, urls_of};
 use crate::{clock::StoreNow, store::Tenant};
 
 use JobStatus::{
@@ -11,41 +11,41 @@ use JobStatus::{
 
 pub(super) const LEASE_MS: i64 = 30_000;
 
-/// What a bot says, as far as it matters here.
+/// A report of a bot, reduced to what the model needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    Beat,
+pub(super) enum BotMessage {
+    Heartbeat,
     Admitted,
-    Recording,
-    Paused,
-    Resumed,
-    Stopped,
+    RecordingStarted,
+    RecordingPaused,
+    RecordingResumed,
+    RecordingStopped,
     Chat,
     Withheld,
     Leaving,
-    Ended(End),
-    /// One of the commands, counted from the oldest.
-    Did(usize),
+    Ended(BotEnd),
+    /// The command with this index, counted from the oldest, is done.
+    CommandDone(usize),
 }
 
 /// How a bot's work ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Well,
-    Badly,
-    CalledOff,
+pub(super) enum BotEnd {
+    Completed,
+    Failed,
+    Cancelled,
 }
 
 /// Why a job ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum EndReason {
     Cancelled,
     Other,
 }
 
 /// Whether anything is recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tape {
+pub(super) enum RecordingPhase {
     Off,
     On,
     Paused,
@@ -53,7 +53,7 @@ pub(super) enum Tape {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
+pub(super) struct ModelCommand {
     pub(super) id: CommandId,
     pub(super) action: ControlAction,
     pub(super) state: ControlState,
@@ -74,11 +74,11 @@ pub(super) struct ModelJob {
     /// `onStatusChange` and `onFinalize`.
     pub(super) urls: [Option<&'static str>; 2],
     pub(super) status: JobStatus,
-    pub(super) why: Option<Why>,
+    pub(super) end_reason: Option<EndReason>,
     /// It was cancelled while a bot had it: however that bot ends, it ends as cancelled.
-    pub(super) called_off: bool,
+    pub(super) cancelled_with_bot: bool,
     pub(super) has_media: bool,
-    pub(super) tape: Tape,
+    pub(super) recording: RecordingPhase,
     /// How many items arrived while recording was paused, and are not reported yet.
     pub(super) withheld: u32,
     pub(super) epoch: u32,
@@ -94,16 +94,16 @@ pub(super) struct ModelJob {
     /// How many bytes its recording has; none until its end, and while they are to be counted.
     pub(super) bytes: Option<u64>,
     /// How long its bots were in the meeting, once one was let in.
-    pub(super) stay_ms: Option<i64>,
+    pub(super) in_meeting_ms: Option<i64>,
     /// When one was last heard there, on the steady clock.
     pub(super) in_meeting_at: Option<i64>,
     /// Its minutes stand in the ledger.
     pub(super) counted: bool,
     /// The timeline: each event, with the status at that time.
-    pub(super) story: Vec<(EventName, JobStatus)>,
+    pub(super) timeline: Vec<(EventName, JobStatus)>,
     pub(super) mix: Option<WaitingMix>,
-    pub(super) commands: Vec<Asked>,
-    pub(super) deliveries: Vec<Sent>,
+    pub(super) commands: Vec<ModelCommand>,
+    pub(super) deliveries: Vec<ModelDelivery>,
 }
 
 impl ModelJob {
@@ -125,26 +125,25 @@ impl ModelJob {
     }
 
     pub(super) fn minutes(&self) -> u64 {
-        self.stay_ms.map_or(0, |ms| ms.max(1).cast_unsigned().div_ceil(60_000))
+        self.in_meeting_ms.map_or(0, |ms| ms.max(1).cast_unsigned().div_ceil(60_000))
     }
 
-    /// Its live bot was heard, and this is how the job is now.
-    pub(super) fn stay(&mut self, now: StoreNow) {
+    /// Its live bot has reported: adds the time in the meeting since the last report.
+    pub(super) fn count_time(&mut self, now: StoreNow) {
         let steady = now.lease.as_millis();
-        if let (Some(ms), Some(before)) = (self.stay_ms.as_mut(), self.in_meeting_at) {
+        if let (Some(ms), Some(before)) = (self.in_meeting_ms.as_mut(), self.in_meeting_at) {
             *ms += steady - before;
         }
         let in_meeting = matches!(self.status, InCall | InRecording);
         self.in_meeting_at = in_meeting.then_some(steady);
     }
 
-    /// Its time came when its consumer had no minutes.
+    /// It was due, and its consumer had no minutes left.
     pub(super) fn refuse(&mut self) {
         self.end(Failed);
     }
 
-    /// Its live bot was heard.
-    /// Another server hears its bot from now on.
+    /// A server took over its live bot.
     pub(super) fn outlive(&mut self, now: StoreNow) {
         self.renew(now);
         self.in_meeting_at = self.in_meeting_at.map(|_| now.lease.as_millis());
@@ -156,17 +155,17 @@ impl ModelJob {
         }
     }
 
-    fn tell(&mut self, event: EventName) {
-        let sequence = self.story.len() as u64 + 1;
+    fn emit(&mut self, event: EventName) {
+        let sequence = self.timeline.len() as u64 + 1;
         for url in urls_of(self.urls, &event) {
-            self.deliveries.push(Sent::new(sequence, event.clone(), url));
+            self.deliveries.push(ModelDelivery::new(sequence, event.clone(), url));
         }
-        self.story.push((event, self.status.clone()));
+        self.timeline.push((event, self.status.clone()));
     }
 
     fn go(&mut self, to: JobStatus) {
         self.status = to;
-        self.tell(EventName::StatusChanged);
+        self.emit(EventName::StatusChanged);
     }
 
     fn with_bot(&self) -> bool {
@@ -179,24 +178,24 @@ impl ModelJob {
         }
     }
 
-    fn tell_withheld(&mut self) {
+    fn emit_withheld(&mut self) {
         if std::mem::take(&mut self.withheld) > 0 {
-            self.tell(EventName::ChatWithheld);
+            self.emit(EventName::ChatWithheld);
         }
     }
 
     fn end(&mut self, status: JobStatus) {
-        self.tell_withheld();
+        self.emit_withheld();
         self.bytes = (self.epoch == 0).then_some(0);
         if status == Failed {
             self.status = Failed;
-            self.tell(EventName::Failed);
+            self.emit(EventName::Failed);
         } else {
             self.leave();
             let completed = status == Completed;
             self.go(status);
             if completed {
-                self.tell(EventName::Finalized);
+                self.emit(EventName::Finalized);
             }
         }
         self.lease = None;
@@ -209,7 +208,7 @@ impl ModelJob {
 
     /// A new bot takes it. Answers whether that one only finalises what is on disk.
     pub(super) fn claim(&mut self, now: StoreNow) -> bool {
-        let finalize = self.why.is_some() || self.epoch - self.handed_over >= 5;
+        let finalize = self.end_reason.is_some() || self.epoch - self.handed_over >= 5;
         self.epoch += 1;
         self.applied = 0;
         self.lease = Some(now.lease.as_millis() + LEASE_MS);
@@ -220,8 +219,8 @@ impl ModelJob {
         finalize
     }
 
-    /// Its bot is gone, and after this one it is the next one's turn: bots that are lost one after the other begin ever later after each other.
-    pub(super) fn lose_one(&mut self, now: StoreNow) {
+    /// Its bot is lost. The pause before the next one grows with the number of lost bots.
+    pub(super) fn lose_bot(&mut self, now: StoreNow) {
         let wall = now.wall.as_millis();
         let wait = match self.epoch - self.handed_over {
             0 | 1 => 0,
@@ -232,7 +231,7 @@ impl ModelJob {
         self.run_at = run_at;
     }
 
-    /// Its bot is gone, through no fault of its own.
+    /// Its bot has ended with its server: the next one starts without a pause.
     pub(super) fn lose(&mut self, now: StoreNow) {
         (self.lease, self.in_meeting_at) = (None, None);
         self.run_at = now.wall.as_millis();
@@ -250,7 +249,7 @@ impl ModelJob {
         }
     }
 
-    /// No worker took it in time. Answers whether that was so.
+    /// Ends it if no worker has taken it in time, and returns whether it did.
     pub(super) fn expire(&mut self, now: StoreNow) -> bool {
         let late =
             self.status == Queued && self.epoch == 0 && self.start_by <= now.wall.as_millis();
@@ -260,59 +259,66 @@ impl ModelJob {
         late
     }
 
-    /// What its live bot says.
-    pub(super) fn hear(&mut self, what: What, recording_bytes: Option<u64>) {
+    /// Handles a report of its live bot.
+    pub(super) fn on_message(&mut self, message: BotMessage, recording_bytes: Option<u64>) {
         let had_ended = self.status.is_final();
-        self.apply(what);
+        self.apply(message);
         if !had_ended && self.status.is_final() {
             self.bytes = recording_bytes;
         }
-        if matches!(self.tape, Tape::Off | Tape::On) {
-            self.tell_withheld();
+        if matches!(self.recording, RecordingPhase::Off | RecordingPhase::On) {
+            self.emit_withheld();
         }
     }
 
-    fn apply(&mut self, what: What) {
-        match what {
+    fn apply(&mut self, message: BotMessage) {
+        match message {
             _ if self.status.is_final() => {}
-            What::Admitted if self.status == Joining => {
-                self.stay_ms.get_or_insert(0);
+            BotMessage::Admitted if self.status == Joining => {
+                self.in_meeting_ms.get_or_insert(0);
                 self.go(InCall);
             }
-            What::Recording => {
-                (self.tape, self.has_media) = (Tape::On, true);
+            BotMessage::RecordingStarted => {
+                (self.recording, self.has_media) = (RecordingPhase::On, true);
                 if self.status == InCall {
                     self.go(InRecording);
                 }
             }
-            What::Paused if self.tape == Tape::On => self.tape = Tape::Paused,
-            What::Resumed if self.tape == Tape::Paused => self.tape = Tape::On,
-            What::Beat | What::Admitted | What::Paused | What::Resumed => {}
-            What::Stopped => {
-                self.tape = Tape::Stopped;
+            BotMessage::RecordingPaused if self.recording == RecordingPhase::On => {
+                self.recording = RecordingPhase::Paused;
+            }
+            BotMessage::RecordingResumed if self.recording == RecordingPhase::Paused => {
+                self.recording = RecordingPhase::On;
+            }
+            BotMessage::Heartbeat
+            | BotMessage::Admitted
+            | BotMessage::RecordingPaused
+            | BotMessage::RecordingResumed => {}
+            BotMessage::RecordingStopped => {
+                self.recording = RecordingPhase::Stopped;
                 if self.status == InRecording {
                     self.go(InCall);
                 }
             }
-            What::Chat => self.tell(EventName::ChatMessage),
-            What::Withheld => self.withheld += 1,
-            What::Leaving => {
-                self.why.get_or_insert(Why::Other);
+            BotMessage::Chat => self.emit(EventName::ChatMessage),
+            BotMessage::Withheld => self.withheld += 1,
+            BotMessage::Leaving => {
+                self.end_reason.get_or_insert(EndReason::Other);
                 self.leave();
             }
-            What::Ended(end) => {
+            BotMessage::Ended(end) => {
                 self.end(match end {
-                    _ if self.called_off => Cancelled,
-                    End::Well => Completed,
-                    End::Badly => Failed,
-                    End::CalledOff => Cancelled,
+                    _ if self.cancelled_with_bot => Cancelled,
+                    BotEnd::Completed => Completed,
+                    BotEnd::Failed => Failed,
+                    BotEnd::Cancelled => Cancelled,
                 });
                 self.mix = Some(WaitingMix { due_at: 0, tries: 0 });
             }
-            What::Did(which) => {
-                let pending = |one: &&mut Asked| one.state == ControlState::Pending;
+            BotMessage::CommandDone(choice) => {
+                let pending = |one: &&mut ModelCommand| one.state == ControlState::Pending;
                 if let Some(command) =
-                    self.commands.get_mut(which).as_mut().filter(|one| pending(one))
+                    self.commands.get_mut(choice).as_mut().filter(|one| pending(one))
                 {
                     command.state = ControlState::Done;
                 }
@@ -322,16 +328,16 @@ impl ModelJob {
 
     /// It is cancelled. Returns whether its bot gets a command.
     pub(super) fn cancel(&mut self, now: StoreNow) -> bool {
-        let is_ending = self.status == Finalizing && self.why.is_some();
-        if self.status.is_final() || is_ending || self.why == Some(Why::Cancelled) {
+        let is_ending = self.status == Finalizing && self.end_reason.is_some();
+        if self.status.is_final() || is_ending || self.end_reason == Some(EndReason::Cancelled) {
             return false;
         }
-        self.why = Some(Why::Cancelled);
+        self.end_reason = Some(EndReason::Cancelled);
         match self.status {
             Queued if self.has_media => self.run_at = now.wall.as_millis(),
             Queued => self.end(Cancelled),
             _ => {
-                self.called_off = true;
+                self.cancelled_with_bot = true;
                 self.leave();
                 return true;
             }
@@ -339,24 +345,26 @@ impl ModelJob {
         false
     }
 
-    /// Whether it takes this verb now.
+    /// Whether it accepts this action now.
     pub(super) fn takes(&self, action: &ControlAction) -> bool {
         let in_call = matches!(self.status, InCall | InRecording);
         match action {
             ControlAction::LeaveCall => self.status == Queued || self.with_bot(),
             ControlAction::SendChatMessage => in_call,
-            ControlAction::RequestRecordingPermission => in_call && self.tape != Tape::Stopped,
-            ControlAction::StopRecording => in_call && self.tape != Tape::Off,
-            _ => in_call && matches!(self.tape, Tape::On | Tape::Paused),
+            ControlAction::RequestRecordingPermission => {
+                in_call && self.recording != RecordingPhase::Stopped
+            }
+            ControlAction::StopRecording => in_call && self.recording != RecordingPhase::Off,
+            _ => in_call && matches!(self.recording, RecordingPhase::On | RecordingPhase::Paused),
         }
     }
 
-    /// A verb that it takes. Answers how far that is at once.
+    /// Handles an action that it accepts, and returns the command's state.
     pub(super) fn command(&mut self, action: &ControlAction, now: StoreNow) -> ControlState {
         if *action != ControlAction::LeaveCall {
             return ControlState::Pending;
         }
-        self.why.get_or_insert(Why::Other);
+        self.end_reason.get_or_insert(EndReason::Other);
         if self.status != Queued {
             return ControlState::Pending;
         }
@@ -368,23 +376,23 @@ impl ModelJob {
         ControlState::Done
     }
 
-    /// What becomes of its mix is known.
+    /// Its mix is made, or will not be made.
     pub(super) fn end_mix(&mut self, made: bool, recording_bytes: Option<u64>) {
         if self.mix.take().is_none() {
             return;
         }
         self.bytes = recording_bytes;
         if made {
-            self.tell(EventName::ArtifactReady);
+            self.emit(EventName::ArtifactReady);
         }
     }
 
-    /// It has ended, and may have files: nothing is counted as 0 here but what has none.
+    /// Whether it has ended and may have files; those without files have a count of 0.
     pub(super) fn has_files(&self) -> bool {
         self.status.is_final() && self.bytes != Some(0)
     }
 
-    /// A restore ends what had a bot.
+    /// A restore ends it if it had a bot.
     pub(super) fn end_by_restore(&mut self, now: StoreNow) {
         if !self.has_slot() {
             return;
@@ -393,11 +401,11 @@ impl ModelJob {
             self.end(Failed);
             return;
         }
-        self.why.get_or_insert(Why::Other);
+        self.end_reason.get_or_insert(EndReason::Other);
         self.lose(now);
     }
 
-    /// Its mix cannot be made now. Answers when it is due again.
+    /// Its mix cannot be made now; returns when it is due again.
     pub(super) fn put_off_mix(&mut self, now: StoreNow) -> Option<i64> {
         let tries = self.mix?.tries + 1;
         let wait = (5_000 * 2_i64.pow(tries.min(9) - 1)).min(600_000);

@@ -1,44 +1,44 @@
-//! What becomes of the mixes of jobs that have ended.
+//! The mixes of jobs that have ended.
 
 use std::collections::HashMap;
 
 use meetbot_types::manifest::File;
 
 use super::{
-    act::Mixed,
+    action::MixResult,
     job::{ModelJob, WaitingMix},
-    state::{ALL, World, ms},
+    state::{ALL, ModelTest, ms},
 };
 
-impl World {
-    pub(super) async fn mix(&mut self, job: usize, mixed: Mixed) {
+impl ModelTest {
+    pub(super) async fn mix(&mut self, job: usize, mix_result: MixResult) {
         let (store, now) = (self.store.clone(), self.now);
         let model = &mut self.jobs[job];
         let waits = model.mix.is_some();
-        match mixed {
-            Mixed::Made | Mixed::Unavailable => {
-                let file = matches!(mixed, Mixed::Made).then(|| File {
+        match mix_result {
+            MixResult::Made | MixResult::Unavailable => {
+                let file = matches!(mix_result, MixResult::Made).then(|| File {
                     name: "audio.mixed.webm".into(),
                     media_type: "audio/webm".into(),
                     bytes: 1,
                     sha256: String::new(),
                 });
                 // Sometimes they cannot be counted.
-                let bytes = matches!(mixed, Mixed::Made).then_some(700);
+                let bytes = matches!(mix_result, MixResult::Made).then_some(700);
                 let ended = store.end_mix(model.id, file, bytes, now).await.unwrap();
                 assert_eq!(ended, waits);
-                model.end_mix(matches!(mixed, Mixed::Made), bytes);
+                model.end_mix(matches!(mix_result, MixResult::Made), bytes);
             }
-            Mixed::PutOff => {
+            MixResult::Postponed => {
                 let next = store.put_off_mix(model.id, now).await.unwrap();
                 assert_eq!(next.map(ms), model.put_off_mix(now));
             }
-            Mixed::Dropped => {
+            MixResult::Dropped => {
                 store.drop_mixes(vec![model.id]).await.unwrap();
                 model.mix = None;
             }
         }
-        if waits && !matches!(mixed, Mixed::Dropped) {
+        if waits && !matches!(mix_result, MixResult::Dropped) {
             let tenant = self.jobs[job].tenant;
             self.mix_turns.retain(|other| *other != tenant);
             self.mix_turns.push(tenant);

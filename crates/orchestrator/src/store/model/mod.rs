@@ -1,14 +1,14 @@
-//! The store against a model of it: whatever happens in whatever order, it does what the model does and keeps its promises.
+//! Compares the store with a model of it: random histories of actions are run on both, and their states must be equal after each action.
 
-mod act;
+mod action;
 mod bots;
 mod clients;
 mod job;
 mod mixes;
 mod outbox;
+mod run;
 mod senders;
 mod state;
-mod world;
 
 use std::ops::RangeInclusive;
 
@@ -17,15 +17,15 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
-use self::{act::act, state::World};
+use self::{action::any_action, state::ModelTest};
 
-/// Each seed makes the same histories on every machine; one that fails is made as short as it goes, and printed.
+/// Each seed gives the same histories on every machine; a failing one is shortened and printed.
 const SEEDS: RangeInclusive<u8> = 0..=7;
 const HISTORIES: u32 = 10;
 const LONGEST: usize = 100;
 
 /// The seeds, and how many histories each makes: `cargo xtask model SEED COUNT` sets both.
-fn wanted() -> (RangeInclusive<u8>, u32) {
+fn settings_from_environment() -> (RangeInclusive<u8>, u32) {
     let variable = |name: &str| std::env::var(name).ok();
     let seed = variable("MEETBOT_MODEL_SEED")
         .map(|seed| seed.parse().expect("MEETBOT_MODEL_SEED is a number from 0 to 255"));
@@ -35,9 +35,9 @@ fn wanted() -> (RangeInclusive<u8>, u32) {
 }
 
 #[test]
-fn the_store_does_what_its_model_does_in_any_history() {
+fn the_store_equals_its_model_after_each_action_of_random_histories() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (seeds, histories) = wanted();
+    let (seeds, histories) = settings_from_environment();
     for seed in seeds {
         let config = Config {
             cases: histories,
@@ -47,13 +47,13 @@ fn the_store_does_what_its_model_does_in_any_history() {
         };
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
         let mut runner = TestRunner::new_with_rng(config, random);
-        let played = runner.run(&prop::collection::vec(act(), 1..LONGEST), |history| {
+        let played = runner.run(&prop::collection::vec(any_action(), 1..LONGEST), |history| {
             runtime.block_on(async {
-                let mut world = World::new().await;
-                for act in history {
-                    world.play(act).await;
+                let mut world = ModelTest::new().await;
+                for action in history {
+                    world.play(action).await;
                 }
-                world.come_to_rest().await;
+                world.run_to_completion().await;
             });
             Ok(())
         });

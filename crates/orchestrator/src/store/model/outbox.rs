@@ -1,4 +1,4 @@
-//! A delivery as it should be: who gets which event, and when it may be handed to a sender.
+//! The model of a delivery: the URLs of an event, and when a sender may take it.
 
 use meetbot_types::{DeliveryId, DeliveryState, EventName, Timestamp};
 
@@ -24,7 +24,7 @@ pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec
 }
 
 #[derive(Debug)]
-pub(super) struct Sent {
+pub(super) struct ModelDelivery {
     /// Known once the store has shown it.
     pub(super) id: Option<DeliveryId>,
     pub(super) sequence: u64,
@@ -44,7 +44,7 @@ pub(super) struct Sent {
     pub(super) holds: bool,
 }
 
-impl Sent {
+impl ModelDelivery {
     pub(super) fn new(sequence: u64, event: EventName, url: &'static str) -> Self {
         Self {
             id: None,
@@ -86,20 +86,20 @@ impl Sent {
             Verdict::Delivered => self.state = DeliveryState::Delivered,
             _ if anew => self.not_before = Some(now.wall.as_millis()),
             Verdict::Dead => self.state = DeliveryState::Dead,
-            Verdict::Again(at) => self.not_before = Some(at.as_millis()),
+            Verdict::RetryAt(at) => self.not_before = Some(at.as_millis()),
         }
         self.holds &= self.state == DeliveryState::Pending && self.tries < TRIES_IN_ORDER;
     }
 
     /// It is sent once more. Those that passed it, or waited until it was done, do not wait for it again.
-    pub(super) fn again(&mut self, now: StoreNow) {
+    pub(super) fn redeliver(&mut self, now: StoreNow) {
         self.again_at = Some(now.wall);
         self.state = DeliveryState::Pending;
         self.tries = 0;
         self.not_before = None;
     }
 
-    /// The process that had it is gone.
+    /// The process that held it has ended.
     pub(super) fn forget_lease(&mut self) {
         self.lease = 0;
     }

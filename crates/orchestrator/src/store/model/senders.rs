@@ -1,13 +1,13 @@
-//! What senders of webhooks do.
+//! Actions of the webhook senders.
 
 use std::time::Duration;
 
 use meetbot_types::{DeliveryTry, Timestamp};
 
-use super::{act::Came, state::World};
+use super::{action::TryResult, state::ModelTest};
 use crate::store::{Capacity, DeliveryAttempt, DueBatch, Verdict};
 
-impl World {
+impl ModelTest {
     /// Takes what is due; answers how many that were, and when there may be more.
     pub(super) async fn take(&mut self, limit: u32) -> (usize, Option<Timestamp>) {
         let room = Capacity { proven: limit, unproven: limit };
@@ -35,24 +35,24 @@ impl World {
             assert_eq!((delivery.tries, event.attempt), (sent.tries, sent.tries_ever + 1));
             assert!(sent.again_at.is_none_or(|at| at == delivery.since), "{delivery:?}, {sent:?}");
             sent.take(now);
-            self.flights.push((job, place, delivery));
+            self.held_deliveries.push((job, place, delivery));
         }
         (count, next)
     }
 
-    pub(super) async fn note(&mut self, flight: usize, came: Came) {
-        let (job, place, delivery) = self.flights.swap_remove(flight);
-        let (status, verdict, rest_wanted) = match came {
-            Came::Well => (200, Verdict::Delivered, None),
-            Came::Badly { again_in, rest_wanted } => {
-                let again = self.now.wall + Duration::from_secs(again_in.into());
+    pub(super) async fn record_try(&mut self, held: usize, result: TryResult) {
+        let (job, place, delivery) = self.held_deliveries.swap_remove(held);
+        let (status, verdict, rest_wanted) = match result {
+            TryResult::Delivered => (200, Verdict::Delivered, None),
+            TryResult::Failed { retry_in, rest_wanted } => {
+                let again = self.now.wall + Duration::from_secs(retry_in.into());
                 (
                     500,
-                    Verdict::Again(again),
+                    Verdict::RetryAt(again),
                     rest_wanted.map(|rest_wanted| Duration::from_secs(rest_wanted.into())),
                 )
             }
-            Came::Gone => (410, Verdict::Dead, None),
+            TryResult::Gone => (410, Verdict::Dead, None),
         };
         self.jobs[job].deliveries[place].note(&verdict, delivery.since, self.now);
         let tried = DeliveryTry {

@@ -1,10 +1,10 @@
-//! The state of the model: the store as it should be, and its clients.
+//! The state of the model: the expected contents of the store, and its clients.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
 use meetbot_types::{Ending, Timestamp};
 
-use super::job::{ModelJob, What};
+use super::job::{BotMessage, ModelJob};
 use crate::{
     clock::StoreNow,
     store::{
@@ -16,11 +16,11 @@ use crate::{
 /// Enough to show all of a job.
 pub(super) const ALL: u32 = 10_000;
 
-pub(super) struct World {
+pub(super) struct ModelTest {
     pub(super) backend: Backend,
     pub(super) store: Arc<dyn Store>,
     pub(super) now: StoreNow,
-    /// When the store was last away.
+    /// The end of the store's last outage.
     pub(super) away: Option<StoreNow>,
     /// It was restored so that nothing begins from it.
     pub(super) paused: bool,
@@ -28,9 +28,9 @@ pub(super) struct World {
     pub(super) jobs: Vec<ModelJob>,
     pub(super) bots: Vec<Bot>,
     /// Deliveries that a sender holds: the job, and the index among its deliveries.
-    pub(super) flights: Vec<(usize, usize, DueDelivery)>,
+    pub(super) held_deliveries: Vec<(usize, usize, DueDelivery)>,
     pub(super) names: HashMap<(Tenant, String), usize>,
-    pub(super) answers: HashMap<(Tenant, String), Kept>,
+    pub(super) answers: HashMap<(Tenant, String), StoredAnswer>,
     /// Bots, and minutes in a month, that the consumer may have.
     pub(super) limits: [Option<NonZeroU32>; 3],
     /// Tenants, in the order in which a mix of theirs was tried last.
@@ -46,11 +46,11 @@ pub(super) struct Bot {
     pub(super) token: [u8; 32],
     /// The ending in its order, when it only finalises.
     pub(super) ending: Option<Ending>,
-    pub(super) log: Vec<(u64, What)>,
+    pub(super) log: Vec<(u64, BotMessage)>,
 }
 
 /// A response that is stored for its key.
-pub(super) struct Kept {
+pub(super) struct StoredAnswer {
     pub(super) fingerprint: [u8; 32],
     pub(super) at: i64,
     pub(super) running_until: i64,
@@ -61,7 +61,7 @@ pub(super) fn ms(time: Timestamp) -> i64 {
     time.as_millis()
 }
 
-impl World {
+impl ModelTest {
     pub(super) async fn new() -> Self {
         let backend = Backend::new();
         let store = backend.open();
@@ -81,7 +81,7 @@ impl World {
             keys,
             jobs: Vec::new(),
             bots: Vec::new(),
-            flights: Vec::new(),
+            held_deliveries: Vec::new(),
             names: HashMap::new(),
             answers: HashMap::new(),
             limits: [None; 3],

@@ -14,7 +14,7 @@ use xtask::postgres::USER;
 use super::{PostgresStore, StoreUrl, bots, feed, paused, schema};
 use crate::{
     clock::StoreNow,
-    store::{How, Store},
+    store::{RestoreOptions, Store},
 };
 
 /// Names the folder of the socket of the PostgreSQL to test on; without it the tests take SQLite.
@@ -100,7 +100,7 @@ impl Database {
     }
 
     /// Another one: a backup of this one, restored.
-    pub(crate) fn restored(&self, how: How, now: StoreNow) -> Self {
+    pub(crate) fn restored(&self, options: RestoreOptions, now: StoreNow) -> Self {
         let end = format!(
             "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{}'",
             self.name
@@ -109,7 +109,7 @@ impl Database {
         let copy = Self::copy(&self.socket, &self.name);
         on_a_thread(async {
             let store = copy.store();
-            store.after_restore(how, now).await.unwrap();
+            store.after_restore(options, now).await.unwrap();
             store.close().await;
         });
         copy
@@ -118,20 +118,29 @@ impl Database {
 
 impl PostgresStore {
     /// What `meetbot restore` changes in a copy of SQLite.
-    async fn after_restore(&self, how: How, now: StoreNow) -> crate::store::Result<()> {
+    async fn after_restore(
+        &self,
+        options: RestoreOptions,
+        now: StoreNow,
+    ) -> crate::store::Result<()> {
         self.connections
-            .write(super::transaction::Caller::Other, Some(now), (how, now), |it, (how, now)| {
-                Box::pin(async move {
-                    feed::rename(it).await?;
-                    if how.end_running {
-                        bots::end_all(it, "test", now.wall).await?;
-                    }
-                    if how.paused && !paused::is(it).await? {
-                        paused::begin(it, now.wall).await?;
-                    }
-                    Ok(())
-                })
-            })
+            .write(
+                super::transaction::Caller::Other,
+                Some(now),
+                (options, now),
+                |it, (options, now)| {
+                    Box::pin(async move {
+                        feed::rename(it).await?;
+                        if options.end_running {
+                            bots::end_all(it, "test", now.wall).await?;
+                        }
+                        if options.paused && !paused::is(it).await? {
+                            paused::begin(it, now.wall).await?;
+                        }
+                        Ok(())
+                    })
+                },
+            )
             .await
     }
 }

@@ -13,7 +13,9 @@ use super::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, Tenant, Ways},
+    store::{
+        AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, Tenant,
+    },
 };
 
 /// How often a claim looks again when the job that it found was changed before it had its lock.
@@ -67,7 +69,7 @@ pub(super) async fn claim(
     transaction: &Transaction,
     holder: &str,
     token_hash: [u8; 32],
-    ways: &Ways,
+    lookup: &AvailabilityLookup,
     now: StoreNow,
 ) -> Outcome<Claim> {
     quotas::lock_claims(transaction).await?;
@@ -90,8 +92,8 @@ pub(super) async fn claim(
     } else {
         None
     };
-    let ways = ways(record.tenant.live, consumer.as_deref());
-    let (finalize, changes) = record.claim(token_hash, &ways, now);
+    let available = lookup(record.tenant.live, consumer.as_deref());
+    let (finalize, changes) = record.claim(token_hash, &available, now);
     jobs::save(transaction, holder, &record, changes, now.wall).await?;
     let JobRecord { job, tenant, link, .. } = record;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
@@ -154,7 +156,7 @@ pub(super) async fn commands(
 }
 
 /// An attempt's bot is gone. `false` where it did not have the job.
-pub(super) async fn gone(
+pub(super) async fn end_attempt(
     transaction: &Transaction,
     node: &str,
     job: JobId,
@@ -202,7 +204,7 @@ pub(super) async fn settle(
     transaction: &Transaction,
     node: &str,
     id: JobId,
-    lives: &Lives,
+    is_alive: &IsAlive,
     now: StoreNow,
 ) -> Outcome<Option<(Job, bool)>> {
     let Some(mut record) = records::locked(transaction, id).await? else { return Ok(None) };
@@ -210,7 +212,7 @@ pub(super) async fn settle(
         return Ok(None);
     }
     let job = record.job.clone();
-    let alive = lives(id, record.epoch);
+    let alive = is_alive(id, record.epoch);
     let changes = if alive { record.outlived_server(now) } else { record.died_with_server(now) };
     jobs::save(transaction, node, &record, changes, now.wall).await?;
     Ok(Some((job, alive)))

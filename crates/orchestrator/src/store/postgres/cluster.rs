@@ -7,7 +7,7 @@ use std::{
 
 use tokio_postgres::Client;
 
-use super::{OpenError, PostgresStore, said, transaction::DISPLACED};
+use super::{OpenError, PostgresStore, describe, transaction::DISPLACED};
 
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a server that is not heard keeps others out, in milliseconds.
@@ -17,7 +17,7 @@ const SILENCE_MS: i64 = 10_000;
 const LOCK: i64 = 0x6d65_6574_626f_7402;
 
 /// Stores that the servers are running. All were away where this was not stored for 5 seconds, or where the database's clock went back.
-const SIGN: &str = "UPDATE cluster SET signed_at = meetbot_now(), up_since =
+const HEARTBEAT: &str = "UPDATE cluster SET signed_at = meetbot_now(), up_since =
     CASE WHEN signed_at < meetbot_now() - 5000 OR signed_at > meetbot_now() THEN meetbot_now() ELSE up_since END
     RETURNING signed_at";
 
@@ -52,7 +52,7 @@ pub(super) async fn join(client: &Client, node: &str, boot: &str) -> Result<(), 
         let enter =
             "INSERT INTO nodes (node, host, boot, seen_at) VALUES ($1, $2, $3, meetbot_now())";
         client.execute(enter, &[&node, &host, &boot]).await?;
-        client.query_one(SIGN, &[]).await?;
+        client.query_one(HEARTBEAT, &[]).await?;
         client.batch_execute("COMMIT").await?;
         return Ok(());
     }
@@ -73,9 +73,9 @@ impl PostgresStore {
     }
 
     /// Signs until the store is closed, then leaves: a last sign behind that would keep others out.
-    pub(super) fn sign_each_second(&self) {
+    pub(super) fn start_heartbeat(&self) {
         let store = self.clone();
-        let signing = tokio::spawn(async move {
+        let heartbeat = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -83,7 +83,7 @@ impl PostgresStore {
                     () = store.closed.cancelled() => break,
                     _ = ticks.tick() => {}
                 }
-                if let Err(error) = store.sign().await {
+                if let Err(error) = store.write_heartbeat().await {
                     tracing::warn!(%error, "the database does not hear this server");
                 }
                 if store.displaced.is_cancelled() {
@@ -95,19 +95,19 @@ impl PostgresStore {
                 let _ = client.execute("DELETE FROM nodes WHERE boot = $1", &[&store.boot]).await;
             }
         });
-        *self.signing.lock().unwrap_or_else(PoisonError::into_inner) = Some(signing);
+        *self.heartbeat.lock().unwrap_or_else(PoisonError::into_inner) = Some(heartbeat);
     }
 
-    async fn sign(&self) -> Result<(), String> {
+    async fn write_heartbeat(&self) -> Result<(), String> {
         let client = self.connections.any().await?;
         let see = "UPDATE nodes SET seen_at = meetbot_now() WHERE boot = $1";
-        let seen = client.execute(see, &[&self.boot]).await.map_err(|error| said(&error))?;
+        let seen = client.execute(see, &[&self.boot]).await.map_err(|error| describe(&error))?;
         if seen == 0 {
             self.displaced.cancel();
             return Err(DISPLACED.to_owned());
         }
-        let signed = client.query_one(SIGN, &[]).await;
-        let now = signed.and_then(|row| row.try_get(0)).map_err(|error| said(&error))?;
+        let signed = client.query_one(HEARTBEAT, &[]).await;
+        let now = signed.and_then(|row| row.try_get(0)).map_err(|error| describe(&error))?;
         self.measure(now);
         Ok(())
     }
@@ -120,9 +120,9 @@ impl PostgresStore {
     /// Leaves the database, and lets its connections go.
     pub(super) async fn end(&self) {
         self.closed.cancel();
-        let signing = self.signing.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(signing) = signing {
-            let _ = signing.await;
+        let heartbeat = self.heartbeat.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(heartbeat) = heartbeat {
+            let _ = heartbeat.await;
         }
         self.connections.close();
     }

@@ -16,7 +16,7 @@ use crate::{
     clock::StoreNow,
     store::{
         DeliveryFilter, EndpointRedelivery, IdempotencyKey, REDELIVERED_AT_ONCE, Redelivery,
-        Tenant, Window, pages::Filling,
+        Tenant, Window, pages::PageBuilder,
     },
 };
 
@@ -55,7 +55,7 @@ pub(super) async fn list(
     let _ = write!(sql, " ORDER BY d.id DESC LIMIT {limit}");
     let values: Vec<Value<'_>> = values.iter().map(|value| &**value as Value<'_>).collect();
     let rows = transaction.rows(&sql, &values).await?;
-    let mut page = Filling::new(window.limit);
+    let mut page = PageBuilder::new(window.limit);
     for row in rows {
         if page.is_full() {
             return Ok(page.end(true));
@@ -78,7 +78,7 @@ pub(super) async fn redeliver(
     {
         return Ok(Redelivery::Prior(prior));
     }
-    outbox::again(transaction, tenant, id, now).await?;
+    outbox::redeliver(transaction, tenant, id, now).await?;
     let Some(delivery) = of_tenant(transaction, tenant, id).await? else {
         return Ok(Redelivery::NotFound);
     };
@@ -119,7 +119,7 @@ pub(super) async fn redeliver_all(
     let has_more = ids.len() > REDELIVERED_AT_ONCE as usize;
     ids.truncate(REDELIVERED_AT_ONCE as usize);
     let last = ids.last().map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
-    outbox::all_again(transaction, &endpoint, &ids, now).await?;
+    outbox::redeliver_all(transaction, &endpoint, &ids, now).await?;
     let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
     if let Some(idempotency_key) = idempotency_key {
@@ -153,15 +153,15 @@ async fn delivery(transaction: &Transaction, row: &Row) -> Outcome<Delivery> {
         )
         .await?;
     let one_try = |row: &Row| {
-        let said = |column| -> Outcome<Option<String>> {
+        let text_of = |column| -> Outcome<Option<String>> {
             Ok(row.try_get::<_, Option<String>>(column)?.map(unescaped))
         };
         Ok(DeliveryTry {
             at: time(row, 0)?,
             duration_ms: number(row, 1)?,
             status: optional(row, 2)?,
-            error: said(3)?,
-            answer: said(4)?,
+            error: text_of(3)?,
+            answer: text_of(4)?,
         })
     };
     let tries = tries.iter().map(one_try).collect::<Outcome<_>>()?;

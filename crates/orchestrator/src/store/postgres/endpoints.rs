@@ -136,7 +136,7 @@ pub(super) async fn next(transaction: &Transaction, lane: Lane) -> Outcome<Optio
 }
 
 /// Something new is due there. Whether it may be tried at once shows when it is looked at.
-pub(super) async fn poke(transaction: &Transaction, id: &str, now: Timestamp) -> Outcome<()> {
+pub(super) async fn make_due(transaction: &Transaction, id: &str, now: Timestamp) -> Outcome<()> {
     transaction
         .run(
             "UPDATE endpoints SET due_at = greatest($2, coalesce(rests_until, 0))
@@ -148,16 +148,16 @@ pub(super) async fn poke(transaction: &Transaction, id: &str, now: Timestamp) ->
 }
 
 /// How many tries are under way there.
-pub(super) async fn flying(transaction: &Transaction, id: &str) -> Outcome<u32> {
-    let flying = "SELECT count(*) FROM deliveries WHERE endpoint = $1 AND lease_until > 0";
-    number(&transaction.one(flying, &[&id]).await?, 0)
+pub(super) async fn in_flight(transaction: &Transaction, id: &str) -> Outcome<u32> {
+    let in_flight = "SELECT count(*) FROM deliveries WHERE endpoint = $1 AND lease_until > 0";
+    number(&transaction.one(in_flight, &[&id]).await?, 0)
 }
 
 /// Writes how an endpoint has been, and when it is to be looked at next. It is locked.
 pub(super) async fn save(transaction: &Transaction, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);
-    let due: Option<i64> = if health.has_room(flying(transaction, id).await?) {
+    let due: Option<i64> = if health.has_room(in_flight(transaction, id).await?) {
         let first = "SELECT min(due_at) FROM deliveries WHERE endpoint = $1 AND due_at IS NOT NULL";
         let due: Option<i64> = transaction.one(first, &[id]).await?.try_get(0)?;
         due.map(|due| health.not_before(Timestamp::from_millis(due)).as_millis())

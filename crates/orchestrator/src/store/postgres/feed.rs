@@ -13,7 +13,7 @@ use crate::{
     letters::letters,
     store::{
         Feed, FeedCursor, ORIGIN_LETTERS, Tenant,
-        feed::{LOOKED_AT_ONCE, Look},
+        feed::{FeedScan, SCANNED_AT_ONCE},
     },
 };
 
@@ -97,16 +97,16 @@ pub(super) async fn read(
     );
     let (from, behind) = (stored(last.0)?, stored(last.1)?);
     let rows = transaction
-        .rows(&find, &[&feed.id, &from, &behind, &i64::from(LOOKED_AT_ONCE + 1)])
+        .rows(&find, &[&feed.id, &from, &behind, &i64::from(SCANNED_AT_ONCE + 1)])
         .await?;
-    let mut look = Look::new(names, limit);
+    let mut scan = FeedScan::new(names, limit);
     for row in &rows {
-        if look.is_full() {
-            return Ok(look.end(feed.at(last), true));
+        if scan.is_full() {
+            return Ok(scan.end(feed.at(last), true));
         }
         last = (number(row, 0)?, number(row, 1)?);
         let name: &str = row.try_get(3)?;
-        if look.wants(name) {
+        if scan.wants(name) {
             let data: &str = row.try_get(5)?;
             let event = FeedEvent {
                 cursor: feed.at(last).to_string(),
@@ -115,10 +115,10 @@ pub(super) async fn read(
                 emitted_at: time(row, 4)?,
                 data: read_as(serde_json::from_str(data), "an event")?,
             };
-            look.push(event, data.len());
+            scan.push(event, data.len());
         }
     }
-    Ok(look.end(feed.at(last), false))
+    Ok(scan.end(feed.at(last), false))
 }
 
 /// A job's events are about to be deleted.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, Happened, JobRecord, MixChange},
+    jobs::{Changes, EmittedEvent, JobRecord, MixChange},
     store::{
         CommandOutcome, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry,
     },
@@ -167,7 +167,7 @@ pub(super) async fn create(
             )
             .await?;
         quotas::joined(transaction, tenant, start.from).await?;
-        timeline::write_to_feed(transaction, tenant, job, &Happened::created(job)).await?;
+        timeline::write_to_feed(transaction, tenant, job, &EmittedEvent::created(job)).await?;
     }
     if let Some(idempotency_key) = idempotency_key {
         let response = idempotency_key.response(status, body);

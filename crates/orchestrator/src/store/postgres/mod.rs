@@ -94,7 +94,7 @@ impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         match problem {
             Problem::Sql(error) if error.code() == Some(&SqlState::DISK_FULL) => Self::Full,
-            Problem::Sql(error) => Self::Unavailable(said(&error)),
+            Problem::Sql(error) => Self::Unavailable(describe(&error)),
             Problem::Corrupt(what) => Self::Corrupt(what),
             Problem::Unavailable(why) => Self::Unavailable(why),
             Problem::Again => Self::Unavailable("others were faster each time".to_owned()),
@@ -103,7 +103,7 @@ impl From<Problem> for StoreError {
 }
 
 /// What PostgreSQL, or the way to it, has said.
-fn said(error: &tokio_postgres::Error) -> String {
+fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(said) = error.as_db_error() {
         return format!("{} ({})", said.message(), said.code().code());
     }
@@ -127,7 +127,7 @@ pub struct PostgresStore {
     offset: Arc<AtomicI64>,
     closed: CancellationToken,
     /// Says each second that this server is there.
-    signing: Arc<Mutex<Option<JoinHandle<()>>>>,
+    heartbeat: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 impl PostgresStore {

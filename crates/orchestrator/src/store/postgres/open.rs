@@ -6,7 +6,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresStore, StoreUrl, cluster, feed, said, schema, transaction::Connections};
+use super::{PostgresStore, StoreUrl, cluster, describe, feed, schema, transaction::Connections};
 use crate::{clock::Clock, store::Observer, timing::Timing};
 
 /// How many connections a server has.
@@ -98,13 +98,13 @@ pub enum OpenError {
         host: String,
     },
     /// The database said no in another way.
-    #[error("the database: {}", said(.0))]
+    #[error("the database: {}", describe(.0))]
     Sql(#[from] tokio_postgres::Error),
 }
 
 impl OpenError {
     fn connecting(url: &StoreUrl, error: &tokio_postgres::Error) -> Self {
-        let (url, why) = (url.shown().to_owned(), said(error));
+        let (url, why) = (url.shown().to_owned(), describe(error));
         let code = error.code().cloned();
         if code == Some(SqlState::INVALID_PASSWORD)
             || code == Some(SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
@@ -139,7 +139,7 @@ impl PostgresStore {
         store.boot = crate::letters::letters(20);
         cluster::join(&client, node, &store.boot).await?;
         store.connections.boot = Some(store.boot.as_str().into());
-        store.sign_each_second();
+        store.start_heartbeat();
         Ok(store)
     }
 
@@ -184,7 +184,7 @@ impl PostgresStore {
             timing: Timing::default(),
             offset: Arc::default(),
             closed: CancellationToken::new(),
-            signing: Arc::default(),
+            heartbeat: Arc::default(),
         })
     }
 }
@@ -203,7 +203,7 @@ pub(super) async fn connection(url: &StoreUrl) -> Result<Client, OpenError> {
 pub(super) fn with_rights(url: &StoreUrl, error: OpenError) -> OpenError {
     match error {
         OpenError::Sql(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
-            OpenError::NoRights { url: url.shown().to_owned(), why: said(&error) }
+            OpenError::NoRights { url: url.shown().to_owned(), why: describe(&error) }
         }
         other => other,
     }

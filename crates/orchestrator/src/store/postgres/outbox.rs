@@ -59,7 +59,7 @@ pub(super) async fn put(
             ],
         )
         .await?;
-    if waits { Ok(()) } else { endpoints::poke(transaction, endpoint, now).await }
+    if waits { Ok(()) } else { endpoints::make_due(transaction, endpoint, now).await }
 }
 
 /// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
@@ -75,8 +75,8 @@ pub(super) async fn take(
         let endpoints = endpoints::due(transaction, lane, *left, now.wall).await?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
-            let flying = endpoints::flying(transaction, &endpoint.id).await?;
-            let limit = endpoint.health.share(flying, *left, behind);
+            let in_flight = endpoints::in_flight(transaction, &endpoint.id).await?;
+            let limit = endpoint.health.share(in_flight, *left, behind);
             *left -= take_from(transaction, node, &endpoint, limit, now, &mut due).await?;
             behind -= 1;
         }
@@ -363,7 +363,7 @@ async fn give_up_the_old(transaction: &Transaction, endpoint: &str, now: Timesta
 }
 
 /// Sends a delivery once more, where the tenant has it.
-pub(super) async fn again(
+pub(super) async fn redeliver(
     transaction: &Transaction,
     tenant: Tenant,
     id: DeliveryId,
@@ -374,11 +374,11 @@ pub(super) async fn again(
     let Some(row) = transaction.row(endpoint, &[&id, &consumer, &tenant.live]).await? else {
         return Ok(());
     };
-    all_again(transaction, &text(&row, 0)?, &[id], now).await
+    redeliver_all(transaction, &text(&row, 0)?, &[id], now).await
 }
 
 /// Sends deliveries of an endpoint once more.
-pub(super) async fn all_again(
+pub(super) async fn redeliver_all(
     transaction: &Transaction,
     endpoint: &String,
     ids: &[String],
@@ -391,7 +391,7 @@ pub(super) async fn all_again(
     let (mut found, mut records) = (Vec::new(), Vec::new());
     for row in rows {
         let mut record = record(&row)?;
-        record.again(now.wall);
+        record.redeliver(now.wall);
         found.push(text(&row, 7)?);
         records.push(record);
     }

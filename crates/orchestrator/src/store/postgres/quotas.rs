@@ -17,7 +17,7 @@ use crate::{
     },
     store::{
         ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window,
-        pages::Filling,
+        pages::PageBuilder,
     },
 };
 
@@ -313,7 +313,7 @@ pub(super) async fn page(
     );
     let limit = i64::from(window.limit.saturating_add(1));
     let rows = transaction.rows(&sql, &[&after, &id, &name, &limit]).await?;
-    let mut page = Filling::new(window.limit);
+    let mut page = PageBuilder::new(window.limit);
     for row in rows {
         if page.is_full() {
             return Ok(page.end(true));
@@ -339,7 +339,7 @@ async fn consumer(transaction: &Transaction, row: &Row, now: Timestamp) -> Outco
         id,
         consumer: unescaped(text(row, 1)?),
         created_at: time(row, 2)?,
-        own: ConsumerQuota { bots, minutes, queued_jobs },
+        overrides: ConsumerQuota { bots, minutes, queued_jobs },
         previous_until: optional_time(row, 6)?,
         live: used(transaction, live, now).await?,
         live_recording_bytes: recordings::bytes_of(transaction, live).await?,

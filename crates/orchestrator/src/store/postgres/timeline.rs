@@ -10,7 +10,7 @@ use super::{
     values::{number, parsed, read_as, stored, text, time},
 };
 use crate::{
-    jobs::{Happened, JobRecord},
+    jobs::{EmittedEvent, JobRecord},
     store::{Tenant, Window, pages::Entry},
 };
 
@@ -18,14 +18,14 @@ use crate::{
 pub(super) async fn write(
     transaction: &Transaction,
     record: &JobRecord,
-    events: Vec<Happened>,
+    events: Vec<EmittedEvent>,
     now: Timestamp,
 ) -> Outcome<()> {
     let JobRecord { tenant, job, .. } = record;
     let id = job.id.to_string();
     // All endpoints are locked before the first delivery, in the order of their ids.
     let mut endpoints = BTreeMap::new();
-    for url in events.iter().flat_map(|happened| happened.urls(job)) {
+    for url in events.iter().flat_map(|emitted| emitted.urls(job)) {
         if !endpoints.contains_key(url) {
             endpoints.insert(url, endpoints::id_of(transaction, *tenant, url).await?);
         }
@@ -35,10 +35,10 @@ pub(super) async fn write(
         return Ok(());
     }
     let feed = feed::id_of(transaction, *tenant).await?;
-    for happened in events {
-        let sequence = happened.sequence;
-        let urls: Vec<&str> = happened.urls(job).collect();
-        insert(transaction, job, &happened, feed, Some(stored(sequence)?)).await?;
+    for emitted in events {
+        let sequence = emitted.sequence;
+        let urls: Vec<&str> = emitted.urls(job).collect();
+        insert(transaction, job, &emitted, feed, Some(stored(sequence)?)).await?;
         for url in urls {
             let event = outbox::Put { tenant: *tenant, job: &id, sequence, url };
             outbox::put(transaction, &event, &endpoints[url], now).await?;
@@ -52,27 +52,27 @@ pub(super) async fn write_to_feed(
     transaction: &Transaction,
     tenant: Tenant,
     job: &Job,
-    happened: &Happened,
+    emitted: &EmittedEvent,
 ) -> Outcome<()> {
     let feed = feed::id_of(transaction, tenant).await?;
-    insert(transaction, job, happened, feed, None).await
+    insert(transaction, job, emitted, feed, None).await
 }
 
 async fn insert(
     transaction: &Transaction,
     job: &Job,
-    happened: &Happened,
+    emitted: &EmittedEvent,
     feed: i64,
     row: Option<i64>,
 ) -> Outcome<()> {
-    let data = read_as(serde_json::to_string(&happened.data(job)), "an event")?;
-    let (job, id) = (job.id.to_string(), EventId::generate(happened.at).to_string());
+    let data = read_as(serde_json::to_string(&emitted.data(job)), "an event")?;
+    let (job, id) = (job.id.to_string(), EventId::generate(emitted.at).to_string());
     transaction
         .run(
             "WITH next AS (SELECT nextval('feed_numbers') AS number)
              INSERT INTO events (job, sequence, id, name, at, data, feed, transaction, number)
              SELECT $1, coalesce($2, -number), $3, $4, $5, $6, $7, pg_current_xact_id()::TEXT::BIGINT, number FROM next",
-            &[&job, &row, &id, &happened.event.as_str(), &happened.at.as_millis(), &data, &feed],
+            &[&job, &row, &id, &emitted.event.as_str(), &emitted.at.as_millis(), &data, &feed],
         )
         .await?;
     Ok(())

@@ -59,7 +59,7 @@ impl StoreUrl {
             query.split('&').filter(|pair| !pair.is_empty()).partition(is_mode);
         let mut config: tokio_postgres::Config = format!("{place}?{}", others.join("&"))
             .parse()
-            .map_err(|error: tokio_postgres::Error| OpenError::Url(super::said(&error)))?;
+            .map_err(|error: tokio_postgres::Error| OpenError::Url(super::describe(&error)))?;
         if config.get_dbname().is_none() {
             return Err(wrong("it names no database: postgres://USER@HOST/DATABASE"));
         }

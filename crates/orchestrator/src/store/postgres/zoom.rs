@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    store::{Result, StreamEvent, ZoomHeard, ZoomStore},
+    store::{Result, StreamEvent, ZoomEventOutcome, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
 
@@ -24,7 +24,7 @@ impl ZoomStore for PostgresStore {
         consumer: String,
         event: StreamEvent,
         now: StoreNow,
-    ) -> Result<ZoomHeard> {
+    ) -> Result<ZoomEventOutcome> {
         self.connections
             .write(
                 Caller::Other,
@@ -131,13 +131,13 @@ async fn apply(
     consumer: &str,
     event: &StreamEvent,
     now: Timestamp,
-) -> Outcome<ZoomHeard> {
+) -> Outcome<ZoomEventOutcome> {
     lock(transaction, consumer).await?;
     // An id is its app's: that of another consumer's stream changes nothing.
     let id = escaped(&event.stream_id);
     let owner = "SELECT 1 FROM zoom_streams WHERE id = $1 AND consumer <> $2";
     if transaction.row(owner, &[&id, &escaped(consumer)]).await?.is_some() {
-        return Ok(ZoomHeard::default());
+        return Ok(ZoomEventOutcome::default());
     }
     let known = load(transaction, "id = $1", &[&id]).await?;
     let number = transaction
@@ -148,13 +148,13 @@ async fn apply(
         .await?;
     let number = number.map(|row| text(&row, 0).map(unescaped)).transpose()?;
     let unclaimed = known.as_ref().and_then(|stream| matching::unclaimed(stream, now));
-    let Some(mut stream) = matching::hear(known, event, number, now) else {
-        return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
+    let Some(mut stream) = matching::apply_event(known, event, number, now) else {
+        return Ok(ZoomEventOutcome { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(transaction, consumer, now).await?;
     let jobs = matching::give(&mut stream, &waiting, now);
     save(transaction, consumer, &stream).await?;
-    Ok(ZoomHeard { jobs, unclaimed: matching::unclaimed(&stream, now) })
+    Ok(ZoomEventOutcome { jobs, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 async fn of_job(

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{How, SqliteStore};
+use super::{RestoreOptions, SqliteStore};
 use crate::{clock::StoreNow, store::Store};
 
 /// A data folder, with an empty store in it.
@@ -25,11 +25,11 @@ impl Folder {
     }
 
     /// Another one: a backup of this one, restored.
-    pub(crate) fn restored(&self, how: How, now: StoreNow) -> Self {
+    pub(crate) fn restored(&self, options: RestoreOptions, now: StoreNow) -> Self {
         let backup = self.folder.path().join("copy.db");
         super::backup(self.folder.path(), &backup).unwrap();
         let restored = Self::new();
-        super::copy(&backup, restored.folder.path(), how, now.wall).unwrap();
+        super::copy(&backup, restored.folder.path(), options, now.wall).unwrap();
         restored
     }
 }

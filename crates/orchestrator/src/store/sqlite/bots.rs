@@ -10,7 +10,9 @@ use super::{Outcome, commands, consumers, jobs, outbox, quotas, records, writer:
 use crate::{
     clock::{LeaseTime, StoreNow},
     jobs::{Changes, JobRecord},
-    store::{Claim, Claimed, Expired, Leases, Lives, Recorded, Reported, TakenOver, Ways},
+    store::{
+        AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, TakenOver,
+    },
 };
 
 impl Leases {
@@ -27,7 +29,7 @@ pub(super) fn claim(
     transaction: &Transaction<'_>,
     worker: Option<&str>,
     token_hash: [u8; 32],
-    ways: &Ways,
+    lookup: &AvailabilityLookup,
     now: StoreNow,
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
@@ -53,8 +55,8 @@ pub(super) fn claim(
     } else {
         None
     };
-    let ways = ways(record.tenant.live, consumer.as_deref());
-    let (finalize, changes) = record.claim(token_hash, &ways, now);
+    let available = lookup(record.tenant.live, consumer.as_deref());
+    let (finalize, changes) = record.claim(token_hash, &available, now);
     jobs::save(transaction, &record, changes, now.wall)?;
     transaction
         .prepare_cached("UPDATE jobs SET worker = ?2 WHERE id = ?1 AND worker IS NOT ?2")?
@@ -105,7 +107,7 @@ pub(super) fn commands(
 }
 
 /// An attempt's bot is gone. `false` where it did not have the job.
-pub(super) fn gone(
+pub(super) fn end_attempt(
     transaction: &Transaction<'_>,
     job: JobId,
     now: StoreNow,
@@ -132,7 +134,7 @@ pub(super) fn reap(transaction: &Transaction<'_>, now: StoreNow) -> Outcome<Vec<
 
 pub(super) fn take_over(
     transaction: &Transaction<'_>,
-    lives: &Lives,
+    is_alive: &IsAlive,
     now: StoreNow,
 ) -> Outcome<TakenOver> {
     outbox::forget_leases(transaction, Leases::OfEarlierBoots, now)?;
@@ -145,7 +147,7 @@ pub(super) fn take_over(
         let Some(mut record) = records::load(transaction, "id = ?1", &[&id])? else { continue };
         let changes = if is_workers {
             record.outlived_server(now)
-        } else if lives(record.job.id, record.epoch) {
+        } else if is_alive(record.job.id, record.epoch) {
             taken.running.push(record.job.clone());
             record.outlived_server(now)
         } else {

@@ -65,7 +65,7 @@ pub(super) fn redeliver(
     {
         return Ok(Redelivery::Prior(prior));
     }
-    outbox::again(connection, tenant, id, now)?;
+    outbox::redeliver(connection, tenant, id, now)?;
     let Some(delivery) = of_tenant(connection, tenant, id)? else {
         return Ok(Redelivery::NotFound);
     };
@@ -104,7 +104,7 @@ pub(super) fn redeliver_all(
     let has_more = ids.len() > REDELIVERED_AT_ONCE as usize;
     ids.truncate(REDELIVERED_AT_ONCE as usize);
     let last = ids.last().map(|id| read_as(id.parse(), "a delivery's id")).transpose()?;
-    outbox::all_again(connection, &endpoint, &ids, now)?;
+    outbox::redeliver_all(connection, &endpoint, &ids, now)?;
     let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
     let sent = Redelivered { count, next_cursor: last.filter(|_| has_more) };
     if let Some(idempotency_key) = idempotency_key {

@@ -98,7 +98,7 @@ pub(super) fn next(connection: &Connection, lane: Lane) -> Outcome<Option<Timest
 }
 
 /// Something new is due there. Whether it may be tried at once shows when it is looked at.
-pub(super) fn poke(connection: &Connection, id: &str, now: Timestamp) -> Outcome<()> {
+pub(super) fn make_due(connection: &Connection, id: &str, now: Timestamp) -> Outcome<()> {
     connection
         .prepare_cached(
             "UPDATE endpoints SET due_at = max(?2, coalesce(rests_until, 0))
@@ -109,7 +109,7 @@ pub(super) fn poke(connection: &Connection, id: &str, now: Timestamp) -> Outcome
 }
 
 /// How many tries are under way there.
-pub(super) fn flying(connection: &Connection, id: &str) -> Outcome<u32> {
+pub(super) fn in_flight(connection: &Connection, id: &str) -> Outcome<u32> {
     let mut statement = connection.prepare_cached(
         "SELECT count(*) FROM deliveries WHERE endpoint = ?1 AND lease_until > 0",
     )?;
@@ -120,7 +120,7 @@ pub(super) fn flying(connection: &Connection, id: &str) -> Outcome<u32> {
 pub(super) fn save(connection: &Connection, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);
-    let due: Option<i64> = if health.has_room(flying(connection, id)?) {
+    let due: Option<i64> = if health.has_room(in_flight(connection, id)?) {
         let mut first = connection.prepare_cached(
             "SELECT min(due_at) FROM deliveries WHERE endpoint = ?1 AND due_at IS NOT NULL",
         )?;

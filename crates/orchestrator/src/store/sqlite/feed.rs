@@ -8,7 +8,7 @@ use crate::{
     letters::letters,
     store::{
         Feed, FeedCursor, ORIGIN_LETTERS, Tenant,
-        feed::{LOOKED_AT_ONCE, Look},
+        feed::{FeedScan, SCANNED_AT_ONCE},
     },
 };
 
@@ -89,15 +89,15 @@ pub(super) fn read(
         "SELECT number, id, name, at, data FROM events
          WHERE feed = ?1 AND number > ?2 ORDER BY number LIMIT ?3",
     )?;
-    let mut rows = find.query(params![feed.id, last, LOOKED_AT_ONCE + 1])?;
-    let mut look = Look::new(names, limit);
+    let mut rows = find.query(params![feed.id, last, SCANNED_AT_ONCE + 1])?;
+    let mut scan = FeedScan::new(names, limit);
     while let Some(row) = rows.next()? {
-        if look.is_full() {
-            return Ok(look.end(feed.at(last), true));
+        if scan.is_full() {
+            return Ok(scan.end(feed.at(last), true));
         }
         last = row.get(0)?;
         let name: String = row.get(2)?;
-        if look.wants(&name) {
+        if scan.wants(&name) {
             let text: String = row.get(4)?;
             let event = FeedEvent {
                 cursor: feed.at(last).to_string(),
@@ -106,10 +106,10 @@ pub(super) fn read(
                 emitted_at: Timestamp::from_millis(row.get(3)?),
                 data: read_as(serde_json::from_str(&text), "an event")?,
             };
-            look.push(event, text.len());
+            scan.push(event, text.len());
         }
     }
-    Ok(look.end(feed.at(last), false))
+    Ok(scan.end(feed.at(last), false))
 }
 
 /// A job's events are about to be deleted.

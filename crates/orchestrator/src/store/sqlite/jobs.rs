@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, Happened, JobRecord, MixChange},
+    jobs::{Changes, EmittedEvent, JobRecord, MixChange},
     store::{
         CommandOutcome, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry,
     },
@@ -148,7 +148,7 @@ pub(super) fn create(
                 body
             ])?;
         quotas::joined(connection, tenant, start.from)?;
-        timeline::write_to_feed(connection, tenant, job, &Happened::created(job))?;
+        timeline::write_to_feed(connection, tenant, job, &EmittedEvent::created(job))?;
     }
     if let Some(idempotency_key) = idempotency_key {
         let response = idempotency_key.response(status, body);

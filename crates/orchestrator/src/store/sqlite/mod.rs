@@ -52,7 +52,7 @@ use rusqlite::{Connection, OpenFlags};
 #[cfg(test)]
 pub(crate) use self::backend::Folder;
 pub use self::backup::{Backup, BackupError, backup};
-pub use self::restore::{CopyError, How};
+pub use self::restore::{CopyError, RestoreOptions};
 pub(crate) use self::restore::{copy, holds_database};
 use self::{database_file::DatabaseFile, readers::Readers, times::Times, writer::Writer};
 use super::{Observer, StoreError};
@@ -354,7 +354,8 @@ mod tests {
             store.writer.write(move |it| Ok(it.execute(sql, [])?)).await.unwrap();
         };
         create(at(1)).await;
-        let Claim::Bot(claimed) = store.claim([1; 32], contract::ways(), at(2)).await.unwrap()
+        let Claim::Bot(claimed) =
+            store.claim([1; 32], contract::all_available(), at(2)).await.unwrap()
         else {
             panic!()
         };
@@ -379,12 +380,12 @@ mod tests {
         create(at(5)).await;
         spoil("DELETE FROM tenants").await;
         assert!(matches!(
-            store.claim([2; 32], contract::ways(), at(6)).await.unwrap(),
+            store.claim([2; 32], contract::all_available(), at(6)).await.unwrap(),
             Claim::Nothing
         ));
         store.set_default_quota(Quota::default()).await.unwrap();
         assert!(matches!(
-            store.claim([2; 32], contract::ways(), at(6)).await.unwrap(),
+            store.claim([2; 32], contract::all_available(), at(6)).await.unwrap(),
             Claim::Bot(_)
         ));
     }

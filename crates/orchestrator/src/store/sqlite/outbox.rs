@@ -48,7 +48,7 @@ pub(super) fn put(
             record.due_at.map(Timestamp::as_millis),
             record.holds
         ])?;
-    if waits { Ok(()) } else { endpoints::poke(connection, &endpoint, now) }
+    if waits { Ok(()) } else { endpoints::make_due(connection, &endpoint, now) }
 }
 
 /// Takes deliveries that are due: endpoints that answer first, and of each no more than it may have at once.
@@ -63,8 +63,8 @@ pub(super) fn take(
         let endpoints = endpoints::due(connection, lane, *left, now.wall)?;
         let mut behind = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         for endpoint in endpoints {
-            let flying = endpoints::flying(connection, &endpoint.id)?;
-            let limit = endpoint.health.share(flying, *left, behind);
+            let in_flight = endpoints::in_flight(connection, &endpoint.id)?;
+            let limit = endpoint.health.share(in_flight, *left, behind);
             *left -= take_from(connection, &endpoint, limit, now, &mut due)?;
             behind -= 1;
         }
@@ -280,7 +280,7 @@ fn give_up_the_old(connection: &Connection, endpoint: &str, now: Timestamp) -> O
 }
 
 /// Sends a delivery once more, where the tenant has it.
-pub(super) fn again(
+pub(super) fn redeliver(
     connection: &Connection,
     tenant: Tenant,
     id: DeliveryId,
@@ -294,11 +294,11 @@ pub(super) fn again(
         .query_row(params![id, tenant.consumer.to_string(), tenant.live], |row| row.get(0))
         .optional()?;
     let Some(endpoint) = endpoint else { return Ok(()) };
-    all_again(connection, &endpoint, &[id], now)
+    redeliver_all(connection, &endpoint, &[id], now)
 }
 
 /// Sends deliveries of an endpoint once more.
-pub(super) fn all_again(
+pub(super) fn redeliver_all(
     connection: &Connection,
     endpoint: &str,
     ids: &[String],
@@ -306,7 +306,7 @@ pub(super) fn all_again(
 ) -> Outcome<()> {
     for id in ids {
         let Some((mut record, ..)) = load(connection, id)? else { continue };
-        record.again(now.wall);
+        record.redeliver(now.wall);
         save(connection, id, &record)?;
     }
     let mut endpoint = endpoints::load(connection, endpoint)?;

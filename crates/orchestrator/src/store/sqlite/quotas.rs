@@ -247,7 +247,7 @@ fn consumer(connection: &Connection, row: &Row<'_>, now: Timestamp) -> Outcome<C
         id,
         consumer: row.get(1)?,
         created_at: Timestamp::from_millis(row.get(2)?),
-        own: ConsumerQuota { bots, minutes, queued_jobs },
+        overrides: ConsumerQuota { bots, minutes, queued_jobs },
         previous_until: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
         live: used(connection, live, now)?,
         live_recording_bytes: recordings::bytes_of(connection, live)?,

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 
 /// What is changed in the copy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct How {
+pub struct RestoreOptions {
     /// Nothing starts from it, and nothing is sent, until it is unpaused.
     pub paused: bool,
     /// The jobs that had a bot end.
@@ -75,7 +75,7 @@ pub(crate) fn holds_database(data: &Path) -> Option<PathBuf> {
 pub(crate) fn copy(
     backup: &Path,
     data: &Path,
-    how: How,
+    options: RestoreOptions,
     now: Timestamp,
 ) -> Result<Copied, CopyError> {
     let (file, partial) = (data.join(FILE), data.join(format!("{FILE}.partial")));
@@ -84,7 +84,7 @@ pub(crate) fn copy(
     // A copy of a data folder has it beside the database, and it holds what was written last.
     let journal = beside(backup, "-wal");
     let copied = if journal.is_file() { copy_file(&journal, &journals[0]) } else { Ok(()) };
-    let copied = copied.and_then(|()| change(backup, &partial, how, now)).and_then(|copied| {
+    let copied = copied.and_then(|()| change(backup, &partial, options, now)).and_then(|copied| {
         File::open(&partial)
             .and_then(|whole| whole.sync_all())
             .and_then(|()| super::backup::name(&partial, &file))
@@ -122,7 +122,12 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), CopyError> {
     copied.map(drop).map_err(|error| CopyError::Unwritable { path: to.to_owned(), error })
 }
 
-fn change(backup: &Path, partial: &Path, how: How, now: Timestamp) -> Result<Copied, CopyError> {
+fn change(
+    backup: &Path,
+    partial: &Path,
+    options: RestoreOptions,
+    now: Timestamp,
+) -> Result<Copied, CopyError> {
     let no_backup = |why: String| CopyError::NoBackup { path: backup.to_owned(), why };
     let open = || -> rusqlite::Result<(Connection, String, u32)> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -147,10 +152,10 @@ fn change(backup: &Path, partial: &Path, how: How, now: Timestamp) -> Result<Cop
         connection.pragma_update(None, "foreign_keys", true)?;
         let begun = connection.transaction()?;
         let transaction = Transaction::begun(&begun);
-        if how.end_running {
+        if options.end_running {
             bots::end_all(&transaction, now)?;
         }
-        if how.paused && paused::since(&transaction)?.is_none() {
+        if options.paused && paused::since(&transaction)?.is_none() {
             paused::begin(&transaction, now)?;
         }
         feed::rename(&transaction)?;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::{Outcome, feed, outbox, pages, read_as};
 use crate::{
-    jobs::{Happened, JobRecord},
+    jobs::{EmittedEvent, JobRecord},
     store::{Tenant, Window, pages::Entry},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn write(
     connection: &Connection,
     record: &JobRecord,
-    events: Vec<Happened>,
+    events: Vec<EmittedEvent>,
     now: Timestamp,
 ) -> Outcome<()> {
     if events.is_empty() {
@@ -21,10 +21,10 @@ pub(super) fn write(
     }
     let JobRecord { tenant, job, .. } = record;
     let (feed, first) = feed::take_numbers(connection, *tenant, events.len())?;
-    for (number, happened) in (first..).zip(events) {
-        let sequence = happened.sequence;
-        let urls: Vec<&str> = happened.urls(job).collect();
-        insert(connection, job, sequence.cast_signed(), &happened, (feed, number))?;
+    for (number, emitted) in (first..).zip(events) {
+        let sequence = emitted.sequence;
+        let urls: Vec<&str> = emitted.urls(job).collect();
+        insert(connection, job, sequence.cast_signed(), &emitted, (feed, number))?;
         for url in urls {
             outbox::put(connection, *tenant, &job.id.to_string(), sequence, url, now)?;
         }
@@ -37,20 +37,20 @@ pub(super) fn write_to_feed(
     connection: &Connection,
     tenant: Tenant,
     job: &Job,
-    happened: &Happened,
+    emitted: &EmittedEvent,
 ) -> Outcome<()> {
     let (feed, number) = feed::take_numbers(connection, tenant, 1)?;
-    insert(connection, job, -number, happened, (feed, number))
+    insert(connection, job, -number, emitted, (feed, number))
 }
 
 fn insert(
     connection: &Connection,
     job: &Job,
     row: i64,
-    happened: &Happened,
+    emitted: &EmittedEvent,
     (feed, number): (i64, i64),
 ) -> Outcome<()> {
-    let data = read_as(serde_json::to_string(&happened.data(job)), "an event")?;
+    let data = read_as(serde_json::to_string(&emitted.data(job)), "an event")?;
     connection
         .prepare_cached(
             "INSERT INTO events (job, sequence, id, name, at, data, feed, number)
@@ -59,9 +59,9 @@ fn insert(
         .execute(params![
             job.id.to_string(),
             row,
-            EventId::generate(happened.at).to_string(),
-            happened.event.as_str(),
-            happened.at.as_millis(),
+            EventId::generate(emitted.at).to_string(),
+            emitted.event.as_str(),
+            emitted.at.as_millis(),
             data,
             feed,
             number

@@ -22,12 +22,12 @@ use super::{
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        Capacity, Claim, Command, CommandOutcome, ConsumerFilter, ConsumerUse, Creation,
-        DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, EndpointRedelivery, Expired,
-        Feed, FeedCursor, FeedStore, IdempotencyKey, JobFilter, JobStore, Leases, Lives,
+        AvailabilityLookup, Capacity, Claim, Command, CommandOutcome, ConsumerFilter, ConsumerUse,
+        Creation, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, EndpointRedelivery,
+        Expired, Feed, FeedCursor, FeedStore, IdempotencyKey, IsAlive, JobFilter, JobStore, Leases,
         OldRecording, PriorRequest, Quota, QuotaChange, Recorded, Redelivery, Reported, Result,
         Start, Store, StoredResponse, TakenOver, Tally, Tenant, UsageStore, Used, WaitingMixes,
-        Ways, Window,
+        Window,
     },
 };
 
@@ -258,12 +258,12 @@ impl JobStore for SqliteStore {
         &self,
         worker: Option<String>,
         token_hash: [u8; 32],
-        ways: Arc<Ways>,
+        lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
             paused::unless(connection, || {
-                bots::claim(connection, worker.as_deref(), token_hash, &*ways, now)
+                bots::claim(connection, worker.as_deref(), token_hash, &*lookup, now)
             })
         };
         self.writer.write(claim).await
@@ -303,14 +303,14 @@ impl JobStore for SqliteStore {
 
     async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         let release = move |connection: &Transaction<'_>| {
-            bots::gone(connection, job, now, |record| record.release(epoch, now))
+            bots::end_attempt(connection, job, now, |record| record.release(epoch, now))
         };
         self.writer.write(release).await
     }
 
     async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         let hand_over = move |connection: &Transaction<'_>| {
-            bots::gone(connection, job, now, |record| record.hand_over(epoch, now))
+            bots::end_attempt(connection, job, now, |record| record.hand_over(epoch, now))
         };
         self.writer.write(hand_over).await
     }
@@ -319,9 +319,9 @@ impl JobStore for SqliteStore {
         self.writer.write(move |connection: &Transaction<'_>| bots::reap(connection, now)).await
     }
 
-    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver> {
+    async fn take_over(&self, is_alive: Arc<IsAlive>, now: StoreNow) -> Result<TakenOver> {
         let take_over =
-            move |connection: &Transaction<'_>| bots::take_over(connection, lives.as_ref(), now);
+            move |connection: &Transaction<'_>| bots::take_over(connection, is_alive.as_ref(), now);
         self.writer.write(take_over).await
     }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use super::{Outcome, SqliteStore, read_as, writer::Transaction};
 use crate::{
     clock::StoreNow,
-    store::{Result, StreamEvent, ZoomHeard, ZoomStore},
+    store::{Result, StreamEvent, ZoomEventOutcome, ZoomStore},
     zoom::matching::{self, Stream, Waiting},
 };
 
@@ -20,10 +20,10 @@ impl ZoomStore for SqliteStore {
         consumer: String,
         event: StreamEvent,
         now: StoreNow,
-    ) -> Result<ZoomHeard> {
-        let hear =
+    ) -> Result<ZoomEventOutcome> {
+        let apply_event =
             move |connection: &Transaction<'_>| apply(connection, &consumer, &event, now.wall);
-        self.writer.write(hear).await
+        self.writer.write(apply_event).await
     }
 
     async fn zoom_stream(&self, job: JobId, now: StoreNow) -> Result<Option<ZoomStream>> {
@@ -105,14 +105,14 @@ fn apply(
     consumer: &str,
     event: &StreamEvent,
     now: Timestamp,
-) -> Outcome<ZoomHeard> {
+) -> Outcome<ZoomEventOutcome> {
     // An id is its app's: that of another consumer's stream changes nothing.
     let owner: Option<String> = connection
         .prepare_cached("SELECT consumer FROM zoom_streams WHERE id = ?1")?
         .query_row([&event.stream_id], |row| row.get(0))
         .optional()?;
     if owner.is_some_and(|owner| owner != consumer) {
-        return Ok(ZoomHeard::default());
+        return Ok(ZoomEventOutcome::default());
     }
     let known = load(connection, "id = ?1", &[&event.stream_id])?;
     let number: Option<String> = connection
@@ -122,13 +122,13 @@ fn apply(
         .query_row([consumer, &event.meeting_uuid], |row| row.get(0))
         .optional()?;
     let unclaimed = known.as_ref().and_then(|stream| matching::unclaimed(stream, now));
-    let Some(mut stream) = matching::hear(known, event, number, now) else {
-        return Ok(ZoomHeard { jobs: Vec::new(), unclaimed });
+    let Some(mut stream) = matching::apply_event(known, event, number, now) else {
+        return Ok(ZoomEventOutcome { jobs: Vec::new(), unclaimed });
     };
     let waiting = waiting(connection, consumer, now)?;
     let jobs = matching::give(&mut stream, &waiting, now);
     save(connection, consumer, &stream)?;
-    Ok(ZoomHeard { jobs, unclaimed: matching::unclaimed(&stream, now) })
+    Ok(ZoomEventOutcome { jobs, unclaimed: matching::unclaimed(&stream, now) })
 }
 
 fn of_job(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<Option<ZoomStream>> {

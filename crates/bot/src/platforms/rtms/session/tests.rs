@@ -4,8 +4,8 @@ use meetbot_types::{AutoLeave, Cause};
 
 use super::*;
 use crate::{
-    brain::{Brain, Decision, Observed},
     clock,
+    leave_policy::{Decision, LeavePolicy, Observed},
     platforms::rtms::protocol::Message,
 };
 
@@ -291,13 +291,13 @@ fn a_stopped_session_may_be_followed_by_another_and_late_media_are_kept() {
 
 /// When a bot whose stream is lost at this time gives up, and the failure's code.
 fn gives_up(lost: Duration) -> (Duration, FailureCode) {
-    let mut brain = Brain::new(AutoLeave::default(), None, Duration::ZERO);
-    brain.handle(Observed::Admitted, Duration::ZERO);
+    let mut leave_policy = LeavePolicy::new(AutoLeave::default(), None, Duration::ZERO);
+    leave_policy.handle(Observed::Admitted, Duration::ZERO);
     let ada = Person { id: "7".to_owned(), name: "Ada".to_owned() };
-    brain.handle(Observed::Joined(participant(&ada)), Duration::ZERO);
-    brain.handle(Observed::Lost("stopped".to_owned()), lost);
-    let Decision::WaitUntil(Some(at)) = brain.poll(lost) else { panic!("{brain:?}") };
-    match brain.poll(at) {
+    leave_policy.handle(Observed::Joined(participant(&ada)), Duration::ZERO);
+    leave_policy.handle(Observed::Lost("stopped".to_owned()), lost);
+    let Decision::WaitUntil(Some(at)) = leave_policy.poll(lost) else { panic!("{leave_policy:?}") };
+    match leave_policy.poll(at) {
         Decision::Leave(Cause::Failed(failure)) => (at, failure.code),
         other => panic!("{other:?}"),
     }

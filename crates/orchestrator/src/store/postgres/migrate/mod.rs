@@ -12,7 +12,7 @@ use tokio_postgres::{
 };
 
 use self::tables::{Kind, STORAGE, TABLES, Table};
-use super::{OpenError, StoreUrl, cluster, open, said, schema, values::escaped};
+use super::{OpenError, StoreUrl, cluster, describe, open, schema, values::escaped};
 use crate::store::FILE;
 
 /// How many rows are written at once.
@@ -196,7 +196,7 @@ async fn write(
     while let Some(batch) = batches.recv().await {
         let table = batch.table.name;
         let failed =
-            |error: tokio_postgres::Error| TakeOverError::Write { table, why: said(&error) };
+            |error: tokio_postgres::Error| TakeOverError::Write { table, why: describe(&error) };
         if batch.rows > 0 {
             let values: Vec<(&(dyn ToSql + Sync), Type)> = batch
                 .values

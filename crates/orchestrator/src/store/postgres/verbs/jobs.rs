@@ -12,9 +12,9 @@ use meetbot_types::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
-        Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, JobFilter, JobStore,
-        Leases, Lives, OldRecording, PriorRequest, Recorded, Reported, Result, Start,
-        StoredResponse, TakenOver, Tenant, WaitingMixes, Ways, Window,
+        AvailabilityLookup, Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey,
+        IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded, Reported,
+        Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
         postgres::{
             PostgresStore, bots, commands, erasure, idempotency, jobs, mixes, paused, recordings,
             records, room_bots, timeline, transaction::Caller,
@@ -254,15 +254,20 @@ impl JobStore for PostgresStore {
         &self,
         worker: Option<String>,
         token_hash: [u8; 32],
-        ways: Arc<Ways>,
+        lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        let asked = (worker, token_hash, ways);
-        self.write_at(Caller::Claimer, now, asked, |it, (node, (worker, token_hash, ways), now)| {
-            // A lease of a worker is no node's, so that no node that starts takes it for one of its own.
-            let holder = worker.as_deref().unwrap_or(node);
-            Box::pin(bots::claim(it, holder, *token_hash, &**ways, it.at(*now)))
-        })
+        let asked = (worker, token_hash, lookup);
+        self.write_at(
+            Caller::Claimer,
+            now,
+            asked,
+            |it, (node, (worker, token_hash, lookup), now)| {
+                // A lease of a worker is no node's, so that no node that starts takes it for one of its own.
+                let holder = worker.as_deref().unwrap_or(node);
+                Box::pin(bots::claim(it, holder, *token_hash, &**lookup, it.at(*now)))
+            },
+        )
         .await
     }
 
@@ -309,7 +314,9 @@ impl JobStore for PostgresStore {
     async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         self.write_at(Caller::Other, now, (job, epoch), |it, (node, (job, epoch), now)| {
             let (epoch, now) = (*epoch, it.at(*now));
-            Box::pin(bots::gone(it, node, *job, now, move |record| record.release(epoch, now)))
+            Box::pin(bots::end_attempt(it, node, *job, now, move |record| {
+                record.release(epoch, now)
+            }))
         })
         .await
     }
@@ -317,7 +324,9 @@ impl JobStore for PostgresStore {
     async fn hand_over(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {
         self.write_at(Caller::Other, now, (job, epoch), |it, (node, (job, epoch), now)| {
             let (epoch, now) = (*epoch, it.at(*now));
-            Box::pin(bots::gone(it, node, *job, now, move |record| record.hand_over(epoch, now)))
+            Box::pin(bots::end_attempt(it, node, *job, now, move |record| {
+                record.hand_over(epoch, now)
+            }))
         })
         .await
     }
@@ -337,7 +346,7 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn take_over(&self, lives: Arc<Lives>, now: StoreNow) -> Result<TakenOver> {
+    async fn take_over(&self, is_alive: Arc<IsAlive>, now: StoreNow) -> Result<TakenOver> {
         self.forget_leases(Leases::OfEarlierBoots, now).await?;
         let leased = self
             .write_at(Caller::Other, now, Leases::OfEarlierBoots, |it, (node, leases, now)| {
@@ -345,14 +354,14 @@ impl JobStore for PostgresStore {
             })
             .await?;
         let settled = Self::each(leased, |id| {
-            let lives = Arc::clone(&lives);
+            let is_alive = Arc::clone(&is_alive);
             async move {
                 let settled = self.write_at(
                     Caller::Other,
                     now,
-                    (id, lives),
-                    |it, (node, (id, lives), now)| {
-                        Box::pin(bots::settle(it, node, *id, lives.as_ref(), it.at(*now)))
+                    (id, is_alive),
+                    |it, (node, (id, is_alive), now)| {
+                        Box::pin(bots::settle(it, node, *id, is_alive.as_ref(), it.at(*now)))
                     },
                 );
                 settled.await
@@ -360,8 +369,8 @@ impl JobStore for PostgresStore {
         })
         .await?;
         let mut taken = TakenOver::default();
-        for (job, lives) in settled {
-            if lives { taken.running.push(job) } else { taken.lost.push(job.id) }
+        for (job, is_alive) in settled {
+            if is_alive { taken.running.push(job) } else { taken.lost.push(job.id) }
         }
         Ok(taken)
     }

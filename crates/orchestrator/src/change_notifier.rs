@@ -1,4 +1,4 @@
-//! Wakes tasks that wait for a job. A wake-up carries no data: the task reads the store, and a lost wake-up only delays it until its next poll.
+//! Notifies tasks that wait for changes of jobs. A notification carries no data: the task reads the store, and a lost notification only delays it until its next poll.
 
 use std::{
     collections::HashMap,
@@ -10,20 +10,20 @@ use tokio::sync::watch;
 
 /// The tasks that wait for jobs, and for bots that join rooms.
 #[derive(Debug, Default)]
-pub(crate) struct Wakes {
+pub(crate) struct ChangeNotifier {
     jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
     rooms: watch::Sender<()>,
     feeds: watch::Sender<()>,
 }
 
-impl Wakes {
+impl ChangeNotifier {
     /// Waits for bots that join any room.
     pub(crate) fn subscribe_to_rooms(&self) -> watch::Receiver<()> {
         self.rooms.subscribe()
     }
 
-    /// Wakes the tasks that wait for bots in rooms.
-    pub(crate) fn poke_rooms(&self) {
+    /// Notifies the tasks that wait for bots in rooms.
+    pub(crate) fn notify_rooms(&self) {
         self.rooms.send_replace(());
     }
 
@@ -42,8 +42,8 @@ impl Wakes {
         self.feeds.subscribe()
     }
 
-    /// Wakes the tasks that wait for the job.
-    pub(crate) fn poke(&self, job: JobId) {
+    /// Notifies the tasks that wait for the job.
+    pub(crate) fn notify_job(&self, job: JobId) {
         self.feeds.send_replace(());
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.get(&job).is_some_and(|sender| sender.send(()).is_err()) {
@@ -60,11 +60,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_wake_up_reaches_only_tasks_that_wait_for_the_job() {
-        let wakes = Wakes::default();
+        let changes = ChangeNotifier::default();
         let [one, other] = [0, 1].map(|_| JobId::generate(Timestamp::UNIX_EPOCH));
-        let (mut first, mut second) = (wakes.subscribe(one), wakes.subscribe(one));
-        let stranger = wakes.subscribe(other);
-        wakes.poke(one);
+        let (mut first, mut second) = (changes.subscribe(one), changes.subscribe(one));
+        let stranger = changes.subscribe(other);
+        changes.notify_job(one);
         first.changed().await.unwrap();
         second.changed().await.unwrap();
         assert!(!stranger.has_changed().unwrap());
@@ -72,10 +72,10 @@ mod tests {
 
     #[test]
     fn dropped_subscriptions_are_removed() {
-        let wakes = Wakes::default();
+        let changes = ChangeNotifier::default();
         for _ in 0..1000 {
-            drop(wakes.subscribe(JobId::generate(Timestamp::UNIX_EPOCH)));
+            drop(changes.subscribe(JobId::generate(Timestamp::UNIX_EPOCH)));
         }
-        assert!(wakes.jobs.lock().unwrap().len() < 100);
+        assert!(changes.jobs.lock().unwrap().len() < 100);
     }
 }

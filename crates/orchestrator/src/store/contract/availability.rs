@@ -19,11 +19,11 @@ async fn a_claim_judges_a_job_by_the_ways_of_its_world_and_of_a_consumer_of_zoom
             let (id, start) = (job.id, start(&job));
             fixture.store.create_job(tenant, job, link(), start, None, at(1)).await.unwrap();
             let heard = Arc::clone(&asked);
-            let ways: Arc<Ways> = Arc::new(move |live, consumer| {
+            let lookup: Arc<AvailabilityLookup> = Arc::new(move |live, consumer| {
                 heard.lock().unwrap().push((live, consumer.map(str::to_owned)));
-                if knows { crate::jobs::every_way() } else { Vec::new() }
+                if knows { crate::jobs::all_available() } else { Vec::new() }
             });
-            let claimed = fixture.store.claim([1; 32], ways, at(2)).await.unwrap();
+            let claimed = fixture.store.claim([1; 32], lookup, at(2)).await.unwrap();
             let Claim::Bot(claimed) = claimed else { panic!("{claimed:?}") };
             assert_eq!((claimed.job.id, claimed.finalize.is_none()), (id, knows));
             assert_eq!((tenant.live, claimed.consumer.as_deref()), expected);

@@ -6,10 +6,10 @@ use super::*;
 
 #[test]
 fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
-    let mut ways = every_way();
-    let way = ways.iter_mut().find(|way| way.platform == Platform::Janus).unwrap();
+    let mut available = all_available();
+    let way = available.iter_mut().find(|way| way.platform == Platform::Janus).unwrap();
     way.missing.push(Missing { code: "no_cable".into(), message: "plug the cable in".into() });
-    let (ending, changes) = queued().claim(TOKEN, &ways, at(1));
+    let (ending, changes) = queued().claim(TOKEN, &available, at(1));
     let ending = ending.unwrap();
     assert_eq!((ending.status, ending.leave_reason), (JobStatus::Failed, None));
     let failure = ending.failure.unwrap();
@@ -17,11 +17,11 @@ fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
     assert_eq!(failure.detail, "no bot of this server can join janus any more; plug the cable in");
     // Its bot says that it leaves.
     assert_eq!(reported(&changes), ["joining"]);
-    ways.retain(|way| way.platform == Platform::Sandbox);
-    assert!(queued().claim(TOKEN, &ways, at(1)).0.is_some());
+    available.retain(|way| way.platform == Platform::Sandbox);
+    assert!(queued().claim(TOKEN, &available, at(1)).0.is_some());
     // A second way that lacks nothing is enough.
-    ways.extend(every_way());
-    assert_eq!(queued().claim(TOKEN, &ways, at(1)).0, None);
+    available.extend(all_available());
+    assert_eq!(queued().claim(TOKEN, &available, at(1)).0, None);
 }
 
 #[test]
@@ -41,5 +41,5 @@ fn a_bot_that_was_lost_without_a_way_leaves_its_job_to_the_ways_of_the_next() {
     let mut record = queued();
     assert!(record.claim(TOKEN, &[], at(1)).0.is_some());
     record.release(1, at(2)).unwrap();
-    assert_eq!(record.claim(TOKEN, &every_way(), at(9)).0, None);
+    assert_eq!(record.claim(TOKEN, &all_available(), at(9)).0, None);
 }

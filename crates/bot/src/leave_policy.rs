@@ -21,7 +21,7 @@ const CEILING_SECONDS: u32 = 7 * 86_400;
 /// How long `onBotDetected` waits for the server's list of bots before it counts a participant with a bot's name: of two bots of this server, one stays.
 const NAMED_BOT_SECONDS: u64 = HEARTBEAT_SECONDS as u64;
 
-/// The events that a brain handles. Times are from the bot's start.
+/// The events that the policy handles. Times are from the bot's start.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Observed {
     /// The bot waits in the lobby.
@@ -60,7 +60,7 @@ pub(crate) enum Decision {
 
 /// The state behind the decisions of a bot.
 #[derive(Debug)]
-pub(crate) struct Brain {
+pub(crate) struct LeavePolicy {
     rules: AutoLeave,
     /// `None` while it waits for a browser.
     joining_since: Option<Duration>,
@@ -95,7 +95,7 @@ struct Present {
     named: Option<Duration>,
 }
 
-impl Brain {
+impl LeavePolicy {
     /// A bot that starts to join now. `joined_ago` is how long ago the first bot of its job was in the call, if there was one.
     pub(crate) fn new(rules: AutoLeave, joined_ago: Option<Duration>, now: Duration) -> Self {
         Self {
@@ -315,24 +315,25 @@ mod tests {
     #[test]
     fn waiting_for_a_browser_does_not_count_as_time_in_the_lobby() {
         let rules = AutoLeave { after_entry_delay_seconds: Some(60), ..AutoLeave::default() };
-        let mut brain = Brain::new(rules, None, Duration::ZERO);
-        brain.wait_for_browser();
+        let mut leave_policy = LeavePolicy::new(rules, None, Duration::ZERO);
+        leave_policy.wait_for_browser();
         let hour = Duration::from_hours(1);
-        assert!(!matches!(brain.poll(hour), Decision::Leave(_)), "{brain:?}");
-        brain.browser_ready(hour);
-        brain.browser_ready(2 * hour);
+        assert!(!matches!(leave_policy.poll(hour), Decision::Leave(_)), "{leave_policy:?}");
+        leave_policy.browser_ready(hour);
+        leave_policy.browser_ready(2 * hour);
         assert!(
-            matches!(brain.poll(hour + Duration::from_mins(1)), Decision::Leave(_)),
-            "{brain:?}"
+            matches!(leave_policy.poll(hour + Duration::from_mins(1)), Decision::Leave(_)),
+            "{leave_policy:?}"
         );
     }
 
     #[test]
     fn a_meeting_that_no_bot_has_joined_counts_as_unreachable_and_not_as_lost() {
         let detail = |joined_ago: Option<Duration>| {
-            let mut brain = Brain::new(AutoLeave::default(), joined_ago, Duration::ZERO);
-            brain.handle(Observed::Lost("refused".into()), Duration::ZERO);
-            match brain.poll(Duration::from_secs(REJOIN_SECONDS)) {
+            let mut leave_policy =
+                LeavePolicy::new(AutoLeave::default(), joined_ago, Duration::ZERO);
+            leave_policy.handle(Observed::Lost("refused".into()), Duration::ZERO);
+            match leave_policy.poll(Duration::from_secs(REJOIN_SECONDS)) {
                 Decision::Leave(Cause::Failed(failure)) => failure.detail,
                 other => panic!("{other:?}"),
             }
@@ -409,10 +410,10 @@ mod tests {
         }
     }
 
-    /// Plays a timeline: polls the brain after each event and at each time that it returned.
+    /// Plays a timeline: polls the policy after each event and at each time that it returned.
     fn play(case: &Case) -> String {
         let second = Duration::from_secs;
-        let mut brain = Brain::new(
+        let mut leave_policy = LeavePolicy::new(
             case.auto_leave.or(&AutoLeave::default()),
             case.joined_ago.map(second),
             Duration::ZERO,
@@ -421,9 +422,9 @@ mod tests {
         let mut now = Duration::ZERO;
         loop {
             while let Some((_, event)) = events.next_if(|(at, _)| second(*at) <= now) {
-                brain.handle(observed(event), now);
+                leave_policy.handle(observed(event), now);
             }
-            match brain.poll(now) {
+            match leave_policy.poll(now) {
                 Decision::Leave(why) => {
                     return format!("{} leave {}", now.as_secs(), describe(&why));
                 }

@@ -1,4 +1,4 @@
-//! Plays acts on a store and on the model, and holds what each shows against the other.
+//! Runs actions on a store and on the model, and compares their states.
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
@@ -8,10 +8,10 @@ use meetbot_types::{
 };
 
 use super::{
-    act::{Act, Came, How, Mixed, Which},
-    job::{End, ModelJob, Tape, What},
-    outbox::Sent,
-    state::{ALL, World, ms},
+    action::{Action, Choice, MixResult, ReportOrder, TryResult},
+    job::{BotEnd, BotMessage, ModelJob, RecordingPhase},
+    outbox::ModelDelivery,
+    state::{ALL, ModelTest, ms},
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
@@ -19,52 +19,52 @@ use crate::{
     store::{self, DeliveryFilter, Quota, QuotaChange, QuotaOverride, Revocation, Tenant, Window},
 };
 
-fn pick(which: Which, count: usize) -> Option<usize> {
-    usize::from(which).checked_rem(count)
+fn pick(choice: Choice, count: usize) -> Option<usize> {
+    usize::from(choice).checked_rem(count)
 }
 
-impl World {
-    pub(super) async fn play(&mut self, act: Act) {
-        match act {
-            Act::Create { live, external, idempotency_key, urls, ahead } => {
+impl ModelTest {
+    pub(super) async fn play(&mut self, action: Action) {
+        match action {
+            Action::Create { live, external, idempotency_key, urls, ahead } => {
                 self.create(live, external, idempotency_key, urls, ahead).await;
             }
-            Act::Claim => self.claim(1).await,
-            Act::ClaimTogether => self.claim(3).await,
-            Act::Report { bot, how, said } => {
+            Action::Claim => self.claim(1).await,
+            Action::ClaimTogether => self.claim(3).await,
+            Action::Report { bot, order, messages } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
-                    self.report(bot, how, &said).await;
+                    self.report(bot, order, &messages).await;
                 }
             }
-            Act::Look { bot, after } => {
+            Action::PollCommands { bot, after } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
-                    self.look(bot, after.into()).await;
+                    self.poll_commands(bot, after.into()).await;
                 }
             }
-            Act::Release { bot } => {
+            Action::Release { bot } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
                     self.release(bot, false).await;
                 }
             }
-            Act::HandOver { bot } => {
+            Action::HandOver { bot } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
                     self.release(bot, true).await;
                 }
             }
-            Act::Reap => self.reap().await,
-            Act::Expire => self.expire().await,
-            Act::Sweep => self.store.sweep(self.now).await.unwrap(),
-            Act::Cancel { job } => {
+            Action::Reap => self.reap().await,
+            Action::Expire => self.expire().await,
+            Action::Sweep => self.store.sweep(self.now).await.unwrap(),
+            Action::Cancel { job } => {
                 if let Some(job) = pick(job, self.jobs.len()) {
                     self.cancel(job).await;
                 }
             }
-            Act::Command { job, action, idempotency_key } => {
+            Action::Command { job, action, idempotency_key } => {
                 if let Some(job) = pick(job, self.jobs.len()) {
                     self.command(job, action, idempotency_key).await;
                 }
             }
-            Act::DeleteRecording { job } => {
+            Action::DeleteRecording { job } => {
                 if let Some(job) = pick(job, self.jobs.len()) {
                     let ModelJob { id, tenant, .. } = self.jobs[job];
                     self.store.delete_recording(tenant, id, self.now).await.unwrap().unwrap();
@@ -72,37 +72,38 @@ impl World {
                     self.compare(job).await;
                 }
             }
-            Act::Mix { job, mixed } => {
+            Action::EndMix { job, mix_result } => {
                 if let Some(job) = pick(job, self.jobs.len()) {
-                    self.mix(job, mixed).await;
+                    self.mix(job, mix_result).await;
                 }
             }
-            Act::Take { limit } => {
+            Action::TakeDeliveries { limit } => {
                 self.take(limit.into()).await;
             }
-            Act::Note { flight, came } => {
-                if let Some(flight) = pick(flight, self.flights.len()) {
-                    self.note(flight, came).await;
+            Action::RecordTry { held, result } => {
+                if let Some(held) = pick(held, self.held_deliveries.len()) {
+                    self.record_try(held, result).await;
                 }
             }
-            Act::Outage => {
+            Action::EndpointOutage => {
                 // Late enough for endpoints that rest and for the next tries; leases stay valid.
                 self.now.wall = self.now.wall + Duration::from_secs(1_000);
-                let before = self.flights.len();
+                let before = self.held_deliveries.len();
                 self.take(8).await;
-                while self.flights.len() > before {
-                    self.note(before, Came::Badly { again_in: 5, rest_wanted: None }).await;
+                while self.held_deliveries.len() > before {
+                    self.record_try(before, TryResult::Failed { retry_in: 5, rest_wanted: None })
+                        .await;
                 }
             }
-            Act::Away => self.away = Some(self.now),
-            Act::Redeliver { job, delivery, idempotency_key } => {
+            Action::StoreOutage => self.away = Some(self.now),
+            Action::Redeliver { job, delivery, idempotency_key } => {
                 if let Some(job) = pick(job, self.jobs.len())
                     && let Some(delivery) = pick(delivery, self.jobs[job].deliveries.len())
                 {
                     self.redeliver(job, delivery, idempotency_key).await;
                 }
             }
-            Act::Revoke { key } => {
+            Action::Revoke { key } => {
                 let now = self.now;
                 let (key, revoked_at) = &mut self.keys[usize::from(key) % 2];
                 revoked_at.get_or_insert(now.wall);
@@ -111,7 +112,7 @@ impl World {
                 let found = self.store.find_key(&key.prefix).await.unwrap().unwrap();
                 assert_eq!(found.revoked_at, *revoked_at);
             }
-            Act::Pass(millis) => {
+            Action::AdvanceClocks(millis) => {
                 let passed = Duration::from_millis(millis.into());
                 self.now = StoreNow {
                     wall: self.now.wall + passed,
@@ -119,26 +120,28 @@ impl World {
                     ..self.now
                 };
             }
-            Act::Jump(seconds) => {
+            Action::SetWallClock(seconds) => {
                 self.now.wall =
                     Timestamp::from_millis(ms(self.now.wall) + i64::from(seconds) * 1000);
             }
-            Act::Limit { bots, minutes, queued } => self.limit([bots, minutes, queued]).await,
-            Act::Restart => {
+            Action::SetLimits { bots, minutes, queued } => {
+                self.limit([bots, minutes, queued]).await;
+            }
+            Action::Restart => {
                 self.store = self.backend.open();
                 (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
                 self.take_over(true).await;
             }
-            Act::Restore { paused, end_running } => {
-                self.restore(store::How { paused, end_running }).await;
+            Action::Restore { paused, end_running } => {
+                self.restore(store::RestoreOptions { paused, end_running }).await;
             }
-            Act::Unpause => {
+            Action::Unpause => {
                 assert_eq!(self.backend.unpause().await, self.paused);
                 self.paused = false;
                 self.compare_all().await;
             }
-            Act::Count => self.count().await,
-            Act::Remove { job } => {
+            Action::CountBytes => self.count().await,
+            Action::RemoveFiles { job } => {
                 if let Some(job) = pick(job, self.jobs.len())
                     && self.jobs[job].deleted_at.is_some()
                 {
@@ -168,12 +171,12 @@ impl World {
     }
 
     /// The previous server is gone without a stop, and its tries are lost.
-    async fn restore(&mut self, how: store::How) {
-        self.backend = self.backend.restored(how, self.now);
+    async fn restore(&mut self, options: store::RestoreOptions) {
+        self.backend = self.backend.restored(options, self.now);
         self.store = self.backend.open();
-        self.paused |= how.paused;
+        self.paused |= options.paused;
         for job in &mut self.jobs {
-            if how.end_running {
+            if options.end_running {
                 job.end_by_restore(self.now);
             }
         }
@@ -192,25 +195,25 @@ impl World {
         self.compare_all().await;
     }
 
-    pub(super) fn bots_of(&self, tenant: Tenant) -> usize {
+    pub(super) fn bot_count(&self, tenant: Tenant) -> usize {
         self.jobs.iter().filter(|job| job.tenant == tenant && job.has_slot()).count()
     }
 
-    pub(super) fn has_room(&self, tenant: Tenant) -> bool {
-        self.limits[0].is_none_or(|limit| self.bots_of(tenant) < limit.get() as usize)
+    pub(super) fn may_start_bot(&self, tenant: Tenant) -> bool {
+        self.limits[0].is_none_or(|limit| self.bot_count(tenant) < limit.get() as usize)
     }
 
-    fn queued_of(&self, tenant: Tenant) -> u32 {
+    fn queued_count(&self, tenant: Tenant) -> u32 {
         let queued = self.jobs.iter().filter(|job| job.tenant == tenant && job.waits());
         u32::try_from(queued.count()).unwrap()
     }
 
     /// Whether there is no room in the queue for another job.
     pub(super) fn queue_is_full(&self, tenant: Tenant) -> bool {
-        self.limits[2].is_some_and(|limit| self.queued_of(tenant) >= limit.get())
+        self.limits[2].is_some_and(|limit| self.queued_count(tenant) >= limit.get())
     }
 
-    fn minutes_of(&self, tenant: Tenant) -> u64 {
+    fn minutes_used(&self, tenant: Tenant) -> u64 {
         let month = (tenant, quota::month(self.now.wall));
         let running = self.jobs.iter().filter(|job| job.tenant == tenant && job.has_slot());
         self.ledger.get(&month).copied().unwrap_or(0) + running.map(ModelJob::minutes).sum::<u64>()
@@ -219,7 +222,7 @@ impl World {
     /// Whether there are no minutes for a meeting that starts then.
     pub(super) fn refuses(&self, tenant: Tenant, from: i64) -> bool {
         let this_month = quota::month(Timestamp::from_millis(from)) == quota::month(self.now.wall);
-        let none_left = |limit: NonZeroU32| self.minutes_of(tenant) >= limit.get().into();
+        let none_left = |limit: NonZeroU32| self.minutes_used(tenant) >= limit.get().into();
         tenant.live && this_month && self.limits[1].is_some_and(none_left)
     }
 
@@ -228,26 +231,30 @@ impl World {
     }
 
     /// From wherever it is, everything comes to its end: each job with a bot that does its work, each delivery with an endpoint that is well.
-    pub(super) async fn come_to_rest(&mut self) {
-        self.flights.clear();
-        self.play(Act::Unpause).await;
+    pub(super) async fn run_to_completion(&mut self) {
+        self.held_deliveries.clear();
+        self.play(Action::Unpause).await;
         self.limit([1, 0, 0]).await;
         self.take_over(false).await;
         while self.jobs.iter().any(|job| !job.status.is_final()) {
-            self.play(Act::Pass(3_600_000)).await;
+            self.play(Action::AdvanceClocks(3_600_000)).await;
             self.claim(1).await;
             let bot = self.bots.len() - 1;
-            let said = [What::Admitted, What::Recording, What::Ended(End::Well)];
-            self.report(bot, How::Next, &said).await;
+            let messages = [
+                BotMessage::Admitted,
+                BotMessage::RecordingStarted,
+                BotMessage::Ended(BotEnd::Completed),
+            ];
+            self.report(bot, ReportOrder::Next, &messages).await;
         }
         for job in 0..self.jobs.len() {
-            self.mix(job, Mixed::Made).await;
+            self.mix(job, MixResult::Made).await;
         }
         assert!(self.jobs.iter().all(|job| job.mix.is_none()));
         loop {
             let (taken, next) = self.take(8).await;
-            while !self.flights.is_empty() {
-                self.note(0, Came::Well).await;
+            while !self.held_deliveries.is_empty() {
+                self.record_try(0, TryResult::Delivered).await;
             }
             if taken > 0 {
                 continue;
@@ -257,7 +264,7 @@ impl World {
             assert!(next > self.now.wall, "it would look again and again");
             self.now.wall = next;
         }
-        let open = |sent: &&Sent| sent.state == DeliveryState::Pending;
+        let open = |sent: &&ModelDelivery| sent.state == DeliveryState::Pending;
         let open: Vec<_> = self.jobs.iter().flat_map(|job| &job.deliveries).filter(open).collect();
         assert!(open.is_empty(), "nobody would ever send them: {open:?}");
         self.compare_all().await;
@@ -268,16 +275,16 @@ impl World {
             self.compare(job).await;
         }
         let startable = |job: &&ModelJob| {
-            job.status == JobStatus::Queued && (job.has_slot() || self.has_room(job.tenant))
+            job.status == JobStatus::Queued && (job.has_slot() || self.may_start_bot(job.tenant))
         };
         let queued = self.jobs.iter().filter(|_| !self.paused).filter(startable);
         let next = self.store.next_start().await.unwrap().map(ms);
         assert_eq!(next, queued.map(|job| job.run_at).min());
         for (key, _) in &self.keys {
             let used = self.store.used(key.tenant, self.now).await.unwrap();
-            let bots = self.bots_of(key.tenant);
-            assert_eq!((used.bots as usize, used.minutes), (bots, self.minutes_of(key.tenant)));
-            assert_eq!(used.queued, self.queued_of(key.tenant));
+            let bots = self.bot_count(key.tenant);
+            assert_eq!((used.bots as usize, used.minutes), (bots, self.minutes_used(key.tenant)));
+            assert_eq!(used.queued, self.queued_count(key.tenant));
             let Quota { bots, minutes, queued } = used.quota;
             assert_eq!([bots, minutes, queued], self.limits);
         }
@@ -311,17 +318,17 @@ impl World {
             *self.ledger.entry(month).or_default() += if billed { model.minutes() } else { 0 };
         }
         let recording = shown.recording.state == RecordingState::On;
-        assert_eq!(recording, model.tape == Tape::On && !model.status.is_final());
+        assert_eq!(recording, model.recording == RecordingPhase::On && !model.status.is_final());
 
         let window = Window { limit: ALL, after: None };
         let timeline = self.store.timeline(tenant, id, window).await.unwrap().unwrap().data;
         let sequences = timeline.iter().map(|event| event.data.sequence);
-        assert!(sequences.eq(1..=model.story.len() as u64), "without holes");
-        let story: Vec<_> =
+        assert!(sequences.eq(1..=model.timeline.len() as u64), "without holes");
+        let shown_timeline: Vec<_> =
             timeline.iter().map(|one| (one.event.clone(), one.data.status.clone())).collect();
-        assert_eq!(story, model.story);
+        assert_eq!(shown_timeline, model.timeline);
         // A final status is reported once, and after it only a good end, and a file that was made of the recording.
-        let after = story.iter().skip_while(|(_, status)| !status.is_final()).skip(1);
+        let after = shown_timeline.iter().skip_while(|(_, status)| !status.is_final()).skip(1);
         let after: Vec<_> = after.map(|(event, _)| event.clone()).collect();
         let both = [EventName::Finalized, EventName::ArtifactReady];
         assert!([&both[..0], &both[..1], &both[1..], &both].contains(&&*after), "{after:?}");
