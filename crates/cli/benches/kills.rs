@@ -11,8 +11,8 @@
 mod program;
 #[path = "../tests/it/schema.rs"]
 mod schema;
-#[path = "../tests/it/storm.rs"]
-mod storm;
+#[path = "../tests/it/load.rs"]
+mod load;
 
 /// The number that the project promises to survive.
 const KILLS: usize = 200;
@@ -20,5 +20,5 @@ const KILLS: usize = 200;
 fn main() {
     // `cargo bench` says `--bench` to whatever it runs.
     let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    println!("{}", storm::kill_repeatedly(count.map_or(KILLS, |count| count.parse().unwrap())));
+    println!("{}", load::kill_repeatedly(count.map_or(KILLS, |count| count.parse().unwrap())));
 }

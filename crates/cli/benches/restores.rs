@@ -11,8 +11,8 @@
 #[path = "../tests/it/program.rs"]
 mod program;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../tests/it/rounds.rs"]
-mod rounds;
+#[path = "../tests/it/backup_rounds.rs"]
+mod backup_rounds;
 
 /// The number that the project promises.
 const ROUNDS: u32 = 20;
@@ -21,6 +21,6 @@ fn main() {
     // `cargo bench` says `--bench` to whatever it runs.
     let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let count = count.map_or(ROUNDS, |count| count.parse().unwrap());
-    rounds::rounds(count);
+    backup_rounds::rounds(count);
     println!("{count} rounds: jobs, keys, ledger and recordings were equal");
 }

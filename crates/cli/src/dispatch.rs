@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_was_given_is_sent() {
+    fn only_given_options_are_sent() {
         use clap::Parser as _;
         #[derive(clap::Parser)]
         struct Line {

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_quoted_where_a_shell_would_split_it() {
+    fn a_path_is_quoted_if_a_shell_would_split_it() {
         assert_eq!(quoted(Path::new("/var/lib/meetbot-1")), "/var/lib/meetbot-1");
         assert_eq!(quoted(Path::new("/my data/$x")), "'/my data/$x'");
         assert_eq!(quoted(Path::new("/it's")), r"'/it'\''s'");

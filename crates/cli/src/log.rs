@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_no_level_is_refused() {
+    fn an_unknown_level_is_refused() {
         for right in [
             "debug",
             "INFO",
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_nobody_rotates_ends_at_its_bound_and_says_so_once() {
+    fn a_log_stops_at_its_bound_with_one_message() {
         let kept = Kept::default();
         let left = Arc::new(AtomicUsize::new(10));
         let mut bounded = Bounded { to: kept.clone(), left };
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_text_in_a_log_line_stays_in_it() {
+    fn untrusted_text_in_a_log_line_stays_in_it() {
         let all = || EnvFilter::new("trace");
         let line = logged(|kept| Box::new(text(all(), false, move || kept.clone())));
         assert_eq!(line.lines().count(), 1, "{line:?}");

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_narrow_terminal_long_cells_go_on_in_further_lines_and_ids_stay_whole() {
+    fn on_a_narrow_terminal_long_cells_wrap_and_ids_do_not() {
         let id = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ";
         let rows = rows(&[&[id, "the host  removes the bot", "x"], &["job_2", "", "y"]]);
         assert_eq!(
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn where_wrapping_is_not_enough_each_row_is_a_block() {
+    fn if_wrapping_is_not_enough_each_row_is_a_block() {
         let url = format!("https://a.example/{}", "x".repeat(60));
         let rows = rows(&[&["job_1", &url], &["job_2", "-"]]);
         assert_eq!(
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_has_its_number() {
+    fn counted_things_are_printed_with_their_number() {
         let said = [0, 1, 2].map(|number| counted(number, "bot"));
         assert_eq!(said, ["0 bots", "1 bot", "2 bots"]);
     }

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_keeps_its_name_and_another_one_gets_its_own() {
+    fn each_server_has_a_profile_name_of_its_host() {
         let mut profiles = Profiles::default();
         let (first, second) = ("http://127.0.0.1:3010", "https://meet.example.com");
         assert_eq!(profiles.name_for(first), "default");
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_read_or_that_is_broken_is_refused_and_no_key_of_it_is_shown() {
+    fn a_readable_or_broken_profile_file_is_refused_without_showing_a_key() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         assert!(Profiles::read_from(&path).unwrap().profiles.is_empty());

@@ -63,7 +63,7 @@ mod tests {
     const CONTROLS: &str = "\0\u{7}\u{8}\t\n\r\u{1b}\u{7f}\u{80}\u{85}\u{9b}\u{9d}\u{9f}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{206a}\u{206f}\u{fff9}\u{fffb}";
 
     #[test]
-    fn each_character_that_steers_is_replaced_in_text_and_escaped_in_json() {
+    fn control_characters_are_replaced_in_text_and_escaped_in_json() {
         for letter in CONTROLS.chars() {
             let text = format!("a{letter}b");
             assert_eq!(plain(&text), "a\u{fffd}b", "{letter:?}");
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn what_steers_is_among_what_is_invisible_controls_or_parts_lines() {
+    fn control_characters_are_invisible_controls_or_line_breaks() {
         let steering = ('\0'..=char::MAX).filter(|letter| controls_terminal(*letter));
         let known =
             |letter: &char| letter.is_control() || letter.is_whitespace() || is_invisible(*letter);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_write_is_shown_as_it_is() {
+    fn ordinary_text_is_shown_unchanged() {
         // Joiners make letters and pictures of several signs; they stay.
         for text in ["Zoë", "श्री", "می‌خواهم", "👨‍👩‍👧", "❤️", "日本語", "a\u{ad}b", "‹é›", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"]
         {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn further_lines_of_a_message_begin_where_no_message_does() {
+    fn later_lines_of_a_message_are_indented() {
         assert_eq!(message("one\ntwo\r\n\u{1b}[1mthree\n"), "one\n  two\n  \u{fffd}[1mthree");
         assert_eq!(message(""), "");
     }

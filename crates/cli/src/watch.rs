@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_job_says_why_who_pays_and_what_to_do() {
+    fn a_failed_job_is_described_with_reason_billing_and_advice() {
         let vectors = spec_file::read_json("spec/vectors/models.json");
         let cases = vectors["cases"].as_array().unwrap().iter();
         let failed = cases

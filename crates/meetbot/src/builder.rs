@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_is_no_matter_of_the_environment_and_a_server_is_always_known() {
+    fn explicit_settings_override_the_environment() {
         let known = Builder::default().api_key(KEY).base_url("http://127.0.0.1:3010");
         let known = known.with_environment();
         assert_eq!(known.api_key.as_deref(), Some(KEY));

@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_is_an_error() {
+    fn a_line_without_end_is_an_error() {
         let mut parser = Parser::default();
         let piece = vec![b'x'; 600_000];
         assert!(parser.feed(&piece).is_ok());

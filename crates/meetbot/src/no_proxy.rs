@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exceptions_are_read_as_curl_python_and_go_read_them() {
+    fn no_proxy_is_parsed_as_by_curl_python_and_go() {
         for (text, excepted, others) in [
             ("*", &["127.0.0.1", "[::1]", "a.example", "localhost"][..], &[][..]),
             ("other.example, *", &["127.0.0.1", "a.example"], &[]),

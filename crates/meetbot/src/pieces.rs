@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_read_or_is_none() {
+    fn a_content_range_is_parsed_or_none() {
         assert_eq!(content_range("bytes 0-9/100"), Some((0, 9, 100)));
         assert_eq!(content_range("bytes 5-5/6"), Some((5, 5, 6)));
         for wrong in [

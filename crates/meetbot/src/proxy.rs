@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_is_read_as_people_and_secret_files_have_it() {
+    fn a_proxy_is_parsed_in_its_usual_spellings() {
         for (text, uri, plain) in [
             ("http://127.0.0.1:3128", "http://127.0.0.1:3128/", None),
             ("http://127.0.0.1:3128\n", "http://127.0.0.1:3128/", None),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_a_proxy_is_an_error_that_shows_nothing_of_it() {
+    fn an_invalid_proxy_is_an_error_that_does_not_show_it() {
         for (text, why) in [
             ("", "empty"),
             (" \n", "empty"),

@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_retry_after_is_none() {
+    fn an_invalid_retry_after_is_none() {
         for header in ["", "soon", "-1", "nan", "inf", "1e400", "Fri, 32 Nov 1994 08:49:37 GMT"] {
             assert_eq!(retry_after(header, Timestamp::UNIX_EPOCH), None, "{header}");
         }

@@ -170,7 +170,7 @@ fn no_public_name_changes_by_accident() {
 }
 
 #[test]
-fn what_is_public_is_found_and_nothing_else() {
+fn the_listing_finds_exactly_the_public_items() {
     let text = "
 #[derive(Debug)]
 pub struct Job<T> {

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_ended_has_ended_also_when_the_time_is_over() {
+    fn a_final_job_is_returned_even_after_the_time_limit() {
         let mut wait = rules(Some(seconds(10)));
         let ended = wait.answered(Some(&JobStatus::Failed), seconds(11), false);
         assert_eq!(ended.unwrap(), None);

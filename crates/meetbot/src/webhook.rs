@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_that_cannot_be_one_is_no_wrong_signature() {
+    fn an_invalid_secret_is_a_separate_error() {
         let header = sign(b"{}", "whsec_dGVzdA==");
         let headers = [(SIGNATURE_HEADER, header)];
         let taken = |secrets: &[&str]| match unwrap(b"{}", headers.clone(), secrets, None) {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_a_request_are_taken_as_frameworks_have_them() {
+    fn headers_are_accepted_in_the_forms_of_frameworks() {
         let (body, secret) = (b"{}", "whsec_dGVzdA==");
         let now = clock::wall();
         let mut headers = http::HeaderMap::new();

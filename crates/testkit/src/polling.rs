@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_is_given_and_what_never_comes_is_said() {
+    fn polling_returns_a_value_or_fails_with_the_last_state() {
         let mut looks = 0..3;
         let third = || looks.next().filter(|look| *look == 2).ok_or("it comes later");
         assert_eq!(poll_until(Duration::from_hours(1), third), 2);

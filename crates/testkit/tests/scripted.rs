@@ -62,7 +62,7 @@ impl Program {
 }
 
 #[test]
-fn the_program_serves_scripts_and_reports_what_happens_in_its_order() {
+fn the_program_serves_scripts_and_reports_events_in_order() {
     let folder = tempfile::tempdir().unwrap();
     let script = folder.path().join("script.json");
     let busy = "HTTP/1.1 429 Busy\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n\r\n";
@@ -153,7 +153,7 @@ fn a_server_that_is_stopped_refuses_connections_and_ends_those_that_are_open() {
 }
 
 #[test]
-fn a_file_that_is_no_script_ends_the_program_and_says_why() {
+fn an_invalid_script_ends_the_program_with_the_reason() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scripted-server"));
     let missing = command.arg("/no/such.json").output().unwrap();
     let said = String::from_utf8(missing.stderr).unwrap();
@@ -211,7 +211,7 @@ fn after_its_bytes_a_reply_closes_resets_floods_stays_hangs_or_relays() {
 }
 
 #[test]
-fn what_is_no_http_is_answered_by_silence_and_takes_no_reply() {
+fn a_request_that_is_not_http_gets_no_reply() {
     let server = Server::start([Reply::raw("one")]).unwrap();
     let mut tls = asked(&server.url(), "\u{16}\u{3}\u{1}\n");
     tls.shutdown(Shutdown::Write).unwrap();

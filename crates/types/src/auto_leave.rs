@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unset_is_not_sent_and_off_is_sent_as_null() {
+    fn an_unset_rule_is_not_sent_and_a_disabled_one_is_null() {
         assert_eq!(serde_json::to_string(&AutoLeaveConfig::default()).unwrap(), "{}");
         let read: AutoLeaveConfig =
             serde_json::from_str(r#"{"afterSilenceSeconds":null,"afterSoloSeconds":5}"#).unwrap();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_fill_what_the_caller_left_open() {
+    fn unset_rules_get_their_defaults() {
         let config =
             AutoLeaveConfig { after_silence_seconds: Rule::Off, ..AutoLeaveConfig::default() };
         let rules = config.or(&AutoLeave::default());

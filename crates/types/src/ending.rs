@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_with_a_recording_is_success() {
+    fn a_bot_that_left_with_a_recording_completes_its_job() {
         check(Cause::Left(LeaveReason::Silence), true, false, "completed silence -");
         check(Cause::Left(LeaveReason::MeetingEnded), true, false, "completed meeting_ended -");
         check(Cause::Requested, true, false, "completed requested -");
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_does_not_change_a_kick_a_cancel_or_a_failure() {
+    fn a_recording_does_not_change_a_kick_a_cancel_or_a_failure() {
         for has_media in [false, true] {
             check(Cause::Removed, has_media, false, "failed removed removed_from_meeting");
             check(Cause::Cancelled, has_media, false, "cancelled cancelled -");

@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn events_come_back_to_the_letter() {
+    fn events_are_read_back_unchanged() {
         let cases = [
             envelope(
                 "job.status_changed",
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_a_store_from_before_both_spellings_is_read() {
+    fn a_failure_of_an_older_store_is_read() {
         let old = envelope(
             "job.failed",
             r#""failure_code":"network_loss","failure_detail":"gone","failure_reason":"gone","manifestUri":null"#,

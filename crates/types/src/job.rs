@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn final_statuses_take_nothing() {
+    fn final_statuses_have_no_transitions() {
         assert!(edges().all(|(from, _, _)| !from.is_final()));
         assert!(JobStatus::from("some_new_word").after(JobEvent::Fail).is_err());
     }

@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_an_address_however_it_is_written() {
+    fn a_host_in_any_spelling_of_an_address_is_an_address() {
         for (url, host) in [
             ("janus+ws://2130706433:8188/?room=1", "127.0.0.1"),
             ("janus+wss://0x7f.1/?room=1", "127.0.0.1"),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn wrappers_around_wrappers_are_taken_off_and_not_without_end() {
+    fn nested_wrappers_are_removed_up_to_a_limit() {
         let wrap = |link: &str, times: usize| {
             (0..times).fold(link.to_owned(), |link, _| {
                 let mut url = Url::parse("https://slack-redir.net/link").unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn of_links_of_several_meetings_the_hosts_are_named_and_no_passcodes() {
+    fn links_of_several_meetings_are_refused_with_their_hosts_and_without_passcodes() {
         let text = "https://zoom.us/j/91234567890?pwd=s3cret or https://meet.jit.si/Foo";
         let error = MeetingLink::parse(text, None).unwrap_err().to_string();
         assert!(error.contains("zoom.us") && error.contains("meet.jit.si"), "{error}");
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_as_long_as_a_url_at_most_and_may_hold_as_many_links_as_fit() {
+    fn a_text_may_be_as_long_as_a_url_and_hold_any_number_of_links() {
         let many = "https://a.b ".repeat(165) + "https://zoom.us/j/91234567890";
         assert_eq!(MeetingLink::parse(&many, None).unwrap().meeting_id, "91234567890");
         let long = "x".repeat(1 << 20) + " https://zoom.us/j/91234567890";

@@ -102,20 +102,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comes_back_to_the_letter() {
+    fn metadata_is_returned_unchanged() {
         let text = r#"{"n":12345678901234567890123,"f":1.50,"z":null,"a":[1,{"b":"é"}]}"#;
         assert_eq!(serde_json::to_string(&Metadata::from_json(text).unwrap()).unwrap(), text);
     }
 
     #[test]
-    fn only_an_object_will_do() {
+    fn metadata_must_be_an_object() {
         for text in ["[]", "1", "null", "\"{}\""] {
             assert_eq!(Metadata::from_json(text), Err(InvalidMetadata::NotAnObject), "{text}");
         }
     }
 
     #[test]
-    fn what_common_readers_refuse_is_refused_with_its_place() {
+    fn metadata_that_common_parsers_refuse_is_refused_with_its_position() {
         let nested = |depth: usize| format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
         let metadata = Metadata::from_json(&nested(127)).unwrap();
         assert_eq!(metadata.to_map().len(), 1);

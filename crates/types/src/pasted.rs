@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_files_and_editors_add_at_the_ends_is_taken_off() {
+    fn whitespace_and_byte_order_marks_around_a_key_are_removed() {
         for text in [
             "key",
             "\u{feff}key",
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_character_that_no_key_has_is_named_with_its_place() {
+    fn the_first_invalid_character_of_a_key_is_named_with_its_position() {
         for (text, message) in [
             ("\u{200b}key", "U+200B as its character 1"),
             ("k\u{ad}e\u{200b}y", "U+00AD as its character 2"),

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_times_are_beyond_those_that_can_be_written() {
+    fn a_time_out_of_range_is_reported_as_such() {
         for text in [
             "9999-12-31T23:59:59-00:01",
             "9999-12-31T23:59:59-23:59",

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_kept_to_the_letter_or_refused() {
+    fn metadata_is_stored_unchanged_or_refused() {
         let corpus = [
             r#"{"n":12345678901234567890123,"f":1.50,"z":null,"a":[1,{"b":"é"}]}"#,
             r#"{"a":"\ud800"}"#,
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn no_changed_signature_is_a_right_one() {
+    fn no_changed_signature_is_valid() {
         let right = signature::sign(BODY, SECRET);
         let upper = right.to_uppercase().replace("SHA256", "sha256");
         let standard = signature::sign_standard("dlv_1", AT, BODY, SECRET).unwrap();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_between_the_programs_are_read_or_refused() {
+    fn hostile_messages_between_the_programs_are_read_or_refused() {
         feed(
             &[
                 r#"{"type":"join","jobId":"job_01KAB1CDEFGHJKMNPQRSTVWXYZ","scenario":"two-speakers?seconds=20","name":"meetbot"}"#,
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_vector_shows_survives_any_change_or_is_refused() {
+    fn a_changed_vector_is_read_or_refused() {
         let vectors = spec_file::read_json("spec/vectors/models.json");
         let of = |model: &str| {
             let texts: Vec<String> = vectors["cases"]

@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_shows_nothing_is_blank_alone_and_together() {
+    fn invisible_characters_are_blank_alone_and_together() {
         let mut all = String::new();
         for letter in "\u{a0}\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{1680}\u{17b4}\u{180e}\u{2003}\u{200b}\u{200c}\u{200d}\u{200e}\u{200f}\u{2028}\u{202a}\u{202e}\u{202f}\
             \u{2060}\u{2066}\u{2069}\u{2800}\u{3000}\u{3164}\u{fe00}\u{fe0f}\u{feff}\u{ffa0}\u{fff9}\u{1d159}\u{1d173}\u{e0001}\u{e0020}\u{e007f}\u{e0100}\u{e01ef}"
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn what_shows_is_not_blank() {
+    fn visible_characters_are_not_blank() {
         for text in [
             "a",
             "é",

@@ -90,7 +90,7 @@ mod tests {
     use crate::JobStatus;
 
     #[test]
-    fn a_word_that_is_not_known_comes_through_as_it_came() {
+    fn an_unknown_word_is_kept_unchanged() {
         let status: JobStatus = serde_json::from_str("\"paused_by_host\"").unwrap();
         assert_eq!(status, "paused_by_host");
         assert_eq!(JobStatus::known("paused_by_host"), None);

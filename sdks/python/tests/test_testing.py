@@ -63,7 +63,7 @@ def test_a_call_that_the_mock_does_not_support_is_an_error() -> None:
             call()
     with pytest.raises(MeetbotServerError, match="answer_next"):
         mb.request("POST", f"/api/v1/jobs/{job.id}/dance")
-    with pytest.raises(MeetbotNotFoundError, match="no such job"):
+    with pytest.raises(MeetbotNotFoundError):
         mb.manifest("job_of_nobody")
 
 

@@ -61,11 +61,7 @@ test("temporary errors are retried, and an unknown job is an error", async () =>
 
 test("a request that hangs does not outlive the wait", async () => {
   const server = await ScriptedServer.start([answer(in_("recording")), HANG], NO_STREAM);
-  await assert.rejects(server.client({ timeout: 60_000 }).waitForBot("job_1", { timeout: 700 }), (error: unknown) => {
-    assert.ok(error instanceof MeetbotTimeoutError);
-    assert.equal(error.message, "the job job_1 is `recording` after 0.7 s; it goes on");
-    return true;
-  });
+  await assert.rejects(server.client({ timeout: 60_000 }).waitForBot("job_1", { timeout: 700 }), (error: unknown) => error instanceof MeetbotTimeoutError && error.kind === "timeout");
 });
 
 test("an error of onUpdate is the caller's own", async () => {

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tone_is_heard_where_it_is_and_not_beside_it() {
+    fn a_tone_is_found_at_its_frequency_only() {
         let step = std::f64::consts::TAU * 700.0 / f64::from(RATE);
         let tone: Vec<f64> =
             (0..RATE).map(|number| 0.5 * (step * f64::from(number)).sin()).collect();

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_packets_another_file_or_a_single_speaker_are_problems() {
+    fn missing_packets_a_changed_file_or_a_missing_speaker_fail_the_demo() {
         let manifest: Manifest = serde_json::from_value(serde_json::json!({
             "schemaVersion": 1, "jobId": "job_01KAB1CDEFGHJKMNPQRSTVWXYZ", "externalId": null, "meetingUrl": "u", "platform": "sandbox",
             "displayName": "d", "complete": true, "startedAt": "2026-11-23T10:00:00.000Z", "endedAt": "2026-11-23T10:00:20.000Z",

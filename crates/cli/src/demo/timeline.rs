@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cell_shows_whether_most_of_it_was_spoken() {
+    fn a_cell_is_filled_if_most_of_its_time_was_spoken() {
         let speakers = [
             Speaker { name: "Al".to_owned(), spoke: vec![(0, 30_000)] },
             Speaker { name: "Barbara".to_owned(), spoke: vec![(30_000, 59_400), (59_960, 60_000)] },

@@ -110,14 +110,14 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn without_browser_bots_nothing_about_chromium_fails() {
+    fn without_browser_bots_no_check_of_chromium_fails() {
         for version in [None, Some("156.0.1".to_owned())] {
             assert_eq!(switched_off(version).state, State::Ok);
         }
     }
 
     #[test]
-    fn each_thing_that_a_browser_lacks_is_a_fault_with_what_to_install() {
+    fn each_missing_requirement_of_a_browser_fails_with_a_remedy() {
         let missing = ["no_setpriv", "chromium_as_root"]
             .map(|code| Missing { code: code.to_owned(), message: format!("{code}: install it") });
         let findings = judge_programs(None, missing.to_vec());
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn shared_memory_is_enough_for_all_browsers_or_it_is_said_how_much_would_be() {
+    fn too_little_shared_memory_is_reported_with_the_required_size() {
         let judged = |free| judge_memory(Path::new("/tmp"), free, 4);
         assert_eq!(judged(1_024_000_000).state, State::Ok);
         let warned = judged(1_023_999_999);

@@ -198,7 +198,7 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn a_folder_is_its_owners_alone_and_writable() {
+    fn a_folder_must_be_private_and_writable() {
         let path = Path::new("data");
         let found = |owner| FoundFolder { owner, mode: 0o700, in_use: false };
         let state = |owner, checked| folder(path, found(owner), 7, checked).state;
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn little_room_warns_and_none_fails() {
+    fn little_space_warns_and_none_fails() {
         let state = |free| room(Space { total: 100 << 30, free }).state;
         assert_eq!(state(50 << 30), State::Ok);
         assert_eq!(state(LITTLE - 1), State::Warn);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_looked_for_above() {
+    fn a_missing_folder_is_checked_by_its_parent() {
         let parent = tempfile::tempdir().unwrap();
         assert_eq!(existing(&parent.path().join("a/b/c")), parent.path());
         assert_eq!(existing(Path::new("no-such-folder")), Path::new("."));

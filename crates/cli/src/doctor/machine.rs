@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_free_or_the_servers_own() {
+    fn a_port_must_be_free_or_used_by_the_server() {
         let state =
             |tried, in_use| judge_port(([127, 0, 0, 1], 3010).into(), tried, in_use, false).state;
         assert_eq!(state(Ok(()), false), State::Ok);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_enough_for_all_bots_or_it_is_said_how_many_would_be() {
+    fn too_few_open_files_are_reported_with_the_required_number() {
         assert_eq!(judge_files(Some(1024), 200).state, State::Warn);
         assert_eq!(judge_files(Some(1_048_576), 200).state, State::Ok);
         assert_eq!(judge_files(None, 200).state, State::Ok);

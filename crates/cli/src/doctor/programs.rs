@@ -44,7 +44,7 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn ffmpeg_is_wanted_with_opus() {
+    fn ffmpeg_must_have_opus() {
         let encoders = Some(" A....D libopus              libopus Opus (codec opus)");
         assert_eq!(judge_ffmpeg(Some("ffmpeg version 5.1.8\nbuilt"), encoders).state, State::Ok);
         assert_eq!(judge_ffmpeg(Some("ffmpeg version 5.1.8"), Some("")).state, State::Warn);

@@ -190,7 +190,7 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn a_server_of_another_version_warns_and_another_program_fails() {
+    fn another_servers_version_warns_and_another_program_fails() {
         let state = |version| judge_version("http://x", version).state;
         assert_eq!(state(Some(env!("CARGO_PKG_VERSION"))), State::Ok);
         assert_eq!(state(Some("9.9.9")), State::Warn);
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_listens_everywhere_is_asked_on_loopback() {
+    fn a_server_that_listens_on_all_addresses_is_asked_on_loopback() {
         assert_eq!(url_of(([0, 0, 0, 0], 3010).into()), "http://127.0.0.1:3010");
         assert_eq!(url_of(([10, 0, 0, 5], 80).into()), "http://10.0.0.5:80");
     }

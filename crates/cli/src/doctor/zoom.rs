@@ -122,7 +122,7 @@ mod tests {
     use super::{super::State, *};
 
     #[test]
-    fn a_secret_that_cannot_be_read_is_a_fault_and_no_secret_is_shown() {
+    fn an_unreadable_secret_fails_and_no_secret_is_shown() {
         let folder = tempfile::tempdir().unwrap();
         let secret = folder.path().join("secret");
         let app = AppSettings {

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_bar_counts_what_has_arrived_and_not_what_was_there_before() {
+    fn the_progress_bar_counts_only_received_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: usize| {
             std::fs::write(folder.path().join(name), vec![0; bytes]).unwrap();

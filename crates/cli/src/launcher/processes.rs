@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_bots_that_crashed_the_newest_outputs_are_kept_and_those_of_living_bots_all() {
+    fn outputs_of_running_bots_and_of_the_newest_crashed_ones_are_kept() {
         let data = tempfile::tempdir().unwrap();
         let processes = Processes::new(data.path(), 1, true).unwrap();
         processes.serves_at("http://127.0.0.1:1").unwrap();

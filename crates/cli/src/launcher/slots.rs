@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn no_more_slots_are_taken_than_there_are_and_a_released_one_is_taken_next() {
+    async fn slots_are_limited_and_a_released_one_is_taken_next() {
         let folder = tempfile::tempdir().unwrap();
         let first = acquire(folder.path(), 2).await.unwrap();
         let _second = acquire(folder.path(), 2).await.unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bots_from_before_the_limit_was_lowered_count() {
+    async fn bots_above_a_lowered_limit_are_counted() {
         let folder = tempfile::tempdir().unwrap();
         let mut taken = Vec::new();
         for _ in 0..3 {

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_a_line_without_what_is_not_there() {
+    fn an_event_is_printed_in_a_line_without_absent_fields() {
         let event = |name: &str, details: &str| -> WebhookEvent {
             serde_json::from_str(&format!(
                 r#"{{"deliveryId": "dlv_01KAB1CDEFGHJKMNPQRSTVWXYZ", "event": "{name}",

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn either_signature_suffices_and_each_result_is_printed() {
+    fn one_valid_signature_suffices_and_each_result_is_printed() {
         let both = headers(Some(OLD), Some(NEW));
         for (secrets, meetbot, standard, good) in [
             (&[OLD][..], Good(1), Wrong, true),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_that_is_played_again_later_is_not_good_by_the_scheme_that_signs_the_time() {
+    fn a_replayed_webhook_is_refused_by_the_scheme_that_signs_the_time() {
         let standard = headers(None, Some(NEW));
         let later = |seconds| NOW + Duration::from_secs(seconds);
         assert!(judged(b"{}", &standard, &[NEW], later(300)).are_good());

@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_url_of_a_server_has_no_path_of_its_own() {
+    fn a_servers_url_must_not_have_a_path() {
         for (text, server) in [
             ("https://a.example.com", "https://a.example.com"),
             ("http://127.0.0.1:3010/", "http://127.0.0.1:3010"),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_servers_own_refusal_is_one_of_the_worker() {
+    fn only_refusals_of_a_meetbot_server_end_the_worker() {
         let body = |error: ErrorCode| {
             Some(ErrorBody { error, message: "why".into(), issues: None, request_id: None })
         };

@@ -19,7 +19,7 @@ fn backup(data_dir: &Path, file: &Path) -> CommandOutput {
 }
 
 #[test]
-fn a_backup_of_a_busy_server_holds_all_that_was_acknowledged_and_another_server_goes_on_from_it() {
+fn a_backup_of_a_busy_server_has_everything_acknowledged_and_can_be_continued() {
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -96,7 +96,7 @@ fn a_backup_overwrites_nothing_and_needs_a_database() {
 const VERSION: std::ops::Range<usize> = 60..64;
 
 #[test]
-fn an_older_servers_database_is_left_alone_while_that_server_runs() {
+fn a_running_older_servers_database_is_not_upgraded() {
     let data = TempDir::new().unwrap();
     create_key(data.path(), &[]);
     let older = TempDir::new().unwrap();

@@ -111,7 +111,7 @@ fn settings_are_read_from_the_same_file_by_the_server_and_the_commands_beside_it
 }
 
 #[test]
-fn a_webhook_secret_that_is_empty_is_said_to_be_so() {
+fn an_empty_webhook_secret_is_reported() {
     for command in [&["webhooks", "listen"][..], &["webhooks", "verify", "--header", "sha256=00"]] {
         let output = run(meetbot().args(command).env("MEETBOT_WEBHOOK_SECRET", ""));
         assert_eq!(output.code, Some(2), "{output:?}");
@@ -187,7 +187,7 @@ fn a_key_works_at_once_and_not_after_it_is_revoked() {
 }
 
 #[test]
-fn a_meeting_that_cannot_be_joined_is_refused_with_what_would_be_right() {
+fn a_meeting_that_cannot_be_joined_is_refused_with_a_hint() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -209,7 +209,7 @@ fn a_meeting_that_cannot_be_joined_is_refused_with_what_would_be_right() {
 }
 
 #[test]
-fn a_key_says_when_it_ends() {
+fn the_expiry_of_a_key_is_shown() {
     let data = TempDir::new().unwrap();
     let create = |when: &str| {
         run(meetbot()

@@ -15,7 +15,7 @@ use crate::{
         CommandOutput, PATIENCE, Running, await_job, client, create_key, manifest_of, meetbot,
         mix_reported, run, serve_with,
     },
-    rounds::dispatch,
+    backup_rounds::dispatch,
 };
 
 /// A meeting of a second.
@@ -104,7 +104,7 @@ pub(crate) fn is_whole(bucket: &BucketServer, data: &Path, client: &MeetBot, id:
 }
 
 #[test]
-fn a_recording_goes_into_the_bucket_as_it_was_on_disk_and_its_job_ends_then() {
+fn a_recording_is_uploaded_unchanged_before_its_job_ends() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     bucket.fault("PUT", "manifest.json", Some(1), Fault::HeldBefore);
     // The first manifest that is put is held; the marker of the prefix has another name.
@@ -226,7 +226,7 @@ fn session(url: &str, key: &str) -> String {
 }
 
 #[test]
-fn a_server_that_is_killed_while_it_brings_a_recording_into_the_bucket_goes_on_with_it() {
+fn an_upload_continues_after_its_server_was_killed() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let (server, url) = serve_bucket(data.path(), &bucket, "");
     let (key, _) = create_key(data.path(), &[]);
@@ -269,7 +269,7 @@ fn a_server_that_is_killed_while_it_brings_a_recording_into_the_bucket_goes_on_w
 }
 
 #[test]
-fn recordings_wait_on_disk_while_the_bucket_is_away_and_bots_go_on() {
+fn recordings_wait_on_disk_during_an_outage_of_the_bucket() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let (server, url) = serve_bucket(data.path(), &bucket, "");
     let (key, _) = create_key(data.path(), &[]);
@@ -321,7 +321,7 @@ fn recordings_wait_on_disk_while_the_bucket_is_away_and_bots_go_on() {
 }
 
 #[test]
-fn what_a_bucket_refuses_for_a_while_is_put_again_and_nothing_is_lost_or_doubled() {
+fn temporarily_refused_uploads_are_retried_without_loss_or_duplicates() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let (_server, url) = serve_bucket(data.path(), &bucket, "");
     let (key, _) = create_key(data.path(), &[]);
@@ -343,7 +343,7 @@ fn what_a_bucket_refuses_for_a_while_is_put_again_and_nothing_is_lost_or_doubled
 }
 
 #[test]
-fn a_deleted_recording_is_gone_from_the_bucket_also_when_the_first_try_breaks_off() {
+fn a_deleted_recording_is_removed_from_the_bucket_after_a_failed_first_try() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let (_server, url) = serve_bucket(data.path(), &bucket, "eu");
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
@@ -393,7 +393,7 @@ fn a_deleted_recording_is_gone_from_the_bucket_also_when_the_first_try_breaks_of
 }
 
 #[test]
-fn files_are_passed_on_where_callers_cannot_reach_the_bucket() {
+fn files_are_proxied_if_callers_cannot_reach_the_bucket() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let mut settings = bucket.settings("");
     settings.push(("MEETBOT_RECORDINGS_SERVE", "proxy".to_owned()));
@@ -441,7 +441,7 @@ fn files_are_passed_on_where_callers_cannot_reach_the_bucket() {
 }
 
 #[test]
-fn a_large_file_goes_in_parts_and_one_that_is_cut_off_leaves_no_parts_behind() {
+fn a_large_file_is_uploaded_in_parts_and_an_aborted_upload_leaves_none() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let (_server, url) = serve_bucket(data.path(), &bucket, "");
     let (key, _) = create_key(data.path(), &[]);

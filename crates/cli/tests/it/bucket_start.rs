@@ -9,7 +9,7 @@ use crate::{
     bucket_server::{BUCKET, BucketServer, Fault},
     doctor::check,
     program::{client, create_key, manifest_of, meetbot, mix_reported, run, serve},
-    rounds::{backup, dispatch, restore},
+    backup_rounds::{backup, dispatch, restore},
 };
 
 /// Why a server with these settings does not start.
@@ -23,7 +23,7 @@ fn refusal(settings: &[(&str, String)], data: &Path) -> String {
 }
 
 #[test]
-fn a_bucket_that_cannot_be_used_is_refused_at_the_start_with_what_to_change() {
+fn an_unusable_bucket_is_refused_at_the_start_with_a_remedy() {
     let (data, bucket) = (TempDir::new().unwrap(), BucketServer::start());
     let with = |changes: &[(&'static str, &str)]| {
         let mut settings = bucket.settings("");
@@ -88,7 +88,7 @@ fn a_bucket_that_cannot_be_used_is_refused_at_the_start_with_what_to_change() {
 }
 
 #[test]
-fn two_servers_of_different_databases_never_share_a_prefix_and_one_never_forgets_its_bucket() {
+fn servers_of_different_databases_cannot_share_a_prefix_or_change_their_bucket() {
     let bucket = BucketServer::start();
     let [data, other] = [(); 2].map(|()| TempDir::new().unwrap());
     let (server, url) = serve_bucket(data.path(), &bucket, "a");

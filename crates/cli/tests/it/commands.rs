@@ -83,7 +83,7 @@ fn is_dated(line: &str) -> bool {
 }
 
 #[test]
-fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
+fn a_link_to_the_dashboard_is_printed_or_its_absence_is_reported() {
     let test_server = test_server(&[]);
     let made = test_server.output(&["dashboard", "--json"]).json();
     let url = made["url"].as_str().unwrap();
@@ -98,7 +98,7 @@ fn a_link_to_the_dashboard_is_printed_and_where_there_is_none_that_is_said() {
 }
 
 #[test]
-fn each_verb_takes_an_external_id_and_does_what_it_says() {
+fn each_command_accepts_an_external_id() {
     let test_server = test_server(&[]);
     let id = test_server.output(&["dispatch", LONG, "--external-id", "lesson 1/a"]).out;
     let id = id.trim();
@@ -148,7 +148,7 @@ fn each_verb_takes_an_external_id_and_does_what_it_says() {
 }
 
 #[test]
-fn a_known_external_id_says_that_there_is_no_new_bot() {
+fn dispatching_a_known_external_id_reports_that_there_is_no_new_bot() {
     let test_server = test_server(&[]);
     let first = test_server.output(&["dispatch", LONG, "--external-id", "lesson-1"]);
     assert!(!first.err.contains("no new bot"), "{first:?}");
@@ -160,7 +160,7 @@ fn a_known_external_id_says_that_there_is_no_new_bot() {
 }
 
 #[test]
-fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
+fn a_test_key_is_noted_to_use_the_sandbox() {
     let test_server = test_server(&[]);
     let note = "test key: no bot joins this meeting";
     let real = test_server.output(&["dispatch", "https://meet.google.com/abc-defg-hij"]);
@@ -175,7 +175,7 @@ fn a_test_key_says_that_the_sandbox_plays_and_a_live_key_does_not() {
 }
 
 #[test]
-fn watch_says_at_once_what_a_job_in_the_queue_waits_for() {
+fn watch_prints_at_once_what_a_queued_job_waits_for() {
     let test_server = test_server(&[("MEETBOT_LIMITS_BOTS_PER_CONSUMER", "1")]);
     test_server.output(&["dispatch", LONG, "--external-id", "first"]);
     test_server.watch_until("first", "recording");
@@ -191,7 +191,7 @@ fn watch_says_at_once_what_a_job_in_the_queue_waits_for() {
 }
 
 #[test]
-fn the_end_is_dated_whatever_it_is_and_says_billed_only_of_a_meeting_that_was_joined() {
+fn each_end_is_dated_and_billed_only_if_the_meeting_was_joined() {
     let test_server = test_server(&[]);
     let denied = "https://sandbox.meetbot.dev/host-denies?denyAfter=0";
     let output = run(&mut test_server.command(&["dispatch", denied, "--watch"]));
@@ -231,7 +231,7 @@ fn webhooks_of_a_job_are_found_by_its_external_id() {
 }
 
 #[test]
-fn the_kinds_of_a_key_are_one_required_group() {
+fn live_or_test_is_required_for_a_key() {
     let help = run(meetbot().args(["keys", "create", "--help"]));
     assert!(help.out.contains("<--live|--test>"), "{help:?}");
     let output = run(meetbot().args(["keys", "create"]));
@@ -241,7 +241,7 @@ fn the_kinds_of_a_key_are_one_required_group() {
 }
 
 #[test]
-fn the_servers_url_may_stand_before_and_behind_a_command_that_asks_a_server() {
+fn the_base_url_may_be_before_or_after_a_command() {
     let test_server = test_server(&[]);
     let nobody = "http://127.0.0.1:9";
     let listed = |arguments: &[&str]| {
@@ -263,7 +263,7 @@ fn the_servers_url_may_stand_before_and_behind_a_command_that_asks_a_server() {
 }
 
 #[test]
-fn help_says_what_a_newcomer_looks_for() {
+fn help_names_completions_certificates_and_keys() {
     let help = |arguments: &[&str]| run(meetbot().args(arguments).arg("--help")).out;
     assert!(help(&["completions"]).contains("source <(meetbot completions bash), in ~/.bashrc"));
     assert!(help(&["jobs", "list"]).contains("--ca-bundle"));

@@ -14,7 +14,7 @@ fn consumers(data: &Path, arguments: &[&str]) -> CommandOutput {
 }
 
 #[test]
-fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
+fn a_changed_limit_applies_at_once_and_is_shown() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
@@ -63,7 +63,7 @@ fn a_limit_holds_at_once_on_a_running_server_and_is_shown() {
 }
 
 #[test]
-fn a_limit_that_cannot_be_is_a_wrong_command_line() {
+fn an_invalid_limit_is_a_usage_error() {
     let data = TempDir::new().unwrap();
     create_key(data.path(), &[]);
     for wrong in

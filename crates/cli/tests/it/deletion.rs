@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::program::{PATIENCE, client, create_key, mixed, serve};
 
 #[test]
-fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
+fn a_deleted_recording_is_removed_and_listed_in_the_receipt() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -57,7 +57,7 @@ fn a_deleted_recording_is_gone_and_the_receipt_lists_it() {
 }
 
 #[test]
-fn what_is_kept_of_a_join_that_failed_is_listed_without_a_manifest_and_deleted_with_the_job() {
+fn evidence_of_a_failed_join_is_listed_and_deleted_with_the_job() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -96,7 +96,7 @@ fn what_is_kept_of_a_join_that_failed_is_listed_without_a_manifest_and_deleted_w
 }
 
 #[test]
-fn an_erased_consumer_is_gone_with_its_bots_and_data_and_no_other_consumer_is() {
+fn erasing_a_consumer_removes_its_bots_and_data_and_no_others() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);

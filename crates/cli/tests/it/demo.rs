@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
+fn without_ffmpeg_only_the_mix_is_missing_with_its_reason() {
     let nothing = tempfile::tempdir().unwrap();
     let output =
         run(meetbot().args(["demo", "--seconds", "4", "--json"]).env("PATH", nothing.path()));
@@ -25,7 +25,7 @@ fn without_ffmpeg_the_manifest_says_so_and_all_else_is_the_same() {
 }
 
 #[test]
-fn the_demo_with_a_browser_proves_what_it_shows_or_says_that_chromium_is_missing() {
+fn the_demo_with_a_browser_records_or_reports_that_chromium_is_missing() {
     let nothing = tempfile::tempdir().unwrap();
     let output = run(meetbot().args(["demo", "--browser"]).env("PATH", nothing.path()));
     assert_eq!(output.code, Some(1), "{output:?}");
@@ -48,7 +48,7 @@ fn the_demo_with_a_browser_proves_what_it_shows_or_says_that_chromium_is_missing
 }
 
 #[test]
-fn the_demo_shows_the_whole_product() {
+fn the_demo_records_delivers_webhooks_and_mixes() {
     let output = run(meetbot().args(["demo", "--seconds", "15", "--json"]));
     assert_eq!(output.code, Some(0), "{output:?}");
     let shown = output.json();

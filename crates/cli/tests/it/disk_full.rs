@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::{
     kills::{grown, webm_files},
     program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
-    storm::{
+    load::{
         all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
     },
 };
@@ -75,8 +75,8 @@ fn small_disk(test: &str) -> Option<SmallDisk> {
 }
 
 #[test]
-fn nothing_is_lost_when_the_disk_is_full() {
-    let Some(disk) = small_disk("nothing_is_lost_when_the_disk_is_full") else { return };
+fn a_full_disk_loses_no_acknowledged_job() {
+    let Some(disk) = small_disk("a_full_disk_loses_no_acknowledged_job") else { return };
     let (_server, url) = serve(&disk.path().join("data"), None);
     let (key, _) = create_key(&disk.path().join("data"), &[]);
     let client = client(&url, &key);
@@ -119,8 +119,8 @@ pub(crate) fn ready(client: &MeetBot) -> Result<(), String> {
 }
 
 #[test]
-fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
-    let test = "a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more";
+fn a_disk_that_fills_up_during_a_meeting_only_causes_a_gap() {
+    let test = "a_disk_that_fills_up_during_a_meeting_only_causes_a_gap";
     let Some(disk) = small_disk(test) else { return };
     let data = disk.path().join("data");
     let (_server, url) = serve(&data, None);
@@ -174,8 +174,8 @@ fn a_disk_that_fills_up_during_a_meeting_costs_a_gap_and_no_more() {
 }
 
 #[test]
-fn a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots() {
-    let test = "a_full_disk_of_recordings_costs_no_manifest_and_brings_no_crowd_of_bots";
+fn a_full_disk_of_recordings_keeps_the_manifest_and_starts_few_bots() {
+    let test = "a_full_disk_of_recordings_keeps_the_manifest_and_starts_few_bots";
     let Some(disk) = small_disk(test) else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let sandbox =

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     kills::far_ahead,
     program::{PATIENCE, await_job, client, create_key, meetbot, mix_reported, run, serve},
-    rounds::{backup, dispatch, recordings, restore},
+    backup_rounds::{backup, dispatch, recordings, restore},
 };
 
 /// What all files of a job's recording have.
@@ -65,7 +65,7 @@ fn recorded(client: &MeetBot, data: &Path) -> (String, u64) {
 }
 
 #[test]
-fn a_recording_has_the_bytes_that_are_on_disk_for_its_job_its_consumer_and_the_metrics() {
+fn recorded_bytes_of_job_consumer_and_metrics_are_those_on_disk() {
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &["--consumer", "acme"]);
@@ -112,7 +112,7 @@ fn a_recording_has_the_bytes_that_are_on_disk_for_its_job_its_consumer_and_the_m
 }
 
 #[test]
-fn a_server_counts_anew_what_is_beside_a_restored_database() {
+fn a_server_counts_recordings_again_after_a_restore() {
     let home = TempDir::new().unwrap();
     let [data, file, restored] = ["data", "copy.db", "restored"].map(|name| home.path().join(name));
     let (server, url) = serve(&data, None);

@@ -30,7 +30,7 @@ pub(crate) fn check(output: &CommandOutput, name: &str) -> (String, String, Valu
 }
 
 #[test]
-fn a_machine_without_a_server_is_well_and_left_as_it_was() {
+fn doctor_passes_and_changes_nothing_without_a_server() {
     let parent = TempDir::new().unwrap();
     let data = parent.path().join("data");
     let output = doctor(&data, &["--listen", &free_port()]);
@@ -49,7 +49,7 @@ fn a_machine_without_a_server_is_well_and_left_as_it_was() {
 }
 
 #[test]
-fn a_server_that_runs_is_asked_how_it_is() {
+fn doctor_asks_a_running_server() {
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path(), None);
     let listen = url.strip_prefix("http://").unwrap();
@@ -91,7 +91,7 @@ fn a_server_that_runs_is_asked_how_it_is() {
 }
 
 #[test]
-fn a_server_with_another_data_folder_at_the_address_is_no_other_program() {
+fn doctor_recognises_a_server_with_another_data_folder() {
     let [data, elsewhere] = [TempDir::new().unwrap(), TempDir::new().unwrap()];
     let (_server, url) = serve(data.path(), None);
     let output = doctor(elsewhere.path(), &["--listen", url.strip_prefix("http://").unwrap()]);
@@ -104,7 +104,7 @@ fn a_server_with_another_data_folder_at_the_address_is_no_other_program() {
 }
 
 #[test]
-fn what_does_not_fit_fails_and_says_what_to_do() {
+fn failed_checks_have_a_remedy() {
     let data = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
@@ -130,7 +130,7 @@ fn what_does_not_fit_fails_and_says_what_to_do() {
 }
 
 #[test]
-fn what_browsers_lack_fails_only_where_they_are_switched_on() {
+fn missing_requirements_of_browsers_fail_only_if_browsers_are_enabled() {
     let folder = TempDir::new().unwrap();
     let with = |settings: &[(&str, &str)]| {
         let mut command = meetbot();

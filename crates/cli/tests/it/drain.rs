@@ -36,7 +36,7 @@ fn await_draining(url: &str, key: &str) {
 }
 
 #[test]
-fn meetings_end_by_themselves_while_new_jobs_wait_for_the_next_server() {
+fn a_draining_server_finishes_meetings_and_leaves_new_jobs_queued() {
     let data = TempDir::new().unwrap();
     let (server, url) = serve_with(data.path(), None, &[(DRAIN, "300")]);
     let (key, _) = create_key(data.path(), &[]);
@@ -130,7 +130,7 @@ fn ffmpeg_of(folder: &Path) -> u32 {
 }
 
 #[test]
-fn a_server_that_stops_waits_for_no_mix_leaves_no_ffmpeg_behind_and_the_next_one_makes_it() {
+fn a_stopping_server_ends_ffmpeg_and_the_next_one_makes_the_mix() {
     let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let path = endless_ffmpeg(tools.path());
     let (mut server, url) = serve_with(data.path(), None, &[("PATH", &path)]);

@@ -83,7 +83,7 @@ fn without_a_terminal_no_key_is_made_and_the_command_for_one_is_printed() {
 }
 
 #[test]
-fn a_demo_that_goes_on_prints_its_key_to_no_file() {
+fn the_demo_prints_its_key_to_no_file() {
     let mut command = meetbot();
     command.args(["demo", "--seconds", "3", "--keep"]);
     let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

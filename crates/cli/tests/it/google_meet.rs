@@ -52,7 +52,7 @@ fn browsers(imitation: &Imitation) -> usize {
 }
 
 #[test]
-fn a_job_for_google_meet_goes_on_while_its_server_is_killed_from_its_creation_to_its_webhook() {
+fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
     if !has_chromium() {
         return;
     }

@@ -171,7 +171,7 @@ fn hostile_server() -> String {
 }
 
 #[test]
-fn no_command_lets_a_hostile_server_steer_the_terminal() {
+fn no_response_of_a_hostile_server_controls_the_terminal() {
     let url = hostile_server();
     for command in [
         &["jobs", "list"][..],
@@ -283,7 +283,7 @@ fn webhooks_listen_prints_neither_unsigned_nor_signed_text_as_it_is() {
 
 /// What this server's own commands show of what callers sent it: consumers' names, calls in the audit log, URLs of webhooks, and its log.
 #[test]
-fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
+fn no_caller_controls_the_terminal_of_a_server() {
     let data = TempDir::new().unwrap();
     let mut command = meetbot();
     command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data.path());
@@ -344,7 +344,7 @@ fn no_caller_of_a_server_steers_the_terminal_of_who_runs_it() {
 }
 
 #[test]
-fn no_backup_of_a_folder_with_a_hostile_name_steers_the_terminal() {
+fn a_folder_with_a_hostile_name_does_not_control_the_terminal() {
     let parent = TempDir::new().unwrap();
     let data = parent.path().join("hostile\u{1b}[2J\u{202e}\nFORGED");
     let (server, _) = serve(&data, None);

@@ -104,7 +104,7 @@ fn left_by(folder: &Path, attempt: u64, killed: Timestamp) -> u64 {
 }
 
 #[test]
-fn over_ten_kills_at_random_moments_everything_plays_up_to_the_kill_and_the_next_attempt_goes_on() {
+fn after_ten_kills_recordings_play_up_to_each_kill_and_continue() {
     let Some(janus) = Janus::start() else { return };
     let mut random = SeededRandom::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();

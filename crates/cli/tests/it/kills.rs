@@ -16,11 +16,11 @@ use xtask::ffmpeg::decodes;
 
 use crate::{
     program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox, serve},
-    storm::kill_repeatedly,
+    load::kill_repeatedly,
 };
 
 #[test]
-fn a_meeting_goes_on_in_the_same_manifest_after_the_server_was_killed() {
+fn a_meeting_continues_in_the_same_manifest_after_a_kill() {
     let data = TempDir::new().unwrap();
     let (_sandbox, address) = sandbox();
     let (server, url) = serve(data.path(), Some(&address));
@@ -110,7 +110,7 @@ pub(crate) fn grown(folder: &std::path::Path, bytes: u64) {
 const KILLS: usize = 50;
 
 #[test]
-fn no_acknowledged_job_is_lost_over_fifty_kills() {
+fn fifty_kills_lose_no_acknowledged_job() {
     let data = TempDir::new().unwrap();
     let (first, _) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -174,7 +174,7 @@ pub(crate) fn far_ahead() -> NewJob {
 const KILLS_OF_ALL: usize = 30;
 
 #[test]
-fn whatever_was_promised_is_kept_when_the_server_is_killed_again_and_again_under_load() {
+fn all_guarantees_hold_over_kills_under_load() {
     let survived = kill_repeatedly(KILLS_OF_ALL);
     println!("{survived}");
     // Without a lost bot the run would prove nothing.

@@ -80,7 +80,7 @@ fn works(url: &str, file: &Path, profile: &str) -> bool {
 }
 
 #[test]
-fn a_login_is_kept_for_its_owner_alone_used_by_commands_and_ended_by_logout() {
+fn a_login_is_stored_privately_used_by_commands_and_ended_by_logout() {
     let (server, _data, url, key) = server();
     let user = User::new();
     let made = user.log_in(&url, &key, &[]);
@@ -134,7 +134,7 @@ fn a_login_is_kept_for_its_owner_alone_used_by_commands_and_ended_by_logout() {
 }
 
 #[test]
-fn several_servers_are_profiles_and_commands_go_to_the_one_that_was_chosen() {
+fn commands_use_the_chosen_profile_of_several_servers() {
     let (first, _one, one_url, one_key) = server();
     let (second, _two, two_url, two_key) = server();
     let user = User::new();
@@ -177,7 +177,7 @@ fn several_servers_are_profiles_and_commands_go_to_the_one_that_was_chosen() {
 }
 
 #[test]
-fn a_login_that_is_denied_or_that_no_server_knows_keeps_nothing() {
+fn a_denied_or_unknown_login_stores_nothing() {
     let (server, _data, url, key) = server();
     let user = User::new();
     let (login, started) = Running::start(&mut user.command(&["login", "--server", &url]));

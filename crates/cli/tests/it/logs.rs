@@ -18,7 +18,7 @@ fn field<'a>(line: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn every_line_is_json_with_the_request_or_the_job_that_it_is_of() {
+fn every_log_line_is_json_with_its_request_or_job() {
     let data = TempDir::new().unwrap();
     let mut command = meetbot();
     command
@@ -75,7 +75,7 @@ fn every_line_is_json_with_the_request_or_the_job_that_it_is_of() {
 }
 
 #[test]
-fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
+fn all_output_of_a_server_is_json_and_the_documented_command_finds_a_jobs_lines() {
     let data = TempDir::new().unwrap();
     let (printed, path) = xtask::test_log::create("printed");
     let mut command = meetbot();
@@ -139,7 +139,7 @@ fn all_that_a_server_prints_is_json_and_the_pages_command_finds_a_jobs_lines() {
 }
 
 #[test]
-fn a_server_that_does_not_start_says_why_in_json_too() {
+fn a_failed_start_is_reported_in_json() {
     let data = TempDir::new().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = taken.local_addr().unwrap().to_string();
@@ -165,7 +165,7 @@ fn a_server_that_does_not_start_says_why_in_json_too() {
 }
 
 #[test]
-fn a_level_that_is_not_known_is_refused() {
+fn an_unknown_log_level_is_refused() {
     let data = TempDir::new().unwrap();
     for command in [&["serve", "--data-dir"][..], &["keys", "list", "--data-dir"]] {
         let output = run(meetbot().args(command).arg(data.path()).env("MEETBOT_LOG", "debgu"));
@@ -175,7 +175,7 @@ fn a_level_that_is_not_known_is_refused() {
 }
 
 #[test]
-fn a_log_at_a_terminal_has_colours_unless_the_environment_says_otherwise() {
+fn a_log_at_a_terminal_has_colours_unless_the_environment_disables_them() {
     let coloured = |environment: &[(&str, &str)]| {
         let data = TempDir::new().unwrap();
         let printed = terminal(data.path(), "0.0.0.0:0", environment, "plain HTTP");
@@ -188,7 +188,7 @@ fn a_log_at_a_terminal_has_colours_unless_the_environment_says_otherwise() {
 }
 
 #[test]
-fn a_format_that_is_not_known_is_a_wrong_command_line() {
+fn an_unknown_format_is_a_usage_error() {
     let output = run(meetbot().args(["serve", "--log-format", "xml"]));
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.err.contains("neither text nor json"), "{output:?}");

@@ -39,7 +39,7 @@ fn meets(client: &MeetBot, host: &str) -> Result<Job, Error> {
 }
 
 #[test]
-fn by_default_neither_a_webhook_nor_a_meeting_reaches_loopback_although_the_server_listens_there() {
+fn by_default_no_webhook_and_no_meeting_reaches_loopback() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve_by_default(data.path(), &[]);
     let (test, live) = (create_key(data.path(), &[]).0, create_live_key(data.path()));
@@ -82,14 +82,14 @@ fn is_open(data: &Path, url: &str) {
 }
 
 #[test]
-fn in_development_both_reach_it() {
+fn in_development_webhooks_and_meetings_reach_loopback() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     is_open(data.path(), &url);
 }
 
 #[test]
-fn where_allow_networks_names_it_both_reach_it() {
+fn webhooks_and_meetings_reach_loopback_if_allow_networks_lists_it() {
     let data = TempDir::new().unwrap();
     let settings = [
         ("MEETBOT_WEBHOOKS_ALLOW_NETWORKS", "127.0.0.0/8"),

@@ -150,7 +150,7 @@ fn listens(child: &mut Child, address: SocketAddr) -> bool {
 }
 
 #[test]
-fn behind_nginx_events_come_as_they_happen_and_recordings_arrive_whole() {
+fn nginx_passes_events_at_once_and_recordings_completely() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);

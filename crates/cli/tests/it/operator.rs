@@ -77,7 +77,7 @@ fn stable(text: &str) -> String {
 }
 
 #[test]
-fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
+fn each_command_prints_the_same_by_server_and_on_the_data_folder() {
     let ops = OperatedServer::start();
     create_key(ops.data.path(), &["--consumer", "acme"]);
     create_key(ops.data.path(), &["--consumer", "zebra"]);
@@ -132,7 +132,7 @@ fn each_command_says_the_same_by_the_server_as_on_the_data_folder() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
+fn invalid_calls_are_refused_alike_by_server_and_on_the_data_folder() {
     let ops = OperatedServer::start();
     let both = |arguments: &[&str]| [ops.on_folder(arguments), ops.by_server(arguments)];
     for (arguments, code, message) in [
@@ -188,7 +188,7 @@ fn what_cannot_be_is_refused_the_same_way_and_what_is_missing_is_said() {
 }
 
 #[test]
-fn a_key_for_a_consumer_that_is_there_shows_no_webhook_secret_of_it() {
+fn a_key_for_an_existing_consumer_does_not_show_its_webhook_secret() {
     let ops = OperatedServer::start();
     let (_, secret) = create_key(ops.data.path(), &["--consumer", "acme"]);
     let create = ["keys", "create", "--live", "--consumer", "acme"];
@@ -206,7 +206,7 @@ fn a_key_for_a_consumer_that_is_there_shows_no_webhook_secret_of_it() {
 }
 
 #[test]
-fn what_the_operators_key_does_takes_effect_on_the_server_at_once() {
+fn changes_with_the_operators_key_take_effect_at_once() {
     let ops = OperatedServer::start();
     let made = ops.by_server(&["keys", "create", "--test", "--consumer", "acme", "--json"]).json();
     let key = made["key"].as_str().unwrap();

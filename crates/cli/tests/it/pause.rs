@@ -51,7 +51,7 @@ fn wait_until(time: Timestamp) {
 }
 
 #[test]
-fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
+fn audio_during_a_pause_is_in_no_file() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -117,7 +117,7 @@ fn a_tone_that_sounds_only_during_the_pause_is_in_no_file() {
 }
 
 #[test]
-fn a_pause_counts_also_when_it_ends_by_stopping_or_leaving() {
+fn a_pause_that_ends_by_stop_or_leave_is_counted() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::program::{create_key, create_live_key, meetbot, run, serve};
 
 #[test]
-fn the_platforms_are_listed_with_what_is_missing_for_each() {
+fn platforms_are_listed_with_their_missing_requirements() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let list = |key: &str, more: &[&str]| {

@@ -53,7 +53,7 @@ fn open_to_all(folder: &Path) {
 }
 
 #[test]
-fn nothing_that_a_server_makes_can_be_read_by_others() {
+fn all_files_of_a_server_are_private() {
     let parent = TempDir::new().unwrap();
     let data = parent.path().join("new/data");
     let mut command = meetbot();
@@ -141,7 +141,7 @@ fn refused_by_server_and_doctor(data: &Path, check: &str) -> String {
 }
 
 #[test]
-fn doctor_fails_in_the_servers_words_where_a_server_refuses_its_folder() {
+fn doctor_reports_the_servers_error_for_a_refused_folder() {
     let parent = TempDir::new().unwrap();
     let parent = parent.path().canonicalize().unwrap();
     let data = parent.join("data");

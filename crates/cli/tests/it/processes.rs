@@ -129,7 +129,7 @@ fn shows_no_secret(setup: &Setup, id: &str, pid: Pid) {
 }
 
 #[test]
-fn a_bot_records_on_while_its_server_is_killed_and_the_next_one_takes_it_over() {
+fn a_bot_keeps_recording_after_a_kill_and_the_next_server_adopts_it() {
     let setup = Setup::new();
     let (server, one) = setup.serve(&[]);
     let id = setup.recording(&one, 12);
@@ -162,7 +162,7 @@ fn recorded(folder: &Path) -> u64 {
 }
 
 #[test]
-fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_and_counts_it() {
+fn a_stopping_server_leaves_its_bots_running_and_the_next_one_adopts_them() {
     let setup = Setup::new();
     // It would wait for bots of this process.
     let (server, one) = setup.serve(&[("MEETBOT_SERVER_DRAIN_SECONDS", "3600")]);
@@ -188,7 +188,7 @@ fn a_server_that_stops_does_not_wait_for_such_a_bot_and_the_next_one_commands_an
 }
 
 #[test]
-fn a_bot_whose_process_is_killed_is_replaced_with_a_gap_that_the_manifest_shows() {
+fn a_killed_bot_is_replaced_and_the_manifest_has_a_gap() {
     let setup = Setup::new();
     let (_server, client) = setup.serve(&[]);
     let id = setup.recording(&client, 12);
@@ -205,7 +205,7 @@ fn a_bot_whose_process_is_killed_is_replaced_with_a_gap_that_the_manifest_shows(
 }
 
 #[test]
-fn a_bot_whose_server_stays_away_ends_its_meeting_and_reports_when_one_is_back() {
+fn a_bot_finishes_its_meeting_without_a_server_and_reports_later() {
     let setup = Setup::new();
     let (server, one) = setup.serve(&[]);
     let id = setup.recording(&one, 6);
@@ -220,7 +220,7 @@ fn a_bot_whose_server_stays_away_ends_its_meeting_and_reports_when_one_is_back()
 }
 
 #[test]
-fn a_bot_whose_data_folder_is_gone_ends() {
+fn a_bot_ends_if_its_data_folder_is_removed() {
     let setup = Setup::new();
     let (server, client) = setup.serve(&[]);
     let id = setup.recording(&client, 600);
@@ -230,7 +230,7 @@ fn a_bot_whose_data_folder_is_gone_ends() {
 }
 
 #[test]
-fn a_bot_that_gets_sigterm_leaves_whole_files_and_is_replaced() {
+fn a_bot_that_gets_sigterm_finishes_its_files_and_is_replaced() {
     let setup = Setup::new();
     let (server, one) = setup.serve(&[]);
     let id = setup.recording(&one, 12);

@@ -92,7 +92,7 @@ fn posted(address: &str, body: &str, signature: &str) -> String {
 }
 
 #[test]
-fn the_third_example_takes_what_the_server_sends_and_nothing_else() {
+fn the_third_example_accepts_only_webhooks_of_the_server() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, secret) = create_key(data.path(), &[]);

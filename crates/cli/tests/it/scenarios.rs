@@ -161,7 +161,7 @@ const UNPLAYED: [&str; 4] =
     ["joining --> queued", "in_call --> queued", "finalizing --> queued", "recording --> failed"];
 
 #[test]
-fn no_scenario_is_left_out() {
+fn every_scenario_has_a_test() {
     let listed = run(meetbot().args(["sandbox", "list", "--json"]));
     let played: Vec<&str> =
         cases().iter().map(|case| case.scenario.split('?').next().unwrap()).collect();
@@ -198,7 +198,7 @@ fn a_bot_that_receives_nothing_is_detected_within_fifteen_seconds() {
 }
 
 #[test]
-fn every_scenario_ends_as_it_says() {
+fn every_scenario_ends_as_documented() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, secret) = create_key(data.path(), &[]);

@@ -70,7 +70,7 @@ fn speaking_fits(manifest: &Value) {
 }
 
 #[test]
-fn the_schema_tells_a_manifest_from_what_is_none() {
+fn the_schema_accepts_manifests_and_nothing_else() {
     let vectors = spec_file::read_json("spec/vectors/models.json");
     let case = vectors["cases"]
         .as_array()
@@ -88,7 +88,7 @@ fn the_schema_tells_a_manifest_from_what_is_none() {
 }
 
 #[test]
-fn the_schemas_tell_lines_from_what_is_none() {
+fn the_schemas_accept_lines_and_nothing_else() {
     use serde_json::json;
 
     let person = json!({"id": "p", "name": "Ann", "isHost": false, "isBot": false});

@@ -17,7 +17,7 @@ use crate::program::{PATIENCE, await_job, client, create_key, manifest_of, sandb
     clippy::disallowed_methods,
     reason = "a lease is measured by the clock, and here it has to run out"
 )]
-fn a_server_that_was_stopped_past_a_lease_wakes_to_one_live_bot() {
+fn a_server_suspended_past_a_lease_continues_with_one_bot() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // In this process: the meeting goes on while the server is stopped.
     let sandbox =

@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn systemd_finds_no_fault_in_the_unit_and_a_server_runs_as_it_says() {
+fn systemd_accepts_the_unit_and_a_server_runs_with_it() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let program = env!("CARGO_BIN_EXE_meetbot");

@@ -34,14 +34,14 @@ fn a_sandbox_in_a_separate_process_takes_a_token_that_cannot_be_guessed() {
 }
 
 #[test]
-fn a_missing_key_says_where_to_put_it() {
+fn a_missing_key_is_reported_with_its_variable() {
     let output = run(meetbot().args(["jobs", "list"]));
     assert_eq!(output.code, Some(2), "{output:?}");
     assert!(output.err.contains("MEETBOT_API_KEY"), "{output:?}");
 }
 
 #[test]
-fn a_server_that_is_not_there_is_a_failed_call() {
+fn an_unreachable_server_is_a_failed_call() {
     // Port 1 is never listened on by these tests; the connection is refused at once.
     let output = run(meetbot()
         .args(["jobs", "list", "--json"])
@@ -105,7 +105,7 @@ fn every_command_has_help() {
 }
 
 #[test]
-fn a_signature_is_judged_by_the_exit_code() {
+fn the_exit_code_is_the_result_of_a_signature_check() {
     let folder = tempfile::tempdir().unwrap();
     let body = folder.path().join("body");
     std::fs::write(&body, b"{\"a\":1}").unwrap();
@@ -126,7 +126,7 @@ fn a_signature_is_judged_by_the_exit_code() {
 }
 
 #[test]
-fn a_proxy_of_the_environment_that_cannot_be_used_is_named_and_not_passed_by() {
+fn an_unusable_proxy_of_the_environment_is_an_error_that_names_it() {
     for command in [&["jobs", "list"][..], &["usage"]] {
         let output = run(meetbot()
             .args(command)
@@ -139,7 +139,7 @@ fn a_proxy_of_the_environment_that_cannot_be_used_is_named_and_not_passed_by() {
 }
 
 #[test]
-fn a_key_that_is_sent_in_the_clear_to_another_machine_is_warned_of_once() {
+fn a_key_sent_unencrypted_to_another_machine_gives_one_warning() {
     let warnings = |url: &str| {
         let output = run(meetbot()
             .args(["jobs", "list"])

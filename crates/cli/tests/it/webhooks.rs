@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::program::{CommandOutput, Running, client, create_key, meetbot, run, serve};
 
 #[test]
-fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
+fn a_dead_delivery_is_listed_shown_and_redelivered() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);
@@ -83,7 +83,7 @@ fn a_delivery_that_was_given_up_is_listed_shown_and_sent_again() {
 }
 
 #[test]
-fn a_secret_is_shown_and_rotated_with_an_overlap_and_never_twice_at_once() {
+fn a_secret_is_shown_and_rotated_with_one_overlap_at_a_time() {
     let data = TempDir::new().unwrap();
     let (_, first) = create_key(data.path(), &[]);
     let webhooks = |arguments: &[&str]| -> CommandOutput {
@@ -123,7 +123,7 @@ fn post(url: &str, headers: &str, body: &str) -> (String, String) {
 }
 
 #[test]
-fn the_receiver_takes_any_of_its_secrets_lets_the_program_behind_it_answer_and_tells_by_its_exit_code()
+fn the_receiver_accepts_each_secret_forwards_and_reports_by_its_exit_code()
  {
     let mut app = Receiver::start([422]).unwrap();
     let mut command = meetbot();

@@ -82,8 +82,8 @@ fn speaks_in(data: &str, id: i64, name: &str, from_ms: i64, packets: i64) -> Vec
 }
 
 #[test]
-fn a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server() {
-    let test = "a_webhook_of_zoom_leads_to_a_recording_that_outlives_a_kill_of_the_server";
+fn a_zoom_webhook_leads_to_a_recording_over_a_kill_of_the_server() {
+    let test = "a_zoom_webhook_leads_to_a_recording_over_a_kill_of_the_server";
     if !xtask::is_root() {
         xtask::not_tested(test, "needs root, for a hosts file of its own");
         return;
@@ -232,7 +232,7 @@ fn odd_webhooks() -> Vec<(String, u16)> {
 }
 
 #[test]
-fn a_template_that_makes_no_job_is_refused_at_the_start_with_what_is_right() {
+fn an_invalid_template_of_jobs_is_refused_at_the_start() {
     let folder = TempDir::new().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

@@ -19,7 +19,7 @@ fn busy() -> crate::server::Reply {
 }
 
 #[tokio::test]
-async fn every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_another() {
+async fn all_tries_of_a_call_have_one_idempotency_key_and_each_call_another() {
     let server = Server::start([
         busy(),
         busy(),
@@ -43,7 +43,7 @@ async fn every_try_of_a_call_carries_the_same_idempotency_key_and_every_call_ano
 }
 
 #[tokio::test]
-async fn one_call_may_have_options_of_its_own() {
+async fn options_can_be_set_for_a_single_call() {
     let server = Server::start([busy(), answer(201, &[], &job(1, "queued"))]);
     let mb = server.client();
     let once = mb.with(CallOptions::new().max_retries(0).idempotency_key("order-4711")).unwrap();

@@ -13,7 +13,7 @@ fn cut(bytes: &str, of: usize, range: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
+async fn a_download_resumes_after_a_broken_connection() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     let server = Server::start([
@@ -33,7 +33,7 @@ async fn a_connection_that_breaks_is_taken_up_where_it_broke() {
 }
 
 #[tokio::test]
-async fn two_downloads_of_one_file_do_not_write_into_each_others() {
+async fn two_downloads_of_one_file_use_separate_partial_files() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     std::fs::write(folder.path().join("audio.webm.part"), "somebody's").unwrap();
@@ -61,7 +61,7 @@ async fn two_downloads_of_one_file_do_not_write_into_each_others() {
 }
 
 #[test]
-fn a_server_without_ranges_begins_anew() {
+fn a_download_restarts_if_the_server_has_no_ranges() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("chat.jsonl");
     let server = Server::start([cut("01234", 10, ""), answer(200, &[], "0123456789")]);
@@ -70,7 +70,7 @@ fn a_server_without_ranges_begins_anew() {
 }
 
 #[tokio::test]
-async fn another_range_than_was_asked_for_is_in_no_file() {
+async fn a_response_with_another_range_is_discarded() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("audio.webm");
     let other = answer(206, &[("Content-Range", "bytes 5-9/10")], "56789");
@@ -105,7 +105,7 @@ async fn sends_too_much(replies: impl Fn() -> Vec<Reply>) {
 }
 
 #[tokio::test]
-async fn what_a_server_sends_beyond_what_it_said_is_kept_nowhere() {
+async fn bytes_beyond_the_announced_size_are_not_stored() {
     let first = "206 Partial Content\r\nContent-Range: bytes 0-3/10";
     sends_too_much(|| vec![chunked(first, "0123456789")]).await;
     let second = "206 Partial Content\r\nContent-Range: bytes 4-9/10";
@@ -113,7 +113,7 @@ async fn what_a_server_sends_beyond_what_it_said_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest() {
+async fn a_short_response_is_completed_by_another_request() {
     let parts = [("bytes 0-3/10", "0123"), ("bytes 4-5/10", "45"), ("bytes 6-9/10", "6789")];
     let server =
         Server::start(parts.map(|(range, bytes)| answer(206, &[("Content-Range", range)], bytes)));
@@ -127,7 +127,7 @@ async fn a_server_that_gives_less_than_was_asked_for_is_asked_for_the_rest() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
+async fn a_file_of_another_size_than_in_the_manifest_is_not_stored() {
     let short = || answer(200, &[], "012");
     let long = || answer(200, &[], "01234");
     let endless = || chunked("200 OK", &"0".repeat(100_000));
@@ -144,7 +144,7 @@ async fn a_file_of_another_size_than_the_manifest_says_is_kept_nowhere() {
 }
 
 #[tokio::test]
-async fn a_file_of_no_said_size_fills_no_memory() {
+async fn a_file_of_unknown_size_is_bounded_in_memory() {
     let endless = || chunked("200 OK", &"0".repeat((64 << 20) + 1));
     let server = Server::start([endless()]);
     let error = server.client().artifact("job_x", "a").await.unwrap_err();
@@ -183,7 +183,7 @@ fn manifest(state: &str, file: Option<(&str, &str)>) -> Reply {
 const HASH: &str = "1be2e452b46d7a0d9656bbb1f768e8248eba1b75baed65f5d99eafa948899a6a";
 
 #[tokio::test]
-async fn all_files_are_waited_for_that_are_still_to_be_made_and_checked() {
+async fn a_download_waits_for_pending_files_and_checks_them() {
     let folder = tempfile::tempdir().unwrap();
     let into = folder.path().join("new/folder");
     let mix = Some(("audio.mixed.webm", HASH));
@@ -206,7 +206,7 @@ async fn all_files_are_waited_for_that_are_still_to_be_made_and_checked() {
 }
 
 #[test]
-fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
+fn a_file_that_differs_from_the_manifest_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     for (name, sent, said) in [
         ("audio.webm", "4567", "SHA-256"),
@@ -223,7 +223,7 @@ fn what_is_not_the_file_of_the_manifest_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_huge_refusal_is_not_read_into_memory() {
+async fn a_large_error_body_is_not_read_into_memory() {
     let endless = answer(404, &[], &" ".repeat(70 << 20));
     let server = Server::start([endless]);
     let error = server.client().artifact("job_x", "chat.jsonl").await.unwrap_err();
@@ -231,7 +231,7 @@ async fn a_huge_refusal_is_not_read_into_memory() {
 }
 
 #[test]
-fn what_fails_leaves_the_file_that_was_there() {
+fn a_failed_download_keeps_the_existing_file() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("manifest.json");
     std::fs::write(&target, "the old one").unwrap();

@@ -10,7 +10,7 @@ use xtask::spec_file;
 use crate::server::{KEY, Reply, Server, answer, job};
 
 #[tokio::test]
-async fn what_is_not_json_is_shown_as_it_came() {
+async fn a_body_that_is_not_json_is_shown_unchanged() {
     for body in ["<html>hello</html>", "", "[]", r#"{"id":"job_1"}"#] {
         let server = Server::start([answer(200, &[("X-Request-Id", "req_7")], body)]);
         let error = server.client().get_bot("job_x").await.unwrap_err();
@@ -24,7 +24,7 @@ async fn what_is_not_json_is_shown_as_it_came() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_is_asked_for_again() {
+async fn a_truncated_body_is_requested_again() {
     let cut = Reply::raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{\"id\":".to_vec());
     let reset = Reply::raw(Vec::new());
     let server = Server::start([cut, reset, answer(200, &[], &job(1, "recording"))]);
@@ -34,7 +34,7 @@ async fn a_body_that_is_cut_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_sent_back_shows_nowhere() {
+async fn a_key_in_a_response_is_redacted() {
     let echo = format!(r#"{{"error":"forbidden","message":"{KEY} may not"}}"#);
     for (status, body) in [(403, echo.as_str()), (502, KEY), (200, KEY)] {
         let server = Server::start([answer(status, &[], body), answer(status, &[], body)]);
@@ -46,7 +46,7 @@ async fn a_key_that_is_sent_back_shows_nowhere() {
 }
 
 #[tokio::test]
-async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error() {
+async fn keys_and_signatures_of_a_redirect_are_redacted_in_errors() {
     let target = format!("http://127.0.0.1:1/{KEY}?X-Amz-Signature=s3cret");
     let server = Server::start((0..9).map(|_| answer(302, &[("Location", &target)], "")));
     let mb = server.client().with(CallOptions::new().max_retries(0)).unwrap();
@@ -60,7 +60,7 @@ async fn neither_a_key_nor_a_signature_that_a_redirect_carries_shows_in_an_error
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_not_read_into_memory() {
+async fn an_endless_response_is_bounded_in_memory() {
     let mut endless = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n".to_vec();
     endless.resize(70 << 20, b' ');
     let server = Server::start([Reply::raw(endless)]);
@@ -69,7 +69,7 @@ async fn an_endless_answer_is_not_read_into_memory() {
 }
 
 #[tokio::test]
-async fn the_redirect_of_an_artifact_is_followed_without_the_key_and_no_other_is() {
+async fn only_redirects_of_artifacts_are_followed_and_without_the_key() {
     let store = Server::start([answer(200, &[], "the bytes")]);
     let presigned = format!("{}/bucket/object?signature=1", store.url());
     let server = Server::start([

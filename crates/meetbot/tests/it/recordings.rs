@@ -77,7 +77,7 @@ fn the_files_of_a_recording_are_read_as_the_vectors_say() {
 }
 
 #[tokio::test]
-async fn who_spoke_when_is_the_manifests_and_no_manifest_is_an_error() {
+async fn speaking_spans_come_from_the_manifest_and_a_missing_one_is_an_error() {
     let manifest =
         r#"{"jobId":"job_x","speaking":[{"participantId":"p-1","startMs":5,"endMs":9}]}"#;
     let missing = r#"{"error":"not_found","message":"the job has no manifest"}"#;

@@ -29,7 +29,7 @@ async fn a_deadline_holds_for_all_tries_together() {
 }
 
 #[tokio::test]
-async fn a_call_that_would_wait_beyond_its_deadline_gives_up_at_once_with_what_the_server_said() {
+async fn a_call_fails_at_once_if_its_next_try_is_beyond_the_deadline() {
     let server = Server::start([busy("50")]);
     let mb = server.client().with(CallOptions::new().deadline(Duration::from_secs(40))).unwrap();
     let error = mb.get_bot("job_x").await.unwrap_err();
@@ -38,7 +38,7 @@ async fn a_call_that_would_wait_beyond_its_deadline_gives_up_at_once_with_what_t
 }
 
 #[tokio::test]
-async fn an_error_says_how_often_it_was_tried_and_with_which_key() {
+async fn an_error_has_the_attempts_and_the_idempotency_key() {
     let server = Server::start([busy("0"), busy("0")]);
     let mb = server.client().with(CallOptions::new().max_retries(1)).unwrap();
     let error = mb.leave_bot("job_x").await.unwrap_err();
@@ -133,7 +133,7 @@ fn says(bytes: &'static [u8]) -> u16 {
 }
 
 #[tokio::test]
-async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
+async fn an_error_hints_at_the_wrong_scheme() {
     let (tls, pem) = tls_server(None);
     let nginx = "<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>";
     let nginx = Server::start([answer(400, &[], nginx)]);
@@ -171,7 +171,7 @@ async fn https_to_a_server_of_plain_http_says_so_and_the_other_way_round() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_shown_and_only_tls_is_taken_for_https() {
+async fn a_response_that_is_not_http_is_shown_in_the_error() {
     let (_, pem) = tls_server(None);
     let error_of = async |scheme: &str, bytes: &[u8]| {
         let url = format!("{scheme}://127.0.0.1:{}", says(bytes.to_vec().leak()));

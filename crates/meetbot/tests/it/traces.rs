@@ -54,7 +54,7 @@ fn logged(level: &str) -> (Log, (DefaultGuard, Dispatch)) {
 }
 
 #[test]
-fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
+fn an_unencrypted_key_gives_one_warning() {
     let (log, guards) = logged("meetbot=warn");
     let made = |url: &str| MeetBot::builder().api_key(KEY).base_url(url).build().unwrap();
     for url in ["http://127.0.0.1:3010", "http://localhost:3010", "https://meetbot.example"] {
@@ -74,7 +74,7 @@ fn a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once() {
 }
 
 #[tokio::test]
-async fn what_the_server_passed_over_is_a_warning() {
+async fn fields_that_the_server_ignored_are_a_warning() {
     let (log, guards) = logged("meetbot=warn");
     let ignored = [("X-Meetbot-Ignored", "colour,autoLeave.afterLunch")];
     let server = Server::start([

@@ -26,7 +26,7 @@ fn whole(body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
+async fn a_broken_stream_resumes_after_the_last_complete_event() {
     let second = event(2, "in_call");
     let server = Server::start([
         torn(&format!("{}: alive\n\n{}", event(1, "joining"), &second[..40])),
@@ -48,7 +48,7 @@ async fn a_stream_that_breaks_goes_on_after_the_last_whole_event() {
 }
 
 #[tokio::test]
-async fn a_stream_whose_events_tell_no_status_ends_with_the_event_of_the_end() {
+async fn a_stream_without_statuses_ends_with_the_final_event() {
     let server = Server::start([whole(
         "data: {\"event\":\"job.status_changed\",\"data\":{\"sequence\":1}}\n\ndata: {\"event\":\"job.finalized\",\"data\":{\"sequence\":2}}\n\n",
     )]);
@@ -58,7 +58,7 @@ async fn a_stream_whose_events_tell_no_status_ends_with_the_event_of_the_end() {
 }
 
 #[tokio::test]
-async fn a_quiet_stream_may_break_as_often_as_it_likes_while_it_lives() {
+async fn a_stream_with_keepalives_is_reconnected_without_a_limit() {
     let server = Server::start([
         torn(": alive\n\n"),
         whole(": alive\n\n"),
@@ -71,7 +71,7 @@ async fn a_quiet_stream_may_break_as_often_as_it_likes_while_it_lives() {
 }
 
 #[tokio::test]
-async fn streams_that_give_nothing_are_given_up() {
+async fn streams_without_data_are_given_up() {
     let server = Server::start([torn(": alive\n\n"), whole(""), whole("")]);
     let client = server.client().with(CallOptions::new().max_retries(1)).unwrap();
     let error = client.watch("job_x").unwrap().try_next().await.unwrap_err();
@@ -80,7 +80,7 @@ async fn streams_that_give_nothing_are_given_up() {
 }
 
 #[test]
-fn a_watch_that_fails_says_so_once_and_ends() {
+fn a_failed_watch_returns_one_error_and_ends() {
     for (reply, kind) in [
         (
             answer(404, &[], r#"{"error":"not_found","message":"there is no such job"}"#),

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_stays_down_is_probed_ever_less_often() {
+    fn the_rest_of_an_endpoint_doubles_with_each_failed_probe() {
         let mut health = Health::default();
         assert_eq!(rests(&mut health, 9), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
         assert_eq!((health.shown().state, health.at_once()), (EndpointState::Down, 1));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn tries_that_were_under_way_when_the_rest_began_do_not_lengthen_it() {
+    fn tries_begun_before_a_rest_do_not_lengthen_it() {
         let mut health = Health { proven: true, ..Health::default() };
         for _ in 0..32 {
             health.failed(at(0), None, at(10));
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_gets_its_share_of_what_may_begin_and_no_more_than_it_may_have() {
+    fn an_endpoint_gets_its_share_of_the_capacity_within_its_own_limit() {
         let new = Health::default();
         let proven = Health { proven: true, ..Health::default() };
         for (health, under_way, left, endpoints, share) in [
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tried_while_an_endpoint_rests_and_what_is_old_is_given_up_with_it() {
+    fn no_delivery_is_tried_while_an_endpoint_rests_and_old_ones_are_given_up() {
         let mut health = Health { proven: true, ..Health::default() };
         let rest_wanted = Some(Duration::from_secs(9));
         assert!(
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_failures_cost_a_proven_endpoint_its_width_but_not_its_lane() {
+    fn a_few_failures_lower_a_proven_endpoints_limit_before_its_lane() {
         let mut health = Health::default();
         assert_eq!((health.lane(), health.at_once()), (Lane::New, 1));
         health.succeeded(at(0));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_to_be_left_alone_is_within_bounds() {
+    fn a_retry_after_of_an_endpoint_is_bounded() {
         let mut health = Health::default();
         health.failed(at(0), Some(Duration::from_mins(1)), at(1));
         assert_eq!((health.rests_until, health.is_down()), (Some(at(61)), false));

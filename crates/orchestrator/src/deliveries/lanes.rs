@@ -74,14 +74,14 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_that_hang_take_no_place_of_one_that_answers() {
+    fn endpoints_that_hang_do_not_use_the_capacity_of_others() {
         let mut lanes = Lanes::new(1_024);
         filled(&mut lanes, Lane::New, 768, Duration::ZERO);
         assert_eq!(lanes.room(Duration::ZERO), Capacity { proven: 128, unproven: 0 });
     }
 
     #[test]
-    fn tries_that_take_long_stand_aside_until_there_are_too_many() {
+    fn slow_tries_are_counted_apart_up_to_a_limit() {
         let mut lanes = Lanes::new(1_024);
         filled(&mut lanes, Lane::Proven, 128, Duration::ZERO);
         assert!(lanes.is_full(Duration::from_millis(999)));
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_ends_makes_room() {
+    fn a_try_that_ends_frees_capacity() {
         let mut lanes = Lanes::new(1_024);
         let id = DeliveryId::generate(Timestamp::UNIX_EPOCH);
         lanes.begin(id, Lane::Failing, Duration::ZERO);

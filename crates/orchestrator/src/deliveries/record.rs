@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn a_new_delivery_waits_where_an_older_one_holds_it() {
+    fn a_new_delivery_waits_for_an_older_one_of_its_job() {
         assert_eq!(DeliveryRecord::new(false, at(1)).due_at, Some(at(1)));
         let held = DeliveryRecord::new(true, at(1));
         assert_eq!((held.due_at, held.holds, held.state), (None, true, DeliveryState::Pending));
     }
 
     #[test]
-    fn one_that_is_sent_again_is_due_unless_it_waits_for_its_turn_or_a_sender_has_it() {
+    fn a_redelivery_is_due_unless_it_waits_for_another_or_is_in_flight() {
         let due = DeliveryRecord { tries: 3, ..DeliveryRecord::new(false, at(1)) };
         let mut dead = due.clone();
         dead.give_up();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_settles_a_delivery_or_names_its_next_try() {
+    fn a_verdict_ends_a_delivery_or_sets_its_next_try() {
         use DeliveryState::{Dead, Delivered, Pending};
         for (verdict, state, due_at, holds) in [
             (Verdict::Delivered, Delivered, None, false),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_holds_those_behind_it_until_its_fourth_try_failed() {
+    fn later_deliveries_wait_for_the_oldest_until_its_fourth_failed_try() {
         let mut record = taken(at(1));
         let holds = [2, 3, 4, 5].map(|now| {
             record.tried(Verdict::RetryAt(at(now + 9)), at(1), at(now));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_try_that_failed_while_the_delivery_was_asked_for_again_does_not_count() {
+    fn a_failed_try_does_not_count_if_a_redelivery_was_requested_during_it() {
         let anew = DeliveryRecord { holds: false, ..taken(at(40)) };
         for verdict in [Verdict::RetryAt(at(90)), Verdict::Dead] {
             let mut record = anew.clone();

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_waits_grow_and_end() {
+    fn the_waits_grow_and_the_last_failure_is_final() {
         let waits: Vec<i64> = (1..)
             .map_while(|attempt| match after(attempt, 500, None) {
                 Verdict::RetryAt(at) => Some(at.as_seconds()),
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_gives_the_waits() {
+    fn the_documented_waits_are_those_of_the_code() {
         let reported = |wait: &Duration| match wait.as_secs() {
             seconds @ 0..60 => format!("{seconds} s"),
             seconds @ 60..3_600 => format!("{} min", seconds / 60),
@@ -85,14 +85,14 @@ mod tests {
     }
 
     #[test]
-    fn success_and_gone_end_it() {
+    fn a_success_and_a_410_end_a_delivery() {
         assert_eq!(after(1, 204, None), Verdict::Delivered);
         assert_eq!(after(1, 410, None), Verdict::Dead);
         assert!(matches!(after(1, 301, None), Verdict::RetryAt(_)));
     }
 
     #[test]
-    fn the_endpoints_wish_is_honoured_within_bounds() {
+    fn a_retry_after_is_honoured_within_bounds() {
         assert_eq!(after(1, 429, Some(60)), Verdict::RetryAt(NOW + Duration::from_mins(1)));
         assert_eq!(after(1, 503, Some(1)), Verdict::RetryAt(NOW + Duration::from_secs(5)));
         assert_eq!(
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_spreads_the_tries() {
+    fn jitter_lengthens_a_wait() {
         let Verdict::RetryAt(at) = next(3, Outcome { status: None, retry_after: None }, 1.0, NOW)
         else {
             panic!("it is tried again")

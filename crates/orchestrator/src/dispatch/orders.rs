@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_that_becomes_due_behind_a_claim_waits_for_no_poll() {
+    fn a_job_that_becomes_due_during_a_claim_is_claimed_without_a_poll() {
         let at = Timestamp::from_millis;
         let now = at(1_800_000_000_000);
         for (next, pause) in [

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_for_which_something_is_missing_is_refused_with_what_that_is() {
+    fn an_unavailable_platform_is_refused_with_the_missing_requirement() {
         let body = r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#;
         let google = |missing| way(Platform::GoogleMeet, missing);
         let message = |available: &[Availability]| {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_body_gets_every_default() {
+    fn a_minimal_body_gets_every_default() {
         let New { job, link, .. } =
             read(true, r#"{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers?seconds=5"}"#)
                 .unwrap();
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_said_at_once() {
+    fn all_problems_of_a_body_are_reported_together() {
         let body = json!({
             "meetingUrl": "not a url", "externalId": "", "displayName": "x".repeat(101), "joinAt": "2026-12-01T10:00:00",
             "platform": "skype", "webhooks": {"onFinalize": "ftp://example.com", "onStatusChange": 5},
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_absent_field() {
+    fn a_field_that_cannot_be_read_is_not_treated_as_absent() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for unreadable in ["1e400", deep.as_str()] {
             let fields =
@@ -255,14 +255,14 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_object_is_one_clear_problem() {
+    fn a_body_that_is_not_an_object_is_one_issue() {
         for body in ["", "[]", "{", "\"x\"", "null"] {
             assert_eq!(read(true, body).unwrap_err(), [" invalid_json"], "{body}");
         }
     }
 
     #[test]
-    fn a_live_key_cannot_join_what_no_bot_can_and_a_test_key_plays_it() {
+    fn a_platform_without_bots_is_refused_for_a_live_key_and_played_for_a_test_key() {
         let body = r#"{"meetingUrl":"https://meet.google.com/abc-defg-hij"}"#;
         assert_eq!(read(true, body).unwrap_err(), ["meetingUrl platform_not_available"]);
         assert_eq!(read(false, body).unwrap().job.platform, Platform::GoogleMeet);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_key_cannot_join_a_sandbox_that_no_bot_can() {
+    fn a_test_key_is_refused_without_a_sandbox() {
         let sandbox = way(Platform::Sandbox, &["a socket"]);
         for url in ["https://meet.google.com/abc-defg-hij", "https://sandbox.meetbot.dev/ends"] {
             let body = json!({"meetingUrl": url}).to_string();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_meeting_is_public_or_in_a_network_that_is_listed() {
+    fn a_meetings_address_must_be_public_or_in_a_listed_network() {
         for (host, allowed) in [
             ("janus.example.com", true),
             ("93.184.216.34", true),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn no_spelling_of_an_address_that_is_not_public_is_a_meetings_host() {
+    fn no_spelling_of_a_private_address_is_accepted_as_a_meetings_host() {
         for host in crate::webhooks::spellings::LITERALS {
             let body = json!({"meetingUrl": format!("janus+ws://{host}/?room=1")}).to_string();
             assert!(read(true, &body).is_err(), "{host:?}");
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_kept_to_the_letter_and_bounded() {
+    fn metadata_is_stored_unchanged_and_bounded() {
         let metadata = r#"{"n": 12345678901234567890123, "f": 1.50}"#;
         let body = format!(
             r#"{{"meetingUrl":"https://sandbox.meetbot.dev/two-speakers","metadata":{metadata}}}"#
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn join_at_is_bounded_and_the_past_means_now() {
+    fn join_at_is_bounded_and_a_past_time_means_now() {
         let with = |at: &str| {
             read(
                 true,
@@ -337,13 +337,13 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_that_is_not_played_is_refused() {
+    fn an_unknown_scenario_is_refused() {
         let body = r#"{"meetingUrl":"https://sandbox.meetbot.dev/moon-landing"}"#;
         assert_eq!(read(false, body).unwrap_err(), ["meetingUrl invalid_scenario"]);
     }
 
     #[test]
-    fn a_webhook_url_is_stored_as_it_is_sent_to() {
+    fn a_webhook_url_is_stored_in_its_normalized_form() {
         for (sent, stored) in [
             ("https://a.example/f", "https://a.example/f"),
             ("https://a.example", "https://a.example/"),

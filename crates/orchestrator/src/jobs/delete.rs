@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_job_may_be_erased_once_no_bot_works_for_it_any_more() {
+    fn a_job_may_be_erased_once_it_has_no_bot() {
         for status in JobStatus::ALL {
             assert_eq!(has_no_more_bots(status, false), status.is_final(), "{status}");
         }

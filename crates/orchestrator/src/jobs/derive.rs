@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_that_are_due_begin_in_their_order_as_far_as_there_is_room() {
+    fn due_mixes_begin_in_order_up_to_the_limit() {
         let at = Timestamp::UNIX_EPOCH;
         let jobs: Vec<JobId> = (0..4).map(|_| JobId::generate(at)).collect();
         let under_way = HashSet::from([jobs[1]]);
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mix_is_tried_again_ever_later_and_given_up_after_about_a_day() {
+    fn a_mix_is_retried_with_growing_waits_for_about_a_day() {
         let mut now = Timestamp::UNIX_EPOCH;
         let mut waits = Vec::new();
         for tries in 1.. {

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_has_its_place_from_its_first_bot_to_its_end() {
+    fn a_job_uses_a_slot_from_its_first_bot_to_its_end() {
         for status in JobStatus::ALL {
             let expected = if status.is_final() { Slot::None } else { Slot::Held };
             assert_eq!(slot(status, 1), expected, "{status}");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_change_with_places_and_never_below_nothing() {
+    fn counts_follow_slots_and_never_go_below_zero() {
         let counts = Counts { bots: 1, waiting: 2 };
         let changed = counts.after(SlotChange { bots: 1, waiting: -1 });
         assert_eq!(changed, Some(Counts { bots: 2, waiting: 1 }));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_decide_in_their_month_over_what_costs_some() {
+    fn minutes_limit_only_jobs_that_cost_minutes_in_the_current_month() {
         let [month, next] = [at(0).wall, next_month(at(0).wall)];
         let limited = Quota { minutes: limit(5), ..Quota::default() };
         for (quota, live, platform, at, expected) in [
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_full_at_its_limit_and_places_are_taken_at_theirs() {
+    fn a_queue_is_full_at_its_limit_and_so_are_the_slots() {
         let quota = Quota { queued: limit(2), bots: limit(3), minutes: None };
         let full = [1, 2, 3].map(|waiting| full_queue(quota, waiting));
         assert_eq!(full, [None, limit(2), limit(2)]);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn while_all_places_are_taken_nothing_is_due() {
+    fn no_job_is_due_while_all_slots_are_used() {
         assert_eq!(due(1, limit(2), Some(7)), Some(7));
         assert_eq!(due(2, limit(2), Some(7)), None);
         assert_eq!(due(3, limit(2), Some(7)), None, "the limit was lowered");
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn started_minutes_of_bots_that_were_heard_in_the_meeting_are_counted() {
+    fn started_minutes_are_counted_up_to_the_last_report_in_the_meeting() {
         let beats = |from: i64, to: i64| (from..=to).step_by(5).map(|second| (second, "in_call"));
         let metered = |from, to| beats(from, to).chain([(to, "finalizing")]).collect::<Vec<_>>();
         assert_eq!(minutes(&[(0, "joining"), (500, "joining")]), 0, "the lobby is no meeting");
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn minutes_are_used_up_in_the_live_world_only() {
+    fn minutes_limit_only_live_keys() {
         let quota = Quota { minutes: limit(10), ..Quota::default() };
         assert_eq!(used_up(quota, true, 9), None);
         assert_eq!(used_up(quota, true, 10), limit(10));
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_month_is_one_of_utc() {
+    fn months_are_in_utc() {
         for (at, name, next) in [
             ("2026-11-30T23:59:59.999Z", "2026-11", "2026-12-01T00:00:00.000Z"),
             ("2026-12-01T00:59:59+01:00", "2026-11", "2026-12-01T00:00:00.000Z"),

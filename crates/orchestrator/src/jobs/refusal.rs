@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_says_where_the_bot_is_and_what_cannot_be_done() {
+    fn each_refusal_names_the_status_and_the_action() {
         let joined = Some(Timestamp::UNIX_EPOCH);
         let cases = [
             (JobStatus::Queued, None, RecordingState::Off, ControlAction::PauseRecording),

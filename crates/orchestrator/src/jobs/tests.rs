@@ -111,7 +111,7 @@ const PAUSES: [BotReport; 3] =
     [BotReport::Admitted, BotReport::RecordingStarted, BotReport::RecordingPaused];
 
 #[test]
-fn the_happy_path_reports_each_status_once_and_ends_with_finalized() {
+fn a_completed_job_emits_each_status_once_and_then_finalized() {
     let (reported, record) = play(&[
         BotReport::Waiting { lobby: Lobby::WaitingRoom },
         BotReport::Admitted,
@@ -158,7 +158,7 @@ fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
 }
 
 #[test]
-fn a_refused_bot_fails_the_job_and_reports_it_once() {
+fn a_refused_bot_fails_the_job_with_one_event() {
     let failure = Failure::new(FailureCode::HostDeniedAdmission, "the host said no");
     let (reported, JobRecord { job, .. }) = play(&[ended(Cause::Failed(failure), false)]);
     assert_eq!(reported, ["joining", "job.failed"]);
@@ -168,7 +168,7 @@ fn a_refused_bot_fails_the_job_and_reports_it_once() {
 }
 
 #[test]
-fn a_final_job_takes_nothing() {
+fn a_final_job_ignores_all_further_changes() {
     let end = ended(Cause::Left(LeaveReason::Solo), true);
     let mut record = claimed();
     let reports = [BotReport::Admitted, end.clone(), end, BotReport::Admitted];
@@ -233,7 +233,7 @@ fn only_reports_of_the_current_attempt_are_applied_and_only_during_its_lease() {
 }
 
 #[test]
-fn the_next_bot_goes_on_where_the_lost_one_was() {
+fn the_next_bot_continues_after_a_lost_one() {
     let (_, mut record) = play(&RECORDS);
     let lost = record.release(1, at(9)).unwrap();
     assert_eq!(reported(&lost), ["queued"]);
@@ -248,7 +248,7 @@ fn the_next_bot_goes_on_where_the_lost_one_was() {
 }
 
 #[test]
-fn a_job_waits_ever_longer_for_a_bot_that_is_lost_at_once() {
+fn the_pause_grows_while_bots_are_lost_at_once() {
     let mut record = queued();
     let mut waits = Vec::new();
     let mut now = at(1);
@@ -298,7 +298,7 @@ fn a_pause_outlives_a_lost_bot() {
 }
 
 #[test]
-fn a_pause_counts_however_it_ends() {
+fn paused_time_is_counted_however_the_pause_ends() {
     let stopped = BotReport::RecordingStopped { paused_ms: 700 };
     let (reported, JobRecord { job, .. }) = play(&[&PAUSES[..], &[stopped]].concat());
     assert_eq!(reported, ["joining", "in_call", "recording", "in_call"]);
@@ -314,7 +314,7 @@ fn a_pause_counts_however_it_ends() {
 }
 
 #[test]
-fn a_cancelled_job_ends_cancelled_whatever_its_bot_says() {
+fn a_cancelled_job_ends_cancelled_for_any_report_of_its_bot() {
     let (_, mut record) = play(&RECORDS);
     let cancelled = record.cancel(at(9)).unwrap();
     assert_eq!(record.job.status, JobStatus::Finalizing);
@@ -333,7 +333,7 @@ fn a_cancelled_job_ends_cancelled_whatever_its_bot_says() {
 }
 
 #[test]
-fn a_lost_bots_cause_is_the_end_that_the_next_one_writes() {
+fn the_next_bot_ends_the_job_with_the_cause_of_the_lost_one() {
     type Action = fn(&mut JobRecord) -> Option<Changes>;
     let asked: Action =
         |record| Some(record.command(&ControlAction::LeaveCall, None, at(4)).unwrap().1);
@@ -483,7 +483,7 @@ fn a_report_of_another_version_changes_nothing() {
 }
 
 #[test]
-fn a_bot_that_is_lost_takes_back_what_must_not_be_done_twice() {
+fn commands_that_must_not_run_twice_expire_with_a_lost_bot() {
     let (_, mut record) = play(&[BotReport::Admitted]);
     let lost = record.release(1, at(5)).unwrap();
     assert_eq!(lost.commands, [CommandChange::Settled(command::ON_BOT_LOST)]);

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upload_is_tried_again_ever_later_but_each_minute_at_least() {
+    fn an_upload_is_retried_with_waits_that_grow_to_a_minute() {
         let seconds: Vec<u64> = (1..10).map(|tries| wait(tries).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         assert_eq!(wait(u32::MAX), LONGEST_WAIT);

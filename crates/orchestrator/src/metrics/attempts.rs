@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_that_comes_twice_counts_once_and_one_of_another_attempt_not_at_all() {
+    fn a_repeated_report_counts_once_and_one_of_another_attempt_is_ignored() {
         let mut registry = Registry::default();
         let attempts = Attempts::register(&mut registry, 1);
         let job = JobId::generate(meetbot_types::Timestamp::UNIX_EPOCH);

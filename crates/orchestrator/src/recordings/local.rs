@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_somebody_put_beside_a_recording_goes_with_it() {
+    fn other_files_in_a_recordings_folder_are_removed_with_it() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("job");
         fs::create_dir_all(folder.join("1/of mine/deeper")).unwrap();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn evidence_of_joins_that_failed_stays_when_the_attempts_go() {
+    fn evidence_of_failed_joins_is_kept_when_the_attempts_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("job");
         for path in ["e1/a.webm", "e2/manifest.json", "evidence/a.png"] {

@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_manifest_lies_in_a_bucket_or_on_disk_as_its_uri_says() {
+    fn a_manifest_is_read_from_the_bucket_or_the_disk_of_its_uri() {
         let uri = "s3://acme/meetings/jobs/job_01/2.k3v9/manifest.json";
         assert_eq!(attempt_in_bucket(uri).as_deref(), Some("2.k3v9"));
         assert_eq!(attempt_in_bucket("file:///var/lib/recordings/job_01/e2/manifest.json"), None);

@@ -54,7 +54,7 @@ mod tests {
     use crate::store::contract::{at, new_job};
 
     #[test]
-    fn a_job_that_is_there_is_answered_whatever_its_consumer_has_used() {
+    fn an_existing_job_is_returned_even_above_the_limits() {
         let (job, existing) = (new_job(at(1)), new_job(at(2)));
         let [minutes, queue] = [NonZeroU32::new(5), NonZeroU32::new(7)];
         for (existing, used_up, full, expected) in [

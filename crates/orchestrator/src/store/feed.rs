@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_look_ends_at_its_limit_its_bytes_or_after_many_events_that_nobody_wants() {
+    fn a_scan_ends_at_its_limit_its_bytes_or_after_many_filtered_events() {
         let event = || {
             FeedEvent {
             cursor: String::new(),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_is_read_as_it_was_written_and_in_no_other_spelling() {
+    fn a_cursor_is_read_only_in_the_form_in_which_it_was_written() {
         let cursor = FeedCursor { origin: *b"aZ09bcde", transaction: 77, number: 1_234 };
         assert_eq!(cursor.to_string(), "aZ09bcde-77-1234");
         assert_eq!("aZ09bcde-77-1234".parse(), Ok(cursor));

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_ends_with_its_last_entry_or_behind_its_bytes() {
+    fn a_page_ends_with_its_last_entry_or_at_its_byte_limit() {
         let filled = |limit, bytes| {
             let mut page = PageBuilder::new(limit);
             let mut number = 0;

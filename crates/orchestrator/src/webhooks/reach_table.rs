@@ -104,7 +104,7 @@ fn media(config: &Config, host: &str) -> &'static str {
 }
 
 #[tokio::test]
-async fn what_a_tenant_can_reach_is_as_documented() {
+async fn the_documented_table_of_reachable_addresses_is_that_of_the_code() {
     let configs = SETTINGS.map(|(_, file)| {
         Config::load(Some(SettingsFile { name: "a file", text: file }), |_| None).unwrap()
     });

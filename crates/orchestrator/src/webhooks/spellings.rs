@@ -220,7 +220,7 @@ fn guard(allowed: &[&str]) -> Arc<Guard> {
 }
 
 #[tokio::test]
-async fn no_spelling_of_an_address_is_taken_or_connected_to() {
+async fn no_spelling_of_a_private_address_is_accepted_or_connected_to() {
     let (port, visits) = listener(HOME, 0).await;
     let guard = guard(&[]);
     let sender = Post::new(Arc::clone(&guard), Clock::start()).unwrap();
@@ -240,7 +240,7 @@ async fn no_spelling_of_an_address_is_taken_or_connected_to() {
 }
 
 #[tokio::test]
-async fn a_name_that_means_this_machine_is_neither_taken_nor_connected_to() {
+async fn a_name_of_this_machine_is_neither_accepted_nor_connected_to() {
     let (port, visits) = listener(HOME, 0).await;
     let guard = guard(&[]);
     let sender = Post::new(Arc::clone(&guard), Clock::start()).unwrap();
@@ -254,7 +254,7 @@ async fn a_name_that_means_this_machine_is_neither_taken_nor_connected_to() {
 }
 
 #[tokio::test]
-async fn an_unknown_name_and_one_that_leads_home_have_the_same_error() {
+async fn an_unknown_name_and_a_name_of_a_private_address_have_the_same_error() {
     let (port, visits) = listener(HOME, 0).await;
     let not_found: Lookup =
         Arc::new(|_| Box::pin(async { Err(std::io::Error::other("Name or service not known")) }));
@@ -324,7 +324,7 @@ fn flipping(answers: &'static [&'static [IpAddr]]) -> (Lookup, Arc<AtomicUsize>)
 }
 
 #[tokio::test]
-async fn a_name_that_is_bound_anew_between_check_and_connection_leads_nowhere_else() {
+async fn a_name_that_changes_its_address_after_the_check_is_not_connected_to() {
     let (port, home) = listener(HOME, 0).await;
     let (_, outside) = listener(OUTSIDE, port).await;
     let (lookup, asked) = flipping(&[&[OUTSIDE], &[HOME]]);
@@ -342,7 +342,7 @@ async fn a_name_that_is_bound_anew_between_check_and_connection_leads_nowhere_el
 }
 
 #[tokio::test]
-async fn of_the_addresses_of_a_name_only_those_that_are_allowed_are_tried() {
+async fn only_the_allowed_addresses_of_a_name_are_tried() {
     let (port, home) = listener(HOME, 0).await;
     let (_, outside) = listener(OUTSIDE, port).await;
     let (lookup, _) = flipping(&[&[HOME, OUTSIDE]]);

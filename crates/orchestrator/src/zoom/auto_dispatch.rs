@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_gives_its_job_an_id_that_every_job_may_have() {
+    fn the_external_id_from_a_stream_is_valid() {
         let id_of = |stream: &str| {
             let body: Value =
                 serde_json::from_str(&body(&Map::new(), stream, "123456789")).unwrap();

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_wait_for_the_meeting_have_to_look_when_its_stream_is_given() {
+    fn jobs_that_wait_for_a_meeting_are_notified_when_its_stream_is_given() {
         let mut stream = apply_event(None, &started(1, "a"), None, at(0)).unwrap();
         let [first, second, other] = [1, 2, 3].map(|second| JobId::generate(at(second)));
         let waits = |job, meeting: &str| Waiting { job, meeting: meeting.into() };
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_read_as_it_was_stored() {
+    fn a_stored_state_is_read_back() {
         for state in
             [ZoomStreamState::Started, ZoomStreamState::Interrupted, ZoomStreamState::Stopped]
         {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_a_number_has_that_of_its_uuid() {
+    fn an_event_without_a_meeting_number_gets_that_of_its_uuid() {
         let nameless = StreamEvent { meeting: None, ..started(1, "a") };
         let number = Some("123456789".to_owned());
         assert_eq!(apply_event(None, &nameless, number.clone(), at(0)).unwrap().meeting, number);

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_fresh_signature_of_a_configured_secret_is_taken() {
+    fn only_a_recent_signature_with_a_configured_secret_is_accepted() {
         let secrets = [Secret::new("old"), Secret::new("new")];
         let body = br#"{"event":"x"}"#;
         let sign = |secret: &str, at: &str| {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_elsewhere_are_refused() {
+    fn servers_of_other_hosts_are_refused() {
         let started = |url: Value| {
             let payload = json!({"meeting_uuid": "u", "rtms_stream_id": "s", "server_urls": url});
             let body = json!({"event": "meeting.rtms_started", "event_ts": 1, "payload": payload});

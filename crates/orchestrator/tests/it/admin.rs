@@ -233,7 +233,6 @@ async fn only_the_consumer_whose_name_is_confirmed_is_erased() {
     is_error(&erase(NOBODY, "?confirm=acme").await, 404, "not_found");
     let refused = erase(&own, "?confirm=ops").await;
     is_error(&refused, 409, "conflict");
-    assert!(refused.1["message"].as_str().unwrap().contains("/consumers/me"), "{refused:?}");
     assert_eq!(ops.opens(&live, &format!("/api/v1/jobs/{job}")).await, 404, "of the other world");
     assert_eq!(ops.opens(&ops.server.key, &format!("/api/v1/jobs/{job}")).await, 200);
 
@@ -272,7 +271,6 @@ async fn a_rotated_webhook_secret_is_shown_once_and_never_listed() {
     assert_eq!(ask(json!({"overlapSeconds": 3600})).await, (status, rotated.clone()));
     let refused = ops.post(&rotate, json!({})).await;
     is_error(&refused, 409, "conflict");
-    assert!(refused.1["message"].as_str().unwrap().contains("overlapSeconds 0"), "{refused:?}");
 
     let listed = ops.get("secrets?consumer=acme").await;
     let expected =

@@ -79,10 +79,6 @@ async fn the_last_operators_key_cannot_be_revoked() {
     let own = format!("keys/{}", ops.id);
     let refused = answered(ops.ask(Method::DELETE, &own)).await;
     is_error(&refused, 409, "conflict");
-    assert!(
-        refused.1["message"].as_str().unwrap().contains("make another one first"),
-        "{refused:?}"
-    );
     let other = ops.make(json!({"consumer": "ops", "live": true, "scope": "operator"})).await;
     let other_key = other["key"].as_str().unwrap();
     // Two keys revoke each other concurrently: one of them remains.

@@ -237,7 +237,6 @@ async fn invalid_and_expired_cursors_are_refused_with_a_remedy() {
     };
     let expired = ask(&format!("?cursor={early}"), None).await;
     assert_eq!(issue(&expired), "cursor expired_cursor");
-    assert!(expired.1["message"].as_str().unwrap().contains("begin anew"), "{}", expired.1);
     assert_eq!(issue(&ask("", Some(&early)).await), "Last-Event-ID expired_cursor");
     assert_eq!(page(&server, &format!("?cursor={}", feed.id)).await.0, Vec::<Value>::new());
     let far = format!("{}9", feed.id);

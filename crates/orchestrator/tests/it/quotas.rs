@@ -107,8 +107,6 @@ async fn without_minutes_new_jobs_are_refused_until_the_next_month() {
     assert!(header("ratelimit-remaining") > 0, "the rate limit of the key is not used up");
     let refused_json: (_, Value) = (response.status(), response.json().await.unwrap());
     is_error(&refused_json, 429, "quota_exceeded");
-    let message = refused_json.1["message"].as_str().unwrap();
-    assert!(message.contains("the next month begins at"), "{message}");
     assert_eq!(second.report(BotReport::Admitted).await, 200);
     bot.complete("file:///m.json").await;
     second.complete("file:///m.json").await;
@@ -145,7 +143,6 @@ async fn a_full_queue_refuses_jobs_until_one_leaves_it() {
     assert_eq!(response.headers()["retry-after"], "120");
     let refusal: (_, Value) = (response.status(), response.json().await.unwrap());
     is_error(&refusal, 429, "quota_exceeded");
-    assert!(refusal.1["message"].as_str().unwrap().contains("2 jobs in the queue"), "{refusal:?}");
     assert_eq!(client.dispatch_bot(named).await.unwrap().id, first, "the job exists already");
     let usage = client.usage().await.unwrap();
     assert_eq!((usage.queued_jobs, usage.max_queued_jobs), (2, Some(2)));
@@ -172,7 +169,6 @@ async fn a_job_that_was_accepted_fails_when_its_time_comes_without_minutes() {
     bot.complete("file:///m.json").await;
     let failed = await_status(&client, &waits, JobStatus::Failed).await;
     assert_eq!(failed.failure_code, Some(FailureCode::QuotaExceeded));
-    assert!(failed.failure_detail.unwrap().contains("the next month begins at"));
     assert!(server.has_launched_none().await);
     refused(&server, "minutes_per_month", 1).await;
     server.stop().await;

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_decides_all_and_texts_have_the_size_that_was_asked_for() {
+    fn a_seed_determines_a_flood_and_texts_have_the_requested_size() {
         let flood = Flood { kind: Kind::Texts, count: 1, time: Duration::from_secs(1), seed: 7 };
         for number in 0..100 {
             let text = SeededRandom::of(&flood, number).text(10_000);

@@ -30,7 +30,7 @@ fn holds(written: &Value, frozen: &Value) -> bool {
 }
 
 #[test]
-fn what_the_first_version_said_is_read() {
+fn reports_of_the_first_version_are_read() {
     let first: Value = serde_json::from_str(FIRST).unwrap();
     for report in first["reports"].as_array().unwrap() {
         reads::<NumberedReport>(report);
@@ -51,7 +51,7 @@ fn what_the_first_version_said_is_read() {
 }
 
 #[test]
-fn a_report_that_cannot_be_read_costs_only_itself() {
+fn only_an_unreadable_report_is_dropped() {
     let long = "x".repeat(1_000);
     let strange = [
         (json!({"type": "moved_to_breakout_room", "room": {"id": 4}}), "moved_to_breakout_room"),
@@ -84,7 +84,7 @@ fn a_report_that_cannot_be_read_costs_only_itself() {
 }
 
 #[test]
-fn the_end_of_a_job_is_read_or_refused_and_never_passed_over() {
+fn an_unreadable_end_of_a_job_is_refused_and_not_skipped() {
     let ended = |ending: Value| {
         let report = json!({"type": "ended", "ending": ending});
         json!({"seq": 1, "at": "2026-11-23T10:00:00.000Z", "report": report})
@@ -96,7 +96,7 @@ fn the_end_of_a_job_is_read_or_refused_and_never_passed_over() {
 }
 
 #[test]
-fn a_command_that_cannot_be_read_is_one_that_no_bot_knows() {
+fn an_unreadable_command_is_an_unknown_command() {
     let id = "cmd_01KAB1CDEFGHJKMNPQRSTVWXYZ";
     let commands = json!({"commands": [
         {"id": id, "seq": 1, "action": "raise_hand", "message": null},

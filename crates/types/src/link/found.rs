@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn links_begin_behind_words_brackets_and_signs() {
+    fn links_are_found_after_words_brackets_and_signs() {
         for (text, link) in [
             ("Join: https://x.example/a", "https://x.example/a"),
             ("Joinhttps://x.example/a", "https://x.example/a"),
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_within_a_link_is_a_part_of_it_and_one_beside_it_is_none() {
+    fn a_link_in_a_query_is_part_of_the_outer_link() {
         for part in [
             "?u=https://b.example",
             "/https://b.example",
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_begins_none() {
+    fn text_without_a_link_has_none() {
         for text in [
             "",
             "zoom",

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_room_or_no_websocket_is_none() {
+    fn a_link_without_a_room_or_a_websocket_is_not_a_janus_link() {
         for link in [
             "janus+ws://h/",
             "janus+ws://h/?room=",

@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_programs_put_before_characters_is_taken_off() {
+    fn escapes_that_programs_add_are_removed() {
         for (text, seen) in [
             ("a?b=1&amp;c=2&amp;amp;d", "a?b=1&c=2&d"),
             ("&lt;a&gt; &quot;b&quot; &#39;c&#x27;&nbsp;d", "<a> \"b\" 'c' d"),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_invisible_stays_raw_or_encoded_but_in_words_and_emoji() {
+    fn invisible_characters_are_removed_except_in_words_and_emoji() {
         let invisible = (0..=0x0e_0fff).filter_map(char::from_u32);
         for letter in invisible.filter(|letter| is_invisible(*letter)) {
             let encoded = percent_encoding::utf8_percent_encode(

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_a_link_is_taken_off() {
+    fn characters_around_a_link_are_removed() {
         for text in [
             "<https://x.example/a?b=c>",
             "<https://x.example/a?b=c|Join>",

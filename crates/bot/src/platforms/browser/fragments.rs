@@ -89,7 +89,7 @@ fn html(form: &str, name: &str) -> String {
 }
 
 #[test]
-fn every_fragment_has_a_row_and_all_words_of_a_state_are_in_a_fragment() {
+fn every_fragment_has_a_row_and_every_word_of_a_state_is_in_a_fragment() {
     let rows: BTreeSet<_> = ROWS.iter().map(|(name, ..)| (*name).to_owned()).collect();
     let (labels, text) = (fragments("labels"), fragments("text"));
     assert_eq!(labels.union(&text).cloned().collect::<BTreeSet<_>>(), rows);

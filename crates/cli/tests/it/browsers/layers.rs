@@ -25,7 +25,7 @@ const SENT_IN_FULL: &str = "(sfutest.webrtcStuff.pc.getStats().then(stats => {
 }), window.sizes > 1)";
 
 #[test]
-fn of_a_camera_that_is_sent_in_several_sizes_the_largest_is_recorded_and_no_other() {
+fn only_the_largest_simulcast_layer_of_a_camera_is_recorded() {
     let Some(janus) = Janus::start() else { return };
     let _pages = Pages::serve(&janus);
     let scratch = TempDir::new().unwrap();

@@ -66,7 +66,7 @@ fn track<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track 
 }
 
 #[test]
-fn two_people_at_chromium_talk_and_each_is_in_files_of_their_own() {
+fn two_people_in_chromium_are_recorded_into_separate_files() {
     let Some(janus) = Janus::start() else { return };
     let _pages = Pages::serve(&janus);
     let scratch = TempDir::new().unwrap();

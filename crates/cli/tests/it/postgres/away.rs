@@ -20,13 +20,13 @@ use crate::{
     disk_full::ready,
     kills::{far_ahead, grown},
     program::{PATIENCE, client, manifest_of},
-    storm::{
+    load::{
         all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
     },
 };
 
 #[test]
-fn a_database_that_crashes_in_a_meeting_costs_neither_a_bot_nor_what_was_acknowledged() {
+fn a_crashed_database_loses_no_bot_and_nothing_acknowledged() {
     let mut database = Postgres::start();
     let data = TempDir::new().unwrap();
     let (_server, url, key, secret) = serve_on(&data, &database.url("postgres"), &[]);
@@ -88,7 +88,7 @@ fn a_database_that_crashes_in_a_meeting_costs_neither_a_bot_nor_what_was_acknowl
     clippy::disallowed_methods,
     reason = "a lease is measured by the clock, and here it would have to run out"
 )]
-fn no_bot_is_given_up_for_a_postgresql_that_is_away_for_longer_than_a_lease() {
+fn bots_survive_a_postgresql_outage_longer_than_a_lease() {
     let mut database = Postgres::start();
     let data = TempDir::new().unwrap();
     let (_server, url, key, secret) = serve_on(&data, &database.url("postgres"), &[]);

@@ -14,8 +14,8 @@ use crate::{
         CommandOutput, PATIENCE, await_job, client, create, create_key, manifest_of, meetbot,
         mix_reported, run, serve, serve_with,
     },
-    rounds::{dispatch, of_job, recordings},
-    storm::wait_until,
+    backup_rounds::{dispatch, of_job, recordings},
+    load::wait_until,
 };
 
 fn migrate(data: &Path, store: &str, more: &[&str]) -> CommandOutput {
@@ -63,7 +63,7 @@ fn answers(consumer: &MeetBot, operator: &MeetBot, jobs: &[String]) -> Vec<Value
 }
 
 #[test]
-fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
+fn responses_are_equal_after_a_migration_and_a_meeting_continues() {
     let database = Postgres::start();
     database.sql("postgres", &["CREATE DATABASE meetbot", "CREATE DATABASE other"]);
     let store = database.url("meetbot");
@@ -118,7 +118,7 @@ fn what_the_api_answers_is_the_same_after_a_migration_and_a_meeting_goes_on() {
     let output = run(meetbot().args(["backup", "--data-dir"]).arg(data.path()).arg(&copy));
     assert_eq!(output.code, Some(0), "{output:?}");
     let folder = frozen.path().join("data");
-    let restored = crate::rounds::restore(&copy, &folder, &["--paused"]);
+    let restored = crate::backup_rounds::restore(&copy, &folder, &["--paused"]);
     assert_eq!(restored.code, Some(0), "{restored:?}");
     let copied = Command::new("cp")
         .arg("-a")

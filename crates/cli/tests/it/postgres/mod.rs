@@ -15,17 +15,17 @@ use crate::program::{POSTGRES, Running, create_with, serve_with};
 /// The tests of this binary that run on PostgreSQL too: meetings with control calls, webhooks, kills, stops, deletion. Tests that depend on the server's speed
 /// are excluded, since these run beside all others.
 const ON_BOTH: [&str; 7] = [
-    "deletion::a_deleted_recording_is_gone_and_the_receipt_lists_it",
-    "deletion::an_erased_consumer_is_gone_with_its_bots_and_data_and_no_other_consumer_is",
+    "deletion::a_deleted_recording_is_removed_and_listed_in_the_receipt",
+    "deletion::erasing_a_consumer_removes_its_bots_and_data_and_no_others",
     "drain::a_meeting_that_takes_too_long_is_handed_over_with_whole_files",
-    "kills::no_acknowledged_job_is_lost_over_fifty_kills",
-    "pause::a_pause_counts_also_when_it_ends_by_stopping_or_leaving",
+    "kills::fifty_kills_lose_no_acknowledged_job",
+    "pause::a_pause_that_ends_by_stop_or_leave_is_counted",
     "pause::chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once",
-    "webhooks::a_delivery_that_was_given_up_is_listed_shown_and_sent_again",
+    "webhooks::a_dead_delivery_is_listed_shown_and_redelivered",
 ];
 
 #[test]
-fn meetings_kills_and_webhooks_are_on_postgresql_as_on_sqlite() {
+fn the_tests_of_meetings_kills_and_webhooks_pass_on_postgresql() {
     let database = Postgres::start();
     let done = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--test-threads=2"])

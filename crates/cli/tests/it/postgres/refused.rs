@@ -63,7 +63,7 @@ fn without_tls() -> u16 {
 }
 
 #[test]
-fn a_database_that_cannot_be_used_is_named_with_what_is_wrong() {
+fn an_unusable_database_is_reported_with_the_reason() {
     let (data, files) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let certificate = Certificate::of("localhost");
     let database = database(&certificate);

@@ -9,7 +9,7 @@ use super::serve_on;
 use crate::program::{PATIENCE, await_job, client, meetbot, run, serve_with};
 
 #[test]
-fn a_second_server_is_refused_and_takes_over_from_one_that_is_not_heard_any_more() {
+fn a_second_server_is_refused_until_the_first_has_been_silent() {
     let database = Postgres::start();
     let store = database.url("postgres");
     let (data, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());

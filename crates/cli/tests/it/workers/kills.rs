@@ -58,7 +58,7 @@ fn a_worker_records_while_its_server_is_killed_and_started_again() {
 }
 
 #[test]
-fn another_worker_goes_on_in_the_recording_of_one_that_was_killed() {
+fn another_worker_continues_the_recording_of_a_killed_one() {
     let setup = Setup::new();
     let (_server, url) = setup.serve(0);
     let client = setup.client(&url);
@@ -76,7 +76,7 @@ fn another_worker_goes_on_in_the_recording_of_one_that_was_killed() {
 }
 
 #[test]
-fn a_worker_that_is_asked_to_stop_hands_its_meetings_over_and_leaves_no_bot() {
+fn a_stopping_worker_hands_over_its_meetings_and_leaves_no_bot() {
     for own_processes in ["false", "true"] {
         let setup = Setup::new();
         let (_server, url) = setup.serve(0);

@@ -69,7 +69,7 @@ fn asked(client: &MeetBot, path: &str, body: &serde_json::Value) -> (u16, String
 }
 
 #[test]
-fn a_workers_key_does_a_workers_work_alone_and_others_do_not() {
+fn worker_keys_only_work_for_workers_and_others_do_not() {
     let setup = Setup::new();
     let (_server, url) = setup.serve(0);
     let worker = json!({"version": 1, "worker": "w1", "folder": meetbot_orchestrator::name_of(setup.data.path())});

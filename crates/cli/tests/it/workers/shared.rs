@@ -16,7 +16,7 @@ fn launched(log: &str) -> Vec<String> {
 }
 
 #[test]
-fn two_workers_share_a_crowd_and_no_job_is_given_twice() {
+fn two_workers_share_jobs_and_none_is_given_twice() {
     let setup = Setup::new();
     let (_server, url) = setup.serve(0);
     let client = setup.client(&url);
@@ -51,7 +51,7 @@ fn two_workers_share_a_crowd_and_no_job_is_given_twice() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_is_passed_over_for_the_next_one() {
+fn a_worker_uses_the_next_server_if_one_does_not_answer() {
     let setup = Setup::new();
     let (server, away) = setup.serve(0);
     server.kill();

@@ -5,7 +5,7 @@ use meetbot_types::{Missing, Platform};
 use super::*;
 
 #[test]
-fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
+fn a_job_whose_platform_became_unavailable_fails_with_the_missing_requirement() {
     let mut available = all_available();
     let way = available.iter_mut().find(|way| way.platform == Platform::Janus).unwrap();
     way.missing.push(Missing { code: "no_cable".into(), message: "plug the cable in".into() });
@@ -25,7 +25,7 @@ fn a_job_that_no_way_leads_to_any_more_ends_with_what_is_missing() {
 }
 
 #[test]
-fn a_job_that_was_leaving_ends_as_it_would_have_also_without_a_way() {
+fn a_leaving_job_ends_normally_if_its_platform_became_unavailable() {
     let (_, mut record) =
         play(&[RECORDS[0].clone(), RECORDS[1].clone(), leaving(LeaveReason::Solo)]);
     record.release(1, at(7)).unwrap();
@@ -37,7 +37,7 @@ fn a_job_that_was_leaving_ends_as_it_would_have_also_without_a_way() {
 }
 
 #[test]
-fn a_bot_that_was_lost_without_a_way_leaves_its_job_to_the_ways_of_the_next() {
+fn a_job_whose_platform_is_available_again_is_joined_again() {
     let mut record = queued();
     assert!(record.claim(TOKEN, &[], at(1)).0.is_some());
     record.release(1, at(2)).unwrap();

@@ -5,7 +5,7 @@ use meetbot_types::Platform;
 use super::*;
 
 #[test]
-fn nothing_is_written_into_the_chat_of_a_streamed_meeting() {
+fn a_chat_message_to_a_streamed_meeting_is_refused() {
     let denied = (ControlAction::SendChatMessage, ControlState::Denied);
     let asked = (ControlAction::PauseRecording, ControlState::Pending);
     for (live, (action, state)) in [

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_is_named_by_a_url_and_what_is_wrong_with_one_is_said() {
+    fn an_invalid_bucket_url_is_refused_with_its_problem() {
         let parsed = |text| parse_url(text).unwrap();
         let pair = |bucket: &str, prefix: &str| (bucket.to_owned(), prefix.to_owned());
         assert_eq!(parsed("s3://acme"), pair("acme", ""));
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_a_scheme_a_host_and_a_port_and_has_a_name_unless_the_path_names_the_bucket() {
+    fn an_endpoint_of_storage_is_a_scheme_a_host_and_a_port() {
         assert!(parse_endpoint("https://s3.example.com", false).is_ok());
         assert!(parse_endpoint("http://127.0.0.1:9000/", true).is_ok());
         for (text, path_style, reported) in [
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_come_from_the_settings_or_the_environment_or_a_role_and_are_never_shown() {
+    fn credentials_come_from_settings_environment_or_role_and_are_not_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
         let with = |id: Option<&str>, file: Option<&Path>| StorageSettings {

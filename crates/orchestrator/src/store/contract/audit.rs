@@ -22,7 +22,7 @@ fn used(key: &Key, job: Option<JobId>, status: u16, now: StoreNow) -> KeyUse {
 }
 
 #[tokio::test]
-async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age() {
+async fn audit_entries_are_stored_filtered_and_removed_after_their_retention() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let (one, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
@@ -74,7 +74,7 @@ async fn lines_are_kept_as_they_are_found_by_what_they_say_and_dropped_with_age(
 }
 
 #[tokio::test]
-async fn a_key_says_why_it_opens_nothing() {
+async fn a_key_that_is_not_accepted_has_its_reason() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let ends = NewKey { expires_at: Some(at(10).wall), ..key("acme", true) };
@@ -88,7 +88,7 @@ async fn a_key_says_why_it_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_search_for_one_line_among_many_comes_to_it_page_by_page() {
+async fn a_filtered_search_reaches_a_rare_entry_over_several_pages() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let (one, _) = store.create_key(key("acme", true), at(0)).await.unwrap();

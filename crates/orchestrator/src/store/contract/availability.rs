@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use super::*;
 
 #[tokio::test]
-async fn a_claim_judges_a_job_by_the_ways_of_its_world_and_of_a_consumer_of_zoom() {
+async fn a_claim_looks_up_availability_for_the_jobs_world_and_zoom_consumer() {
     let fixture = fixture().await;
     let (test, _) = fixture.store.create_key(key("acme", false), at(0)).await.unwrap();
     let asked = Arc::new(Mutex::new(Vec::new()));

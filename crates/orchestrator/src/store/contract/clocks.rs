@@ -9,7 +9,7 @@ fn off(seconds: u64, hours: i64) -> StoreNow {
 }
 
 #[tokio::test]
-async fn no_jump_of_the_wall_clock_takes_a_bots_lease_or_lengthens_it() {
+async fn leases_do_not_depend_on_the_wall_clock() {
     for hours in [-1, 1] {
         let fixture = fixture().await;
         let job = fixture.create(|_| {}, at(1)).await;
@@ -34,7 +34,7 @@ async fn a_scheduled_job_follows_the_wall_clock() {
 }
 
 #[tokio::test]
-async fn a_queued_job_waits_out_a_wall_clock_that_was_set_back() {
+async fn a_queued_job_does_not_expire_when_the_wall_clock_is_set_back() {
     let fixture = fixture().await;
     fixture.create(|_| {}, at(1)).await;
     assert!(fixture.claim(1, off(2, -1)).await.is_none());
@@ -42,7 +42,7 @@ async fn a_queued_job_waits_out_a_wall_clock_that_was_set_back() {
 }
 
 #[tokio::test]
-async fn kept_answers_live_for_a_day_of_the_wall_clock() {
+async fn stored_responses_are_kept_for_a_day_of_the_wall_clock() {
     let fixture = fixture().await;
     let idempotency_key =
         || IdempotencyKey { key: "a".to_owned(), fingerprint: [1; 32], ignored: "a.b".into() };

@@ -64,7 +64,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_feed_has_each_event_of_a_consumers_jobs_once_and_a_new_job_before_all_that_happens_to_it()
+async fn a_feed_has_each_event_once_and_begins_with_the_creation_of_each_job()
  {
     let fixture = fixture().await;
     assert_eq!(fixture.feed_now(None, 9).await, []);
@@ -100,7 +100,7 @@ async fn a_feed_has_each_event_of_a_consumers_jobs_once_and_a_new_job_before_all
 }
 
 #[tokio::test]
-async fn a_feed_shows_changes_of_a_list_that_no_event_of_the_job_shows() {
+async fn a_feed_reports_changes_that_only_a_list_of_jobs_shows() {
     let fixture = fixture().await;
     let job = fixture.quiet_job(at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
@@ -153,7 +153,7 @@ async fn a_feed_shows_changes_of_a_list_that_no_event_of_the_job_shows() {
 }
 
 #[tokio::test]
-async fn a_feed_ends_at_its_consumer_and_its_world() {
+async fn a_feed_has_only_events_of_its_consumer_and_world() {
     let fixture = fixture().await;
     let mine = fixture.quiet_job(at(1)).await;
     let (test, _) = fixture.store.create_key(key("acme", false), at(0)).await.unwrap();
@@ -177,7 +177,7 @@ async fn a_feed_ends_at_its_consumer_and_its_world() {
 }
 
 #[tokio::test]
-async fn events_of_other_names_are_passed_over_and_not_read_again() {
+async fn events_of_other_names_are_skipped_and_not_read_again() {
     let fixture = fixture().await;
     let job = fixture.quiet_job(at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
@@ -205,7 +205,7 @@ async fn events_of_other_names_are_passed_over_and_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_before_what_was_deleted_is_refused_and_no_other() {
+async fn a_cursor_before_a_deleted_event_is_refused_and_later_ones_are_not() {
     let fixture = fixture().await;
     let before = FeedCursor::BEGINNING;
     let old = fixture.quiet_job(at(1)).await;
@@ -232,7 +232,7 @@ async fn a_cursor_of_before_what_was_deleted_is_refused_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_restored_database_takes_no_cursor_of_the_one_that_it_is_a_copy_of() {
+async fn a_restored_database_refuses_cursors_of_the_original() {
     let fixture = fixture().await;
     fixture.quiet_job(at(1)).await;
     let seen = fixture.place(1).await;
@@ -243,7 +243,7 @@ async fn a_restored_database_takes_no_cursor_of_the_one_that_it_is_a_copy_of() {
 }
 
 #[tokio::test]
-async fn a_consumer_that_is_erased_leaves_no_feed() {
+async fn an_erased_consumer_has_no_feed() {
     let fixture = fixture().await;
     let job = fixture.quiet_job(at(1)).await;
     fixture.store.cancel(fixture.tenant, job, at(2)).await.unwrap();

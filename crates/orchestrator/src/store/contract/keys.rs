@@ -26,7 +26,7 @@ async fn keys_are_found_by_their_public_part_and_revoked() {
 }
 
 #[tokio::test]
-async fn the_last_good_operators_key_is_kept_where_that_is_asked() {
+async fn the_last_valid_operator_key_is_not_revoked_if_the_caller_asks_so() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let operator = |live| NewKey { scope: Scope::Operator, ..key("ops", live) };
@@ -46,7 +46,7 @@ async fn the_last_good_operators_key_is_kept_where_that_is_asked() {
 }
 
 #[tokio::test]
-async fn a_key_is_made_once_for_an_idempotency_key_and_no_answer_holds_it() {
+async fn a_key_is_created_once_for_an_idempotency_key_and_not_stored_in_the_response() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let idempotency_key =
@@ -88,7 +88,7 @@ async fn a_key_is_made_once_for_an_idempotency_key_and_no_answer_holds_it() {
 }
 
 #[tokio::test]
-async fn keys_come_in_pages_newest_first() {
+async fn keys_are_listed_in_pages_newest_first() {
     let fixture = fixture().await;
     let store = &fixture.store;
     for second in 1..=5 {

@@ -47,7 +47,7 @@ async fn a_scheduled_job_waits_for_its_time() {
 }
 
 #[tokio::test]
-async fn an_older_attempt_is_fenced_off() {
+async fn an_older_attempt_is_refused() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
@@ -72,7 +72,7 @@ async fn an_older_attempt_is_fenced_off() {
 }
 
 #[tokio::test]
-async fn a_lease_is_renewed_by_life_and_a_late_sign_does_not_revive_it() {
+async fn a_report_renews_a_lease_and_a_late_one_does_not_revive_it() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
@@ -109,7 +109,7 @@ async fn after_five_lost_bots_the_sixth_only_finalises() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_handed_over_has_lost_no_bot() {
+async fn a_handed_over_bot_does_not_count_as_lost() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     for attempt in 1..=MAX_ATTEMPTS + 3 {
@@ -132,7 +132,7 @@ async fn a_job_that_is_handed_over_has_lost_no_bot() {
 }
 
 #[tokio::test]
-async fn a_job_that_no_worker_takes_in_time_fails_and_one_that_was_taken_never_does() {
+async fn a_job_expires_only_if_no_worker_ever_took_it() {
     let fixture = fixture().await;
     let lost = fixture.create(|_| (), at(1)).await;
     fixture.claim(1, at(1)).await.unwrap();

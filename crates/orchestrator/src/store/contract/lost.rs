@@ -12,7 +12,7 @@ async fn recorded(fixture: &Fixture) -> JobId {
 }
 
 #[tokio::test]
-async fn bots_that_are_lost_one_after_the_other_come_ever_more_slowly() {
+async fn the_pause_before_the_next_bot_grows_with_each_lost_one() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     let mut now = 4;
@@ -32,7 +32,7 @@ async fn bots_that_are_lost_one_after_the_other_come_ever_more_slowly() {
 }
 
 #[tokio::test]
-async fn a_bot_that_lived_for_long_is_replaced_at_once_and_so_is_one_whose_server_stopped() {
+async fn a_bot_that_ran_long_or_whose_server_stopped_is_replaced_at_once() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     for epoch in 1..MAX_ATTEMPTS {
@@ -48,7 +48,7 @@ async fn a_bot_that_lived_for_long_is_replaced_at_once_and_so_is_one_whose_serve
 }
 
 #[tokio::test]
-async fn a_bot_that_outlived_its_server_keeps_its_job_and_has_a_whole_lease_with_the_next_one() {
+async fn a_bot_that_outlived_its_server_keeps_its_job_and_gets_a_full_lease() {
     let fixture = fixture().await;
     let [lives, gone] = [recorded(&fixture).await, recorded(&fixture).await];
     let minute = [BotReport::Heartbeat { media: MediaCounters::default() }];
@@ -70,7 +70,7 @@ async fn a_bot_that_outlived_its_server_keeps_its_job_and_has_a_whole_lease_with
 }
 
 #[tokio::test]
-async fn a_restart_of_a_server_takes_no_job_from_a_worker() {
+async fn a_restart_of_a_server_keeps_the_jobs_of_workers() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     let worker = Some("worker:a".to_owned());
@@ -122,7 +122,7 @@ async fn time_without_a_server_is_not_counted_as_time_in_the_meeting() {
 }
 
 #[tokio::test]
-async fn a_wall_clock_that_was_set_back_makes_no_lost_job_wait_longer() {
+async fn a_wall_clock_set_back_does_not_delay_a_job_with_a_lost_bot() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     for epoch in 1..=2 {
@@ -161,7 +161,7 @@ async fn a_claim_to_finalise_does_not_wait_for_a_slot() {
 }
 
 #[tokio::test]
-async fn after_a_failure_that_joining_again_cannot_mend_the_next_bot_only_finalises() {
+async fn after_a_permanent_failure_the_next_bot_only_finalises() {
     let fixture = fixture().await;
     let job = recorded(&fixture).await;
     let failure = Failure::new(FailureCode::InternalError, "the disk is full");
@@ -201,7 +201,7 @@ async fn the_recording_of_a_job_whose_next_bot_is_not_recording_yet_can_be_stopp
 }
 
 #[tokio::test]
-async fn a_job_that_is_ending_already_ends_as_it_would_have() {
+async fn a_job_that_is_already_ending_keeps_its_ending() {
     let removed = Failure::new(FailureCode::RemovedFromMeeting, "someone took the bot out");
     for (reason, cause, reported) in [
         (

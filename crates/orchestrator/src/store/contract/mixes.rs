@@ -32,7 +32,7 @@ async fn due(fixture: &Fixture, now: StoreNow) -> Vec<JobId> {
 }
 
 #[tokio::test]
-async fn a_mix_waits_for_each_job_that_ends_with_a_manifest_however_it_ends() {
+async fn a_mix_is_queued_for_each_job_that_ends_with_a_manifest() {
     let fixture = fixture().await;
     let left = || Cause::Left(LeaveReason::MeetingEnded);
     let completed = job_that_ended(&fixture, 1, left(), true).await;
@@ -145,7 +145,7 @@ async fn waits(fixture: &Fixture, tenant: Tenant, second: u64) -> JobId {
 }
 
 #[tokio::test]
-async fn consumers_take_turns_however_many_mixes_of_each_wait() {
+async fn mixes_of_consumers_alternate() {
     let fixture = fixture().await;
     let tenant =
         async |name, live| fixture.store.create_key(key(name, live), at(0)).await.unwrap().0.tenant;

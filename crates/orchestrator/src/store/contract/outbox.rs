@@ -74,7 +74,7 @@ fn url_of(due: &DueDelivery) -> &str {
 }
 
 #[tokio::test]
-async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_times() {
+async fn deliveries_of_a_job_are_in_order_until_the_oldest_has_failed_four_times() {
     let fixture = fixture().await;
     let job = fixture.create(|job| job.webhooks.on_finalize = None, at(1)).await;
     fixture.claim(1, at(2)).await.unwrap();
@@ -96,7 +96,7 @@ async fn deliveries_of_a_job_stay_in_order_until_the_oldest_has_failed_four_time
 }
 
 #[tokio::test]
-async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_sent_again() {
+async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_redelivered() {
     let fixture = fixture().await;
     let url = "http://127.0.0.1:1/all";
     let both = |job: &mut Job| {
@@ -131,7 +131,7 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
 }
 
 #[tokio::test]
-async fn an_endpoint_that_is_down_is_probed_one_try_at_a_time_and_opens_when_one_arrives() {
+async fn an_endpoint_that_is_down_gets_single_probes_until_one_succeeds() {
     let fixture = fixture().await;
     let down = "http://127.0.0.1:1/down";
     let mut jobs = Vec::new();
@@ -161,7 +161,7 @@ async fn an_endpoint_that_is_down_is_probed_one_try_at_a_time_and_opens_when_one
 }
 
 #[tokio::test]
-async fn a_new_endpoint_gets_one_try_at_once_and_one_that_answers_as_many_as_its_bulkhead_lets_through()
+async fn a_new_endpoint_gets_one_try_at_a_time_and_a_proven_one_as_many_as_its_limit()
  {
     let fixture = fixture().await;
     for _ in 0..40 {
@@ -184,7 +184,7 @@ async fn a_new_endpoint_gets_one_try_at_once_and_one_that_answers_as_many_as_its
 }
 
 #[tokio::test]
-async fn endpoints_that_answer_have_room_of_their_own_and_share_it() {
+async fn proven_endpoints_share_a_separate_capacity() {
     let fixture = fixture().await;
     for name in ["one", "two"] {
         fixture.proven(&format!("http://127.0.0.1:1/{name}"), at(1)).await;
@@ -241,7 +241,7 @@ async fn retry_after_applies_to_all_deliveries_of_an_endpoint() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_is_sent_again_holds_nobody_back_and_ends_the_rest() {
+async fn a_redelivery_does_not_block_others_and_ends_the_endpoints_rest() {
     let fixture = fixture().await;
     let url = "http://127.0.0.1:1/again";
     let job = fixture.job_with_url(url, at(1)).await;
@@ -288,7 +288,7 @@ async fn deliveries_to_an_endpoint_that_stays_down_are_given_up_after_36_hours()
 }
 
 #[tokio::test]
-async fn deliveries_of_a_sender_that_died_are_taken_again() {
+async fn deliveries_of_an_ended_sender_are_taken_again() {
     let fixture = fixture().await;
     fixture.job_with_url("http://127.0.0.1:1/lost", at(1)).await;
     let taken = fixture.due(at(1)).await;
@@ -303,7 +303,7 @@ async fn deliveries_of_a_sender_that_died_are_taken_again() {
 }
 
 #[tokio::test]
-async fn a_secret_that_was_replaced_signs_along_until_its_time_is_over() {
+async fn a_replaced_secret_also_signs_until_its_overlap_ends() {
     let fixture = fixture().await;
     let secret = |text: &str| Secret::new(format!("whsec_{text}"));
     let day = Duration::from_hours(24);
@@ -379,7 +379,7 @@ async fn a_secret_is_rotated_once_for_an_idempotency_key() {
 }
 
 #[tokio::test]
-async fn a_redelivery_of_an_idempotency_key_happens_once() {
+async fn a_redelivery_with_an_idempotency_key_happens_once() {
     let fixture = fixture().await;
     let job = fixture.job_with_url("http://127.0.0.1:1/", at(1)).await;
     let due = fixture.due(at(2)).await.remove(0);
@@ -417,7 +417,7 @@ async fn a_redelivery_of_an_idempotency_key_happens_once() {
 }
 
 #[tokio::test]
-async fn a_redelivery_that_is_asked_for_during_a_try_follows_it_unless_that_arrives() {
+async fn a_redelivery_requested_during_a_try_follows_it_unless_the_try_succeeds() {
     let fixture = fixture().await;
     let far = Verdict::RetryAt(at(90_000).wall);
     // Also during a first try, which has counted none yet.

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_old_job_goes_with_all_that_belongs_to_it_and_its_external_id_is_free_again() {
+async fn an_old_job_is_removed_completely_and_its_external_id_is_free() {
     let fixture = fixture().await;
     let name = |job: &mut Job| job.external_id = Some("lesson-1".to_owned());
     let quiet = |job: &mut Job| {
@@ -25,7 +25,7 @@ async fn an_old_job_goes_with_all_that_belongs_to_it_and_its_external_id_is_free
 }
 
 #[tokio::test]
-async fn an_old_job_is_kept_for_its_files_and_for_a_delivery_that_is_still_tried() {
+async fn an_old_job_is_kept_while_it_has_files_or_a_pending_delivery() {
     let fixture = fixture().await;
     let quiet = |job: &mut Job| job.webhooks = Webhooks::default();
     let recorded = fixture.create(quiet, at(1)).await;
@@ -55,7 +55,7 @@ async fn an_old_job_is_kept_for_its_files_and_for_a_delivery_that_is_still_tried
 }
 
 #[tokio::test]
-async fn old_jobs_go_in_portions_those_that_ended_first_before_others() {
+async fn old_jobs_are_removed_in_batches_oldest_end_first() {
     let fixture = fixture().await;
     let mut ids = Vec::new();
     for second in 1..=5 {

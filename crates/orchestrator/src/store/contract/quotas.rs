@@ -59,7 +59,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_meeting_of_the_sandbox_costs_no_minutes_and_needs_none() {
+async fn a_sandbox_meeting_costs_no_minutes_and_needs_none() {
     let fixture = fixture().await;
     fixture.limit(0, 1).await;
     let sandbox = |now| Job { platform: Platform::Sandbox, ..new_job(now) };
@@ -94,7 +94,7 @@ fn over() -> [BotReport; 1] {
 }
 
 #[tokio::test]
-async fn a_consumer_with_all_its_bots_waits_and_holds_nobody_up() {
+async fn a_consumer_at_its_bot_limit_waits_without_blocking_others() {
     let fixture = fixture().await;
     fixture.limit(2, 0).await;
     let other = fixture.tenant("other").await;
@@ -129,7 +129,7 @@ async fn a_consumer_with_all_its_bots_waits_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn without_limits_too_the_next_bot_goes_to_the_tenant_with_the_fewest() {
+async fn the_next_bot_goes_to_the_tenant_with_the_fewest_bots_also_without_limits() {
     let fixture = fixture().await;
     let other = fixture.tenant("other").await;
     let mut flood = Vec::new();
@@ -143,7 +143,7 @@ async fn without_limits_too_the_next_bot_goes_to_the_tenant_with_the_fewest() {
 }
 
 #[tokio::test]
-async fn a_meeting_that_lost_its_bot_keeps_its_place_and_comes_first() {
+async fn a_job_with_a_lost_bot_keeps_its_slot_and_is_claimed_first() {
     let fixture = fixture().await;
     let other = fixture.tenant("other").await;
     let jobs = [
@@ -172,7 +172,7 @@ async fn a_meeting_that_lost_its_bot_keeps_its_place_and_comes_first() {
 }
 
 #[tokio::test]
-async fn a_job_that_found_no_place_in_time_says_so() {
+async fn a_job_that_expired_at_the_bot_limit_has_that_reason() {
     let fixture = fixture().await;
     fixture.limit(1, 0).await;
     fixture.job_of(fixture.tenant, at(1)).await;
@@ -186,7 +186,7 @@ async fn a_job_that_found_no_place_in_time_says_so() {
 }
 
 #[tokio::test]
-async fn limits_of_ones_own_win_over_the_settings_and_either_can_change() {
+async fn limits_of_a_consumer_override_the_settings_and_both_can_change() {
     let fixture = fixture().await;
     let limits = |bots, minutes| Quota {
         bots: NonZeroU32::new(bots),
@@ -249,7 +249,7 @@ async fn minutes_are_counted_once_in_the_month_in_which_the_job_ends() {
 }
 
 #[tokio::test]
-async fn a_bot_that_is_called_off_has_cost_its_minutes_and_a_failure_of_ours_costs_none() {
+async fn a_cancelled_bot_costs_minutes_and_a_server_side_failure_costs_none() {
     let fixture = fixture().await;
     let (called_off, failed) =
         (fixture.create(|_| {}, at(1)).await, fixture.create(|_| {}, at(2)).await);
@@ -266,7 +266,7 @@ async fn a_bot_that_is_called_off_has_cost_its_minutes_and_a_failure_of_ours_cos
 }
 
 #[tokio::test]
-async fn no_jump_of_the_wall_clock_makes_minutes_or_takes_any() {
+async fn minutes_do_not_depend_on_the_wall_clock() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, since(0)).await;
     fixture.next(since(0)).await.unwrap();
@@ -282,7 +282,7 @@ async fn no_jump_of_the_wall_clock_makes_minutes_or_takes_any() {
 }
 
 #[tokio::test]
-async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
+async fn without_minutes_no_meeting_starts_and_running_ones_continue() {
     let fixture = fixture().await;
     fixture.limit(0, 2).await;
     let (store, tenant) = (&fixture.store, fixture.tenant);
@@ -332,7 +332,7 @@ async fn without_minutes_no_meeting_begins_and_none_is_broken_off() {
 }
 
 #[tokio::test]
-async fn a_queue_has_room_for_so_many_jobs_that_have_had_no_bot() {
+async fn the_queue_limit_counts_jobs_that_have_had_no_bot() {
     let fixture = fixture().await;
     let (store, tenant) = (&fixture.store, fixture.tenant);
     let ask = async |tenant, change: &dyn Fn(&mut Job), now: StoreNow| {
@@ -380,7 +380,7 @@ async fn a_queue_has_room_for_so_many_jobs_that_have_had_no_bot() {
 }
 
 #[tokio::test]
-async fn an_erased_consumer_leaves_no_counts() {
+async fn an_erased_consumer_has_no_counts() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     fixture.next(at(2)).await.unwrap();

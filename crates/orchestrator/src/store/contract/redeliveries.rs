@@ -28,7 +28,7 @@ fn sent(count: u32) -> EndpointRedelivery {
 }
 
 #[tokio::test]
-async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_them() {
+async fn deliveries_of_an_endpoint_since_a_time_are_redelivered_in_any_state() {
     let fixture = fixture().await;
     let mut jobs = Vec::new();
     for (second, verdict) in
@@ -63,7 +63,7 @@ async fn an_endpoints_deliveries_since_a_time_are_sent_again_whatever_became_of_
 }
 
 #[tokio::test]
-async fn the_same_request_sends_them_again_once() {
+async fn a_repeated_request_redelivers_them_once() {
     let fixture = fixture().await;
     fixture.job_of_endpoint(URL, at(1)).await;
     let due = fixture.due(at(1)).await;
@@ -86,7 +86,7 @@ async fn the_same_request_sends_them_again_once() {
 }
 
 #[tokio::test]
-async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_the_rest() {
+async fn many_deliveries_are_redelivered_in_pages_oldest_first() {
     let fixture = fixture().await;
     let person = |number: u32| BotReport::ParticipantJoined {
         participant: Participant {
@@ -112,7 +112,7 @@ async fn of_very_many_the_oldest_are_sent_again_first_and_the_cursor_leads_to_th
 }
 
 #[tokio::test]
-async fn a_first_answer_is_kept_until_the_last_one_comes() {
+async fn an_intermediate_response_is_stored_until_the_final_one() {
     let fixture = fixture().await;
     let idempotency_key =
         || IdempotencyKey { key: "a".into(), fingerprint: [1; 32], ignored: String::new() };

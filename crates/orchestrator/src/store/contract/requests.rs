@@ -94,7 +94,7 @@ async fn a_command_of_an_idempotency_key_is_given_once() {
 }
 
 #[tokio::test]
-async fn another_tenant_sees_nothing() {
+async fn another_tenant_cannot_see_a_job() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
     let (other, _) = fixture.store.create_key(key("other", true), at(1)).await.unwrap();

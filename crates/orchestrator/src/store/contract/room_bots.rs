@@ -38,7 +38,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn bots_of_all_consumers_in_one_room_are_known_to_each_other_and_to_no_others() {
+async fn a_bot_gets_the_ids_of_all_bots_in_its_room_and_of_no_others() {
     let fixture = fixture().await;
     let other = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
     let first = fixture.in_room(fixture.tenant, "1234", "a", false, 1).await;
@@ -64,7 +64,7 @@ async fn bots_of_all_consumers_in_one_room_are_known_to_each_other_and_to_no_oth
 }
 
 #[tokio::test]
-async fn a_bot_that_joins_again_is_known_by_both_ids_and_keeps_its_place() {
+async fn a_bot_that_rejoins_is_listed_with_both_ids_in_its_place() {
     let fixture = fixture().await;
     let first = fixture.in_room(fixture.tenant, "1234", "a", true, 1).await;
     let second = fixture.in_room(fixture.tenant, "1234", "b", true, 2).await;
@@ -83,7 +83,7 @@ async fn a_bot_that_joins_again_is_known_by_both_ids_and_keeps_its_place() {
 }
 
 #[tokio::test]
-async fn bots_that_stay_beside_others_come_before_those_that_give_way() {
+async fn bots_that_do_not_leave_for_other_bots_are_listed_first() {
     let fixture = fixture().await;
     fixture.in_room(fixture.tenant, "1234", "a", true, 1).await;
     fixture.in_room(fixture.tenant, "1234", "b", false, 2).await;
@@ -92,7 +92,7 @@ async fn bots_that_stay_beside_others_come_before_those_that_give_way() {
 }
 
 #[tokio::test]
-async fn a_bot_that_left_is_known_for_an_hour_and_one_that_is_there_for_as_long_as_it_stays() {
+async fn a_bots_id_is_listed_while_it_is_there_and_for_an_hour_after() {
     let fixture = fixture().await;
     let gone = fixture.in_room(fixture.tenant, "1234", "gone", false, 1).await;
     let there = fixture.in_room(fixture.tenant, "1234", "there", false, 2).await;
@@ -107,7 +107,7 @@ async fn a_bot_that_left_is_known_for_an_hour_and_one_that_is_there_for_as_long_
 }
 
 #[tokio::test]
-async fn ids_go_with_their_job() {
+async fn room_ids_are_removed_with_their_job() {
     let fixture = fixture().await;
     let first = fixture.in_room(fixture.tenant, "1234", "a", false, 1).await;
     let second = fixture.in_room(fixture.tenant, "1234", "b", false, 2).await;

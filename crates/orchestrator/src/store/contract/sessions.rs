@@ -7,7 +7,7 @@ fn session(key: &Key, number: u8, ends_at: u64) -> NewSession {
 }
 
 #[tokio::test]
-async fn a_session_leads_to_its_key_until_it_ends() {
+async fn a_session_gives_its_key_until_it_ends() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let (mine, _) = store.create_key(key("acme", false), at(0)).await.unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn each_end_is_counted_once_and_stays_counted() {
+async fn each_end_is_counted_once_and_not_removed_with_its_job() {
     let fixture = fixture().await;
     assert_eq!(fixture.store.tally().await.unwrap(), Tally::default());
     let done = fixture.create(|_| {}, at(1)).await;

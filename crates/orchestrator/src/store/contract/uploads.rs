@@ -39,7 +39,7 @@ fn left() -> Cause {
 }
 
 #[tokio::test]
-async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_before() {
+async fn a_job_ends_only_after_its_recording_is_in_the_bucket() {
     let fixture = fixture().await;
     let id = fixture.held(left(), 5).await;
     // The answer was lost: the same again changes nothing.
@@ -69,7 +69,7 @@ async fn a_job_ends_once_its_recording_is_in_the_bucket_and_nothing_says_so_befo
 }
 
 #[tokio::test]
-async fn a_job_that_waits_for_the_bucket_has_no_bot_to_lose_and_takes_no_place() {
+async fn a_job_that_waits_for_its_upload_has_no_lease_and_no_slot() {
     let fixture = fixture().await;
     let one = Some(QuotaOverride::Limit(NonZeroU32::new(1).unwrap()));
     let change = QuotaChange { bots: one, ..QuotaChange::default() };
@@ -117,7 +117,7 @@ async fn a_recording_that_is_lost_during_its_upload_fails_its_job() {
 }
 
 #[tokio::test]
-async fn a_consumer_is_erased_whose_recordings_wait_for_the_bucket() {
+async fn a_consumer_with_pending_uploads_can_be_erased() {
     let fixture = fixture().await;
     let id = fixture.held(left(), 5).await;
     let store = &fixture.store;
@@ -129,7 +129,7 @@ async fn a_consumer_is_erased_whose_recordings_wait_for_the_bucket() {
 }
 
 #[tokio::test]
-async fn a_store_has_one_id_for_buckets_and_knows_which_has_its_recordings() {
+async fn a_store_has_one_cluster_id_and_stores_its_buckets_url() {
     let fixture = fixture().await;
     let before = fixture.store.storage().await.unwrap();
     assert!(before.cluster.len() >= 16 && before.url.is_none(), "{before:?}");

@@ -48,7 +48,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_job_that_waits_gets_the_stream_and_all_that_happens_to_it() {
+async fn a_waiting_job_gets_its_stream_and_the_streams_events() {
     use ZoomStreamState::{Interrupted, Started, Stopped};
     let fixture = fixture().await;
     let job = fixture.zoom_job(fixture.tenant, at(1)).await;
@@ -101,7 +101,7 @@ async fn of_two_jobs_for_one_meeting_the_older_gets_the_stream() {
 }
 
 #[tokio::test]
-async fn a_stream_reaches_nobody_elses_jobs() {
+async fn a_stream_is_given_only_to_jobs_of_its_consumer() {
     let fixture = fixture().await;
     let other = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
     let strangers = fixture.zoom_job(other, at(1)).await;
@@ -121,7 +121,7 @@ async fn a_stream_reaches_nobody_elses_jobs() {
 }
 
 #[tokio::test]
-async fn streams_go_with_their_jobs_and_those_that_nobody_took_after_a_day() {
+async fn streams_are_removed_with_their_job_or_unclaimed_after_a_day() {
     let fixture = fixture().await;
     let job = fixture.zoom_job(fixture.tenant, at(1)).await;
     fixture.receive(started("s", 1), at(2)).await;
@@ -136,7 +136,7 @@ async fn streams_go_with_their_jobs_and_those_that_nobody_took_after_a_day() {
 }
 
 #[tokio::test]
-async fn a_stream_that_no_job_has_is_unclaimed_until_one_has_it_or_it_is_over() {
+async fn a_stream_without_a_job_is_unclaimed_until_a_job_gets_it_or_it_ends() {
     let fixture = fixture().await;
     let unclaimed = async |event: StreamEvent, second| {
         fixture.store.zoom_event("acme".into(), event, at(second)).await.unwrap().unclaimed

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_is_too_old_read_only_or_forgetful_is_refused() {
+    fn a_server_that_is_too_old_read_only_or_without_durable_commits_is_refused() {
         assert!(matches!(judge(130_012, "13.12", false, "on"), Err(OpenError::TooOld(_))));
         assert!(matches!(judge(150_018, "15.18", true, "on"), Err(OpenError::ReadOnly)));
         assert!(matches!(judge(150_018, "15.18", false, "off"), Err(OpenError::NotSynchronous)));

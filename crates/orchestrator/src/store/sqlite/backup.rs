@@ -135,7 +135,7 @@ mod tests {
     use super::{super::SqliteStore, *};
 
     #[test]
-    fn a_backup_is_for_its_owner_and_overwrites_nothing() {
+    fn a_backup_is_readable_by_its_owner_only_and_overwrites_nothing() {
         let data = tempfile::tempdir().unwrap();
         let file = data.path().join("copy.db");
         assert!(matches!(backup(data.path(), &file), Err(BackupError::NoDatabase(_))));
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_cut_short_is_said_so_and_one_that_fails_leaves_nothing() {
+    fn a_truncated_backup_is_reported_and_a_failed_one_leaves_no_file() {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join(FILE), b"this is no database, whatever its name says").unwrap();
         let file = data.path().join("copy.db");

@@ -322,7 +322,7 @@ mod tests {
     use crate::store::{contract::at, sqlite::schema};
 
     #[test]
-    fn an_event_that_cannot_be_read_holds_up_no_other() {
+    fn an_unreadable_event_does_not_block_others() {
         let connection = Connection::open_in_memory().unwrap();
         schema::bring_up(&connection).unwrap();
         let now = StoreNow { wall: Timestamp::from_millis(1_000), ..at(0) };

@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neither_senders_nor_others_wait_for_all_of_the_others() {
+    fn senders_and_other_writers_do_not_starve_each_other() {
         let ((senders, from_senders), (others, from_others)) =
             (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
         let end = CancellationToken::new();

@@ -263,7 +263,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_column_of_sqlite_is_taken_over_or_it_is_said_why_not() {
+    fn every_column_of_sqlite_is_migrated_or_listed_as_an_exception() {
         let folder = tempfile::tempdir().unwrap();
         drop(SqliteStore::open(folder.path()).unwrap());
         let connection = Connection::open(folder.path().join(FILE)).unwrap();

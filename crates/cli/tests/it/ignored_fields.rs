@@ -13,7 +13,7 @@ fn older_server() -> Server {
 }
 
 #[test]
-fn what_a_server_passed_over_is_a_warning_beside_the_result() {
+fn fields_that_a_server_ignored_are_a_warning() {
     for json in [false, true] {
         let server = older_server();
         let mut dispatch = meetbot();

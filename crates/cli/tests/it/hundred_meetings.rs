@@ -28,7 +28,7 @@ fn held(pid: u32) -> (u64, usize, u64) {
 }
 
 #[test]
-fn a_hundred_meetings_at_once_end_as_they_should_and_leave_nothing_behind() {
+fn a_hundred_simultaneous_meetings_complete_and_leave_no_files_or_memory() {
     let data = TempDir::new().unwrap();
     let (server, url) = serve(data.path(), None);
     let (key, _) = create_key(data.path(), &[]);

@@ -280,7 +280,7 @@ fn alike(shown: &str, printed: &str) -> bool {
 }
 
 #[test]
-fn lines_are_alike_whatever_their_numbers_are() {
+fn lines_that_differ_only_in_numbers_are_equal() {
     assert!(alike(
         "Alice  20.0  39 kB  /tmp/demo-…/job_…/a.webm",
         "Alice 9.5 7 kB /tmp/demo-x/job_Y/a.webm"
@@ -290,7 +290,7 @@ fn lines_are_alike_whatever_their_numbers_are() {
 }
 
 #[test]
-fn what_is_not_typed_stands_on_a_page() {
+fn every_untested_command_is_on_a_page() {
     let mut unused: Vec<&str> = NOT_TYPED.iter().map(|(begin, _)| *begin).collect();
     let mut replaced: Vec<&str> = IN_PLACE.iter().map(|(shown, _)| *shown).collect();
     for item in PAGES.iter().flat_map(|page| items(page)) {
@@ -302,7 +302,7 @@ fn what_is_not_typed_stands_on_a_page() {
 }
 
 #[test]
-fn the_readmes_commands_do_what_it_says() {
+fn the_commands_of_the_readme_work() {
     let mut shell = Shell::new();
     shell.page("README.md");
     // What it shows to type next is what the server has printed.
@@ -320,7 +320,7 @@ fn the_readmes_commands_do_what_it_says() {
 }
 
 #[test]
-fn the_quickstarts_commands_do_what_it_says() {
+fn the_commands_of_the_quickstart_work() {
     let mut shell = Shell::new();
     shell.page("docs/quickstart.md");
     assert_eq!(shell.types("echo $MEETBOT_API_BASE_URL").trim(), "http://127.0.0.1:3010");
@@ -330,7 +330,7 @@ fn the_quickstarts_commands_do_what_it_says() {
 }
 
 #[test]
-fn the_webhooks_pages_commands_do_what_it_says() {
+fn the_commands_of_the_webhooks_page_work() {
     let mut shell = Shell::new();
     shell.serves("meetbot serve --dev");
     shell.types("export MEETBOT_API_KEY=mb_test_… MEETBOT_API_BASE_URL=http://127.0.0.1:3010");
@@ -346,7 +346,7 @@ fn the_webhooks_pages_commands_do_what_it_says() {
 }
 
 #[test]
-fn the_operations_pages_commands_do_what_it_says() {
+fn the_commands_of_the_operations_page_work() {
     let mut shell = Shell::new();
     shell.page("docs/operations.md");
     let backups: Vec<PathBuf> = fs::read_dir(shell.home.path().join("backup"))

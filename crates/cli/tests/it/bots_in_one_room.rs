@@ -122,7 +122,7 @@ fn three_bots_of_two_consumers_with_different_links_leave_a_room_without_people(
 }
 
 #[test]
-fn a_room_device_whose_name_holds_that_of_a_product_is_company() {
+fn a_room_device_with_a_products_name_counts_as_a_person() {
     let Some(janus) = Janus::start() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = Server::start();
@@ -141,7 +141,7 @@ fn a_room_device_whose_name_holds_that_of_a_product_is_company() {
 }
 
 #[test]
-fn of_bots_that_leave_each_other_one_stays() {
+fn one_of_several_bots_with_the_bot_rule_stays() {
     let Some(janus) = Janus::start() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = Server::start();

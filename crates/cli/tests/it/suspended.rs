@@ -30,7 +30,7 @@ const NEAR: u64 = 40;
     clippy::disallowed_methods,
     reason = "the time for which a process is stopped passes on the clock"
 )]
-fn what_was_said_while_the_server_was_stopped_is_where_it_was_said() {
+fn speech_during_a_suspended_server_keeps_its_time() {
     let Some(janus) = Janus::start() else { return };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let people = ["Ann", "Bob"].map(|name| {
