@@ -128,7 +128,7 @@ impl Go {
         Ok(())
     }
 
-    /// The requests are what the generator makes of the document.
+    /// The requests are equal to the generator's output.
     fn generated(&self) -> anyhow::Result<()> {
         let requests = spec_file::path(REQUESTS);
         let before = fs::read(&requests)?;

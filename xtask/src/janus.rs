@@ -1,4 +1,4 @@
-//! A Janus server for tests, in a network namespace of its own: the test is one end of a cable, the server the other.
+//! A Janus server for tests, in a separate network namespace, connected by a virtual cable.
 //!
 //! A namespace, because Janus never offers loopback as a way to it. It needs root, and Debian's packages (`apt-get install janus`).
 
@@ -208,7 +208,7 @@ impl Drop for Janus {
     }
 }
 
-/// Takes away what tests left behind that were killed.
+/// Removes what killed tests left.
 fn sweep() {
     for entry in fs::read_dir("/run/netns").into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();

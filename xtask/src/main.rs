@@ -214,7 +214,7 @@ fn parts(binaries: &[Binary]) -> anyhow::Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// A part that this program runs itself, in a process of its own.
+/// A part that this program runs in a separate process.
 fn own_part(name: &str) -> anyhow::Result<Part> {
     // By its name: the build of the tests puts a new file in place of this one, which the system then calls `xtask (deleted)`.
     let mut command = Command::new(env::current_exe()?.with_file_name("xtask"));
@@ -287,7 +287,7 @@ fn soak() -> anyhow::Result<()> {
 }
 
 fn bench(name: &str, rest: &[&str]) -> anyhow::Result<()> {
-    // What measures no time takes the build that the tests have made.
+    // Benchmarks without time measurements use the tests' build.
     let profile = if matches!(name, "kills" | "restores") { "dev" } else { "bench" };
     let package = ["bench", "--profile", profile, "--package", "meetbot-cli", "--bench", name];
     let mut bench = cargo(&package);

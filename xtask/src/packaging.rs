@@ -14,7 +14,7 @@ use crate::{
 
 /// The oldest Linux that the wheel is for: glibc 2.17, of 2012.
 const PLATFORM: &str = "manylinux2014";
-/// What links against a glibc as old as that, whatever the machine's own is.
+/// The tool that links against an older glibc than the machine's.
 const ZIG: &str = "ziglang==0.17.1";
 
 /// What is done with the package once it is installed.
@@ -88,7 +88,7 @@ fn added(wheel: &Path) -> anyhow::Result<()> {
         let run = |arguments: &[&str]| {
             let mut run = packagers.run(&["-m", packager]);
             run.args(arguments).current_dir(&project);
-            // The project's environment is one of its own, wherever this is run.
+            // A separate environment for the project, in any folder.
             run.env_remove("VIRTUAL_ENV").env("UV_PYTHON", packagers.program());
             run.env("POETRY_VIRTUALENVS_IN_PROJECT", "true");
             run.env("POETRY_VIRTUALENVS_USE_POETRY_PYTHON", "true");

@@ -18,7 +18,7 @@ pub const USER: &str = "meetbot";
 /// The port that clients look for, which the name of a socket ends with too.
 const PORT: u16 = 5432;
 
-/// A PostgreSQL with a cluster of its own.
+/// A PostgreSQL with a separate cluster.
 #[derive(Debug)]
 pub struct Postgres {
     folder: tempfile::TempDir,
@@ -175,7 +175,7 @@ impl Postgres {
         }
     }
 
-    /// Ends it as a crash does: connections are cut, and it recovers when it goes on.
+    /// Ends it like a crash: connections are cut, and it recovers at its next start.
     ///
     /// # Panics
     /// Where it does not end.

@@ -302,7 +302,7 @@ fn search() -> BTreeMap<u32, PathBuf> {
     found
 }
 
-/// What may be an interpreter: those on the path, then those that pyenv and uv keep.
+/// Possible interpreters: those on the path, then those of pyenv and uv.
 fn candidates() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = env::split_paths(&path).collect();
@@ -334,7 +334,7 @@ fn asked(program: &Path) -> Option<(u32, PathBuf)> {
     fits.then(|| (minor, place.into()))
 }
 
-/// Builds the programs that the SDKs' tests start: the server, and the one that answers as a script says.
+/// Builds the programs that the SDKs' tests start: the server and the scripted server.
 pub(crate) fn build_programs() -> anyhow::Result<()> {
     let packages = ["build", "--package", "meetbot-cli", "--package", "meetbot-testkit"];
     step("servers", cargo(&[&packages[..], &["--locked"]].concat()))

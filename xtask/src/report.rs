@@ -1,4 +1,4 @@
-//! What `cargo xtask test` says at its end: seconds per step, the slowest tests, the tests that did not run, and what failed.
+//! The summary of `cargo xtask test`: seconds per step, the slowest tests, the tests that did not run, and the failures.
 
 use std::time::Instant;
 

@@ -15,7 +15,7 @@ use xtask::spec_file;
 /// How long the tone and the white last, in ms.
 const TONE_MS: u64 = 100;
 const WHITE_MS: u64 = 200;
-/// Nothing happens to somebody at this time.
+/// A time at which no event occurs.
 const NEVER: (u64, u64) = (u64::MAX, u64::MAX);
 
 /// A key frame and a frame that changes nothing, of black and of white.

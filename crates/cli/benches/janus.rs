@@ -1,6 +1,6 @@
 //! `cargo xtask bench bots --janus`: what bots in a meeting of a Janus server cost beside a browser that does the same there, and how many of them lose nothing.
 //!
-//! Two people send voice and camera. They are of this process, so that what they cost is nobody's; bots are all of one server's process.
+//! Two people send voice and camera. They run in this process, which is not measured; all bots run in one server's process.
 
 #![expect(
     clippy::disallowed_methods,

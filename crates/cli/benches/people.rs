@@ -1,4 +1,4 @@
-//! `cargo xtask bench people`: what each thing that happens in a meeting costs its bot, with ten people there and with a hundred thousand.
+//! `cargo xtask bench people`: the cost of each event of a meeting for its bot, with ten people and with a hundred thousand.
 
 #![expect(
     clippy::unwrap_used,

@@ -8,17 +8,17 @@
 )]
 
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
-#[path = "../tests/it/program.rs"]
-mod program;
-#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/backup_rounds.rs"]
 mod backup_rounds;
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
+#[path = "../tests/it/program.rs"]
+mod program;
 
 /// The number that the project promises.
 const ROUNDS: u32 = 20;
 
 fn main() {
-    // `cargo bench` says `--bench` to whatever it runs.
+    // `cargo bench` passes `--bench` to each program.
     let count = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let count = count.map_or(ROUNDS, |count| count.parse().unwrap());
     backup_rounds::rounds(count);

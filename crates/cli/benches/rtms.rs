@@ -1,6 +1,6 @@
 //! `cargo xtask bench bots --rtms`: what a bot costs that receives the stream of a Zoom meeting, beside one in a room of a Janus server, in the same seconds.
 //!
-//! Two people speak in each meeting, all the time and with the same packets. They and Zoom's servers are of this process, so that what they cost is nobody's;
+//! Two people speak in each meeting, all the time and with the same packets. They and Zoom's servers run in this process, which is not measured;
 //! the bots of each platform are of a server of their own.
 
 #![expect(
@@ -198,7 +198,7 @@ async fn speak(zoom: Arc<Zoom>, voices: [Frames; 2]) {
     }
 }
 
-/// A server with an app, in a mount namespace with a hosts file of its own.
+/// A server with an app, in a mount namespace with a separate hosts file.
 fn serve(folder: &Path, zooms: &[Arc<Zoom>]) -> (program::Running, String) {
     let file = |name: &str, text: &str| {
         let path = folder.join(name);

@@ -95,7 +95,7 @@ fn main() {
     let servers = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let (sender, mut orders) = mpsc::unbounded_channel();
     let (server, key) = servers.block_on(start(&data, sender));
-    // The other side has a thread of its own, which shares the machine with the server.
+    // The receivers have a separate thread on the server's machine.
     let outside =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let client = MeetBot::builder().api_key(&key).base_url(server.url()).build().unwrap();

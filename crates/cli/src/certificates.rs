@@ -1,8 +1,8 @@
-//! What to do about a server's certificate that is refused.
+//! Advice for a server's certificate that is refused.
 
 use std::{error::Error as StdError, io};
 
-/// What to do about a server's certificate that is refused.
+/// Advice for a server's certificate that is refused.
 pub(crate) fn advice(error: &anyhow::Error) -> Option<&'static str> {
     let refused = error.chain().find_map(tls_error)?;
     let rustls::Error::InvalidCertificate(why) = refused else { return None };

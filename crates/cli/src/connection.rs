@@ -55,7 +55,7 @@ impl BeforeCommand {
     }
 }
 
-/// A server with a key, as far as they are named.
+/// The server and key from the options; both may be absent.
 #[derive(Default)]
 struct Access {
     url: Option<String>,
@@ -108,7 +108,7 @@ impl Connection {
         named.filter(|url| !url.trim().is_empty())
     }
 
-    /// What a client of the server that was named is built from.
+    /// The builder of a client for the selected server.
     pub(crate) fn builder(&self) -> anyhow::Result<Builder> {
         let builder = self.base_url.iter().fold(MeetBot::builder(), Builder::base_url);
         trusting(builder, self.ca_bundle.as_deref())

@@ -179,7 +179,7 @@ pub(crate) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What became of a call that a bot carries out.
+/// The result of a command to a bot.
 fn controlled(result: &ControlResult, output: Output) -> anyhow::Result<()> {
     output.object(result)?;
     let (action, status) = (known(result.action.as_ref()), known(result.status.as_ref()));

@@ -146,7 +146,7 @@ fn plain_fields() -> impl for<'a> FormatFields<'a> + Send + Sync + 'static {
     .delimited(" ")
 }
 
-/// An object for each event, on a line of its own.
+/// A JSON object for each event, one per line.
 fn json<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(
     filter: EnvFilter,
     to: W,

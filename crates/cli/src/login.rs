@@ -19,7 +19,7 @@ use crate::{
 
 /// The longest name of a machine that servers take.
 const LONGEST_HOST: usize = 64;
-/// Never more often than this, whatever a server says.
+/// The minimum interval, also if a server asks for a shorter one.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The arguments of `login`.

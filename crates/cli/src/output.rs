@@ -76,7 +76,7 @@ impl Output {
         Ok(())
     }
 
-    /// A result, for programs only: one JSON object on a line of its own.
+    /// A result, for programs only: one JSON object per line.
     pub(crate) fn object(self, value: &impl Serialize) -> anyhow::Result<()> {
         if self.json {
             print_line(&escaped(&serde_json::to_string(value)?));

@@ -155,7 +155,7 @@ impl fmt::Debug for Builder {
     }
 }
 
-/// A variable of the environment that says something.
+/// A variable of the environment that is set and not empty.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !trimmed(value).is_empty())
 }

@@ -92,7 +92,7 @@ impl Connections {
         Self { client, proxies, user_agent }
     }
 
-    /// The proxy on the way to this server, if there is one; an error where the one that was asked for cannot be used.
+    /// The proxy for this server, if any; an error if the requested one cannot be used.
     pub(crate) fn proxy_before(&self, server: &Url) -> Result<Option<&Proxy>, Error> {
         self.proxies.before_url(server).map_err(Error::configuration)
     }

@@ -135,7 +135,7 @@ pub(crate) async fn to_file(
     fetch_file(transport, path, target, None).await
 }
 
-/// A file; where it is known what it should be, that is checked before it is moved to its place.
+/// Downloads a file; a known size and hash are checked before it is moved to its place.
 async fn fetch_file(
     transport: &Transport,
     path: &str,
@@ -143,7 +143,7 @@ async fn fetch_file(
     expected: Option<&manifest::File>,
 ) -> Result<u64, Error> {
     let part = part_of(target)?;
-    // Of its own: two downloads of one file do not write into each other's, and nobody's file is lost.
+    // A unique name: two downloads of one file do not share it, and no existing file is overwritten.
     let file = File::create_new(&part).await.map_err(|error| unwritable(&part, error))?;
     let mut sink = FileSink { file, part: Part(part), digest: Digest::default() };
     let size = fetch(transport, path, expected.and_then(|file| file.bytes), &mut sink).await?;

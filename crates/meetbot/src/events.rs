@@ -158,7 +158,7 @@ struct Watch {
 
 /// The events of a job from its first, each as it happens; ends after the job's last event, or with an error.
 ///
-/// `take` says what of an event is wanted, the JSON that it came as or what was read of it.
+/// `take` selects the result: the event's JSON, or the parsed event.
 pub(crate) fn watch<T: Send + 'static>(
     transport: Transport,
     request: Request,

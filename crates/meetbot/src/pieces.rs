@@ -1,4 +1,4 @@
-//! What an answer to a download may hold: no more than it says, and nothing that the manifest or an earlier answer does not say too. Pure; cases are in
+//! Checks a response to a download against its own headers, the manifest and earlier responses. Pure; cases are in
 //! `spec/vectors/downloads.json`.
 
 use http::{
@@ -20,7 +20,7 @@ pub(crate) struct Progress {
 /// What an answer says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Piece {
-    /// Whether it begins at the file's beginning, whatever was asked for.
+    /// Whether it begins at the file's beginning, for any requested range.
     pub(crate) anew: bool,
     /// How much of the file may be there after it; `None` where nothing says.
     end: Option<u64>,

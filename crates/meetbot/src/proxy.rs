@@ -1,4 +1,4 @@
-//! Which proxy a request goes through: the one that was set, or those of the environment. Pure.
+//! Selects the proxy of a request: the configured one, or one of the environment. Pure.
 //!
 //! A proxy that was asked for is used or is an error that names it; no request ever goes past it.
 
@@ -82,7 +82,7 @@ fn password(url: &Url) -> Option<HeaderValue> {
 /// The proxies of a client.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Proxies {
-    /// For servers of `http://` and of `https://`: the proxy, or why the one that was asked for cannot be used.
+    /// For servers of `http://` and of `https://`: the proxy, or why the requested one cannot be used.
     http: Option<Result<Proxy, String>>,
     https: Option<Result<Proxy, String>>,
     except: NoProxy,
@@ -133,7 +133,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy on the way to this server, if there is one; an error where the one that was asked for cannot be used.
+    /// The proxy for this server, if any; an error if the requested one cannot be used.
     pub(crate) fn before(
         &self,
         scheme: &str,

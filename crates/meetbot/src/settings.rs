@@ -34,7 +34,7 @@ pub(crate) struct Settings {
     pub(crate) options: CallOptions,
 }
 
-/// A whole answer, whatever its status.
+/// A complete response of any status.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

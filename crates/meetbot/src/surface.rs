@@ -41,7 +41,7 @@ fn items(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         let indent = line.len() - line.trim_start().len();
         let code = line.trim();
         if ["#[cfg(test)]", "#[cfg(fuzzing)]"].contains(&code) {
-            // What follows is one item, up to a line that is indented no further and ends it.
+            // The item extends to the first later line with the same indentation.
             let ends = |line: &&str| {
                 line.len() - line.trim_start().len() == indent
                     && (line.ends_with('}') || line.ends_with(';'))
@@ -70,7 +70,7 @@ fn items(text: &str) -> BTreeMap<String, BTreeSet<String>> {
         if !is_public || code.starts_with("pub use") {
             continue;
         }
-        // A signature goes on until its body, its end or the next field.
+        // A signature ends at its body, its semicolon or the next field.
         let mut whole = code.to_owned();
         let ended = |text: &str| {
             let depth = |open, close| text.matches(open).count() == text.matches(close).count();
@@ -147,7 +147,7 @@ fn surface() -> String {
             }
         }
     }
-    // Traits that are implemented for types of this crate alone, which nobody can name, do not count.
+    // Private traits for types of this crate do not count.
     all.retain(|_, found| found.iter().any(|line| line.starts_with("pub ")));
     let mut text =
         "What programs can name of the crate meetbot. Made from the code by a test.\n\n".to_owned();

@@ -90,7 +90,7 @@ impl Transport {
         }
     }
 
-    /// One try: the whole answer, whatever its status.
+    /// One try: the complete response of any status.
     async fn answer(&self, request: &Request, limit: Duration) -> Result<Answer, Error> {
         let sent = async {
             let headers = request.headers.clone();

@@ -14,7 +14,7 @@ use crate::{
     retry::{Outcome, decide, retry_after},
 };
 
-/// An event stream gives events or an error, in whatever pieces it comes.
+/// An event stream, split at any position, gives events or an error.
 pub fn stream(bytes: &[u8]) {
     let read = |size: usize| {
         let (mut parser, mut events) = (Parser::default(), Vec::new());

@@ -119,7 +119,7 @@ fn unwrapped(case: &Value) {
     assert!(models::plain::<WebhookEvent>(text(&case["body"]).as_bytes()).is_ok());
 }
 
-/// The same events come of a stream, in whatever pieces it comes.
+/// A stream gives the same events for any division into pieces.
 fn stream(case: &Value) {
     let stream = text(&case["stream"]).as_bytes();
     for size in [1, 2, 3, stream.len().max(1)] {

@@ -135,7 +135,7 @@ impl Signed {
     }
 }
 
-/// Whether a webhook is to be taken.
+/// Checks whether a webhook is valid.
 pub(crate) fn judge(
     body: &[u8],
     headers: impl IntoIterator<Item = (impl AsRef<str>, impl AsRef<[u8]>)>,
@@ -204,7 +204,7 @@ mod tests {
         headers.insert("webhook-signature", signature.parse().unwrap());
         let signed = unwrap(body, &headers, &[secret], Some(TOLERANCE));
         assert!(matches!(signed, Err(UnwrapError::Body { .. })), "{signed:?}");
-        // A value that is no text was signed by nobody.
+        // A signature that is not text is invalid.
         headers.insert("webhook-id", http::HeaderValue::from_bytes(b"dlv_\xff").unwrap());
         let refused = unwrap(body, &headers, &[secret], Some(TOLERANCE));
         assert!(matches!(refused, Err(UnwrapError::Signature)), "{refused:?}");

@@ -76,7 +76,7 @@ pub enum LinkError {
     /// It is not a URL that a meeting can have.
     #[error("not a meeting's URL: give its full link, as in https://meet.google.com/abc-defg-hij")]
     NotAUrl,
-    /// It is to be a link of Janus, and says no WebSocket.
+    /// A link of Janus without the URL of a WebSocket.
     #[error(
         "a meeting's URL on a Janus server begins with janus+wss:// or janus+ws:// and the address of the server's WebSocket, as in {}",
         example(&Platform::Janus)
@@ -104,7 +104,7 @@ pub enum LinkError {
         /// The host.
         host: String,
     },
-    /// The link is inside one of a service that alone knows where it leads.
+    /// The link is a short link of a service; only that service can resolve it.
     #[error(
         "{host} does not say in its links where they lead: open it in a browser, and give the meeting's link that comes up"
     )]
@@ -134,7 +134,7 @@ impl LinkError {
         }
     }
 
-    /// Of several links in a text that are none of a meeting, the error names the one that was likeliest meant.
+    /// If a text has several links and none is of a meeting, the error names the most likely one.
     fn says_more_than(&self, other: &Self) -> bool {
         let rank = |error: &Self| match error {
             Self::NotAUrl | Self::TooLong => 0,
@@ -201,7 +201,7 @@ impl MeetingLink {
         let platform = match (found, platform) {
             (Some(found), _) => found,
             (None, Some(given)) => given.clone(),
-            // The URL of a WebSocket: of whose, nobody says.
+            // The URL of a WebSocket, without a product.
             (None, None) if matches!(url.scheme(), "ws" | "wss") => return Err(LinkError::NotAUrl),
             (None, None) => return Err(LinkError::UnknownHost { host }),
         };

@@ -34,7 +34,7 @@ fn documents(folders: &[&str]) -> BTreeMap<String, String> {
     found
 }
 
-/// Where the links of a document lead, as they are written. Code has none.
+/// The targets of a document's links, as written. Code blocks have none.
 fn links(text: &str) -> Vec<&str> {
     text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect()
 }

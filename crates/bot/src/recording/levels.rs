@@ -514,7 +514,7 @@ mod tests {
 
         assert!(!own.join(LOG).exists());
 
-        // A bot that only finishes what is there makes the same of the finished file, and reads one that is torn as far as it goes.
+        // A bot that only finalises gets the same result from the finished file, and reads the complete part of a torn one.
         let before = fs::read(own.join(FILE)).unwrap();
         manifest_of(&order(3), false);
         assert_eq!(fs::read(folder_of(&order(3), 3).join(FILE)).unwrap(), before);

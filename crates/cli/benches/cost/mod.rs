@@ -1,4 +1,4 @@
-//! What processes cost: memory that is theirs, and CPU time.
+//! The cost of processes: their private memory and CPU time.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
 

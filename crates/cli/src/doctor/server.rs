@@ -14,7 +14,7 @@ use crate::{
 const SERVER: &str = "server";
 const READY: &str = "ready";
 const KEY: &str = "key";
-/// What a server says that is stopping.
+/// The message of a server that is stopping.
 const STOPPING: &str = "takes no more jobs";
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// A difference between clocks, in seconds, beyond which comparing their times is misleading.

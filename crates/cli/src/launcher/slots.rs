@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Waits for one of `most` slots. Dropping the returned file releases it.
 pub(super) async fn acquire(folder: &Path, most: usize) -> io::Result<File> {
-    // One bot polls, and the others wait for the lock until it has a slot.
+    // One bot polls for a slot; the others wait for its lock.
     let turn = open(&folder.join(TURN))?;
     let _turn = tokio::task::spawn_blocking(move || turn.lock().map(|()| turn))
         .await

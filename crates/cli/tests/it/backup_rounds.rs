@@ -10,7 +10,7 @@ use crate::program::{
     CommandOutput, await_job, create_key, manifest_of, meetbot, mixed, run, serve,
 };
 
-/// Prints what a database holds, but for the names of its feeds: a restored one has others, so that no cursor of before is taken for one of its own.
+/// Dumps a database without the names of its feeds: a restored database has new ones, so that it refuses older cursors.
 const DUMP: &str = "
 import sqlite3, sys
 held = sqlite3.connect(':memory:')

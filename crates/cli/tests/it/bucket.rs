@@ -9,13 +9,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    backup_rounds::dispatch,
     bucket_server::{BucketServer, Fault},
     doctor::check,
     program::{
         CommandOutput, PATIENCE, Running, await_job, client, create_key, manifest_of, meetbot,
         mix_reported, run, serve_with,
     },
-    backup_rounds::dispatch,
 };
 
 /// A meeting of a second.
@@ -430,7 +430,7 @@ fn files_are_proxied_if_callers_cannot_reach_the_bucket() {
     let none = raw(&url, &key, &format!("/api/v1/jobs/{id}/artifacts/nothing"), None);
     assert_eq!(none.status, 404);
 
-    // An object that somebody took away, and a bucket that does not answer.
+    // A missing object, and a bucket that does not answer.
     let taken = bucket.folder().join(format!("jobs/{id}"));
     let attempt = std::fs::read_dir(&taken).unwrap().next().unwrap().unwrap().path();
     std::fs::remove_file(attempt.join("audio.Alice.webm")).unwrap();

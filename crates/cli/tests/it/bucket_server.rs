@@ -191,7 +191,7 @@ impl BucketServer {
         });
     }
 
-    /// What the bucket holds, by key. The files in which the server notes what it knows of objects are none of it.
+    /// The objects of the bucket by key, without the server's own metadata files.
     pub(crate) fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let bucket = self.root.path().join(BUCKET);
         let mut objects = BTreeMap::new();

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::{
+    backup_rounds::{backup, dispatch, restore},
     bucket::{SHORT, completed, doctor, is_whole, nothing_is_on_disk, serve_bucket},
     bucket_server::{BUCKET, BucketServer, Fault},
     doctor::check,
     program::{client, create_key, manifest_of, meetbot, mix_reported, run, serve},
-    backup_rounds::{backup, dispatch, restore},
 };
 
 /// Why a server with these settings does not start.
@@ -39,7 +39,7 @@ fn an_unusable_bucket_is_refused_at_the_start_with_a_remedy() {
     let secret = secret.to_str().unwrap();
     for (settings, message) in [
         (with(&[("MEETBOT_STORAGE_URL", "acme")]), "must begin with s3://"),
-        // A name that cannot be one, so that nobody is asked for it.
+        // A name that cannot be resolved.
         (
             with(&[("MEETBOT_STORAGE_ENDPOINT", &format!("http://{}.example", "x".repeat(64)))]),
             "storage.endpoint",

@@ -1,4 +1,4 @@
-//! A disk without room: new jobs are refused with a clear error, nothing that was promised is lost, and all goes on when there is room again.
+//! A full disk: new jobs are refused with a clear error, nothing acknowledged is lost, and everything continues when there is space again.
 
 use std::{
     fs::{self, OpenOptions},
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::{
     kills::{grown, webm_files},
-    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
     load::{
         all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
     },
+    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox_token, serve},
 };
 
 /// A file system of 4 MB that is gone with the test.

@@ -1,4 +1,4 @@
-//! Files that cannot be written any more, or are gone: nothing is acknowledged that nobody would find again, and all goes on when they are back.
+//! Files that become unwritable or missing: nothing is acknowledged that is not stored, and everything continues when they are back.
 
 use std::{
     fs,
@@ -16,10 +16,10 @@ use tempfile::TempDir;
 use crate::{
     disk_full::ready,
     kills::grown,
-    program::{PATIENCE, TIMING, client, create_key, manifest_of, serve, serve_with},
     load::{
         all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
     },
+    program::{PATIENCE, TIMING, client, create_key, manifest_of, serve, serve_with},
 };
 
 /// How long a lease lasts where one has to run out. `stopped` lets one run out that lasts as long as it is meant to.
@@ -34,7 +34,7 @@ fn meeting(receiver: &Receiver) -> NewJob {
     }
 }
 
-/// Says that it cannot, and nothing is changed by it.
+/// The server reports that it is unavailable, and changes nothing.
 fn refuses(client: &MeetBot, receiver: &Receiver) {
     assert!(ready(client).unwrap_err().contains("not available"));
     let once = client.with(CallOptions::new().max_retries(0)).unwrap();
@@ -58,7 +58,7 @@ fn goes_on(data: &Path, client: &MeetBot, receiver: &mut Receiver, secret: &str,
     job
 }
 
-/// Lets nobody write a file any more, or again; not even those who have it open. Answers whether that could be done.
+/// Makes a file immutable, or mutable again, also for processes that have it open. Returns whether that is possible here.
 fn set_immutable(path: &Path, immutable: bool) -> bool {
     let flag = if immutable { "+i" } else { "-i" };
     Command::new("chattr").arg(flag).arg(path).output().is_ok_and(|done| done.status.success())

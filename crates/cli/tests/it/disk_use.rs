@@ -8,9 +8,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::{
+    backup_rounds::{backup, dispatch, recordings, restore},
     kills::far_ahead,
     program::{PATIENCE, await_job, client, create_key, meetbot, mix_reported, run, serve},
-    backup_rounds::{backup, dispatch, recordings, restore},
 };
 
 /// What all files of a job's recording have.

@@ -167,7 +167,7 @@ impl Shell {
         }
     }
 
-    /// Starts a command at a terminal of its own, and waits until it prints this; answers what it has printed.
+    /// Starts a command in a new terminal and waits for this output; returns all of its output.
     fn starts(&mut self, command: &str, word: &str) -> String {
         self.started += 1;
         let file = format!("terminal{}", self.started);

@@ -1,5 +1,5 @@
 //! Google Meet through the server: a bot with Debian's Chromium in the imitation. Chromium is led there by the program that stands in `bots.browser.binary`, a script of this test, so
-//! that the server is the one that users run.
+//! that the server is the released program.
 
 use std::{
     fs,

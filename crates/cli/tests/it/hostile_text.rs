@@ -60,7 +60,7 @@ fn answer(model: &str) -> Value {
     longest.unwrap_or_else(|| panic!("no vector shows a {model}"))["json"].clone()
 }
 
-/// A job that has failed, with hostile text wherever there can be one. Its status is a known one: otherwise nobody would stop waiting.
+/// A failed job with hostile text in all of its fields. Its status is a known one, so that commands stop waiting.
 fn failed_job() -> Value {
     let mut job = answer("job");
     for name in

@@ -12,7 +12,7 @@ use crate::{
 
 /// How many meetings.
 const CROWD: usize = 100;
-/// What may be open more than before: connections that are kept for the next call, a reader of the database.
+/// Files that may stay open: pooled connections, a reader of the database.
 const MORE_FILES: usize = 24;
 /// What the allocator may keep, in kB.
 const MORE_MEMORY: u64 = 32 * 1024;

@@ -15,8 +15,8 @@ use tempfile::TempDir;
 use xtask::ffmpeg::decodes;
 
 use crate::{
-    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox, serve},
     load::kill_repeatedly,
+    program::{PATIENCE, await_job, client, create_key, manifest_of, sandbox, serve},
 };
 
 #[test]
@@ -33,7 +33,7 @@ fn a_meeting_continues_in_the_same_manifest_after_a_kill() {
         .unwrap();
     let id = job.id.clone();
     await_job(&client(&url, &key), &id, |job| job.status == JobStatus::Recording);
-    // Long enough into the recording that there is something to lose.
+    // Late enough that recorded media could be lost.
     let first = data.path().join(format!("recordings/{id}/e1"));
     grown(&first, 8_000);
     server.kill();

@@ -31,7 +31,7 @@ impl User {
         command
     }
 
-    /// Logs in; somebody with this key approves it. Answers what the command has printed at last.
+    /// Logs in, approved with this key. Returns the last output of the command.
     fn log_in(&self, url: &str, key: &str, arguments: &[&str]) -> Value {
         let login = [&["login", "--server", url], arguments].concat();
         let (login, started) = Running::start(&mut self.command(&login));
@@ -165,7 +165,7 @@ fn commands_use_the_chosen_profile_of_several_servers() {
     assert!(
         user.refused(&["login", "--server", &one_url, "--profile", "a b"]).contains("--profile")
     );
-    // Without the default one nothing goes anywhere by itself.
+    // Without a default profile a command needs `--profile`.
     user.output(&["logout"]);
     assert!(user.refused(&["usage"]).contains("--profile"));
     // Where the server is gone, the key cannot be revoked, and is forgotten all the same.

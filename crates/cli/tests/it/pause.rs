@@ -1,4 +1,4 @@
-//! Pausing: what is said meanwhile is in no file, whatever the format says.
+//! Pausing: content of a pause is in no file of any format.
 
 use std::{path::Path, process::Command, time::Duration};
 

@@ -172,7 +172,7 @@ fn doctor_reports_the_servers_error_for_a_refused_folder() {
     symlink(&shared, data.join("recordings")).unwrap();
     refused_by_server_and_doctor(&data, "recordings");
     assert_eq!(fs::metadata(&shared).unwrap().permissions().mode() & 0o777, 0o755);
-    // What a server closes by itself is a warning, of a file too.
+    // Modes that a server corrects at its start are a warning.
     set(&shared, 0o700);
     fs::write(data.join("lock"), b"").unwrap();
     set(&data.join("lock"), 0o644);

@@ -12,10 +12,10 @@ use tempfile::TempDir;
 use xtask::spec_file;
 
 use crate::{
+    backup_rounds::{backup, dispatch, keys, names, of_job, recordings, restore, rounds},
     disk_use::counted,
     kills::far_ahead,
     program::{await_job, client, create_key, meetbot, mix_reported, run, serve},
-    backup_rounds::{backup, dispatch, keys, names, of_job, recordings, restore, rounds},
 };
 
 /// As many as fit into the time of a test; `cargo xtask bench restores` makes more.

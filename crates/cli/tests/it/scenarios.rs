@@ -20,7 +20,7 @@ pub(crate) struct Case {
     /// Whether there is a manifest, and whether it says that it is complete.
     manifest: Option<bool>,
     attempts: u32,
-    /// What is done to the job, each when it comes to this status.
+    /// Calls for the job, each when it reaches this status.
     acts: Vec<(&'static str, Action)>,
 }
 

@@ -145,7 +145,7 @@ fn a_key_sent_unencrypted_to_another_machine_gives_one_warning() {
             .args(["jobs", "list"])
             .env("MEETBOT_API_KEY", "mb_test_0123456789")
             .env("MEETBOT_API_BASE_URL", url)
-            // Nothing listens there, so that nobody else's server is asked.
+            // No server listens there.
             .env("http_proxy", "http://127.0.0.1:1"));
         assert_eq!(output.code, Some(1), "{output:?}");
         assert!(!output.err.contains("mb_test"), "{output:?}");

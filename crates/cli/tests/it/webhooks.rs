@@ -123,8 +123,7 @@ fn post(url: &str, headers: &str, body: &str) -> (String, String) {
 }
 
 #[test]
-fn the_receiver_accepts_each_secret_forwards_and_reports_by_its_exit_code()
- {
+fn the_receiver_accepts_each_secret_forwards_and_reports_by_its_exit_code() {
     let mut app = Receiver::start([422]).unwrap();
     let mut command = meetbot();
     command

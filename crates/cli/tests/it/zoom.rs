@@ -25,7 +25,7 @@ const CHAT: u64 = 16;
 /// F8 FF FE: a packet of Opus with 20 ms of silence.
 const SILENCE: &str = "+P/+";
 
-/// The server, in a mount namespace with a hosts file of its own.
+/// The server, in a mount namespace with a separate hosts file.
 fn serve(folder: &Path, zooms: &[&Zoom]) -> (Running, String) {
     let file = |name: &str, text: &str| {
         let path = folder.join(name);
@@ -197,7 +197,7 @@ fn a_zoom_webhook_leads_to_a_recording_over_a_kill_of_the_server() {
 /// A key as the server makes them.
 const LIVE_KEY: &str = "mb_live_0123456789abcdefghijklmnopqrstuvwxyzABCDEFG";
 
-/// Webhooks in which somebody has put a key and the token where they do not belong, and their statuses.
+/// Webhooks with a key and the token in the wrong places, and their statuses.
 fn odd_webhooks() -> Vec<(String, u16)> {
     let both = format!("{LIVE_KEY} {TOKEN}");
     let started = |change: &dyn Fn(&mut Value)| {

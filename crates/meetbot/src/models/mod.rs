@@ -61,7 +61,7 @@ fn pages<T>(body: &[u8], read: fn(&[u8]) -> serde_json::Result<T>) -> serde_json
     Ok(Page { data, next_cursor })
 }
 
-/// Nothing: the body of a 204, or whatever else came.
+/// The body of a 204, which is ignored.
 #[expect(clippy::unnecessary_wraps, reason = "it stands beside the other readers")]
 pub(crate) fn nothing(_: &[u8]) -> serde_json::Result<()> {
     Ok(())

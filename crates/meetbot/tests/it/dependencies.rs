@@ -1,4 +1,4 @@
-//! What a user of the SDK compiles, and that TLS works without a provider of the process.
+//! The dependencies of the SDK, and TLS without a crypto provider of the process.
 
 use std::{collections::BTreeSet, process::Command};
 

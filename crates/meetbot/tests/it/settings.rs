@@ -326,7 +326,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
 }
 
-/// Answers requests over TLS, with a certificate that only `ca_bundle` knows; where it is given a client's, to that client alone.
+/// A TLS server whose certificate is only in `ca_bundle`; with a client certificate it accepts only that client.
 fn tls_server(client: Option<&CertifiedKey<KeyPair>>) -> (u16, String) {
     let made = self_signed();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());

@@ -90,7 +90,7 @@ async fn a_request_that_hangs_does_not_outlive_the_wait() {
     let server = Server::with_events([seen_once, Reply::hangs()], [Reply::hangs()]);
     let client = server.client().with(CallOptions::new().timeout(Duration::from_mins(1))).unwrap();
     let waited = client.wait_for_bot("job_x", Some(Duration::from_millis(600)));
-    // A second more would be what a last question of its own has taken.
+    // A further request after the timeout would take a second more.
     let error = tokio::time::timeout(Duration::from_millis(1_500), waited).await.unwrap();
     let error = error.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);

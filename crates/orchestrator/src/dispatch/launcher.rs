@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// Runs bots, and mixes their recordings, on the machine that has the files.
 #[async_trait]
 pub trait Launcher: Send + Sync + 'static {
-    /// The ways into meetings that its bots know, and what is missing for those that they cannot take.
+    /// The platforms that its bots can join, and the missing requirements of the others.
     fn available(&self) -> Vec<Availability>;
 
     /// Runs one bot to its end, or until it may go on without this server. The bot itself reports to the server whether its work is done; one that has ended without
@@ -38,7 +38,7 @@ pub trait Launcher: Send + Sync + 'static {
 /// The signals to bots when their server stops.
 #[derive(Debug, Clone)]
 pub struct Stop {
-    /// No more jobs are taken. Bots that can go on without the server are left alone from here on.
+    /// No more jobs are taken. Bots that can run without the server are no longer supervised.
     pub drain: CancellationToken,
     /// The others leave their files in order and end soon, their jobs not ended.
     pub leave: CancellationToken,

@@ -23,7 +23,7 @@ pub trait JobSource: Send + Sync + 'static {
     /// nobody waits for any more are lost until their leases run out.
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder>;
 
-    /// Reports that a bot is gone; `handed_over` if it left because the worker stops. `false` if the report is to be repeated.
+    /// Reports that a bot has ended; `handed_over` if it left because the worker stops. Returns `false` if the report must be repeated.
     async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool;
 }
 
@@ -150,7 +150,7 @@ impl Work {
     }
 }
 
-/// Waits for a bot in a task of its own, so that its panic ends here.
+/// Waits for a bot in a separate task, which contains its panics.
 fn watch(attempt: Attempt, bot: impl Future<Output = BotExit> + Send + 'static, bots: &mut Bots) {
     let span = tracing::error_span!("bot", job = %attempt.0, attempt = attempt.1);
     bots.spawn(async move {

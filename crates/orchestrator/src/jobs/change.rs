@@ -25,7 +25,7 @@ pub(crate) struct Changes {
     pub record: bool,
     /// Lines of the timeline, in their order; a webhook for each URL of [`EmittedEvent::urls`].
     pub events: Vec<EmittedEvent>,
-    /// A change that no event reports but a list of jobs shows: an event of the consumer's feed alone, after the others.
+    /// A change that no event reports and a list of jobs shows: an event of the consumer's feed only, after the others.
     pub unreported: Option<EmittedEvent>,
     /// Changes of the job's commands, in this order.
     pub commands: Vec<CommandChange>,
@@ -116,7 +116,7 @@ pub(crate) enum RoomChange {
 /// A change of a job's mix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MixChange {
-    /// It is to be made.
+    /// It is queued.
     Waits,
     /// It is not to be made any more.
     Dropped,
@@ -125,7 +125,7 @@ pub(crate) enum MixChange {
 /// A change of a recording's upload to the bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum UploadChange {
-    /// It is to be uploaded.
+    /// It is queued.
     Waits(Upload),
     /// It is uploaded, or is not to be uploaded any more.
     Ended,

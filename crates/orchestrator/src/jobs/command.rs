@@ -69,14 +69,14 @@ pub(crate) struct Settlement {
     pub others: Option<ControlState>,
 }
 
-/// The bot is lost. What may have been done must not be done twice; the others do no harm, and the next bot gets them.
+/// After the loss of a bot: commands that must not run twice expire; the next bot gets the others.
 pub(super) const ON_BOT_LOST: Settlement = Settlement {
     actions: &[ControlAction::SendChatMessage, ControlAction::RequestRecordingPermission],
     state: ControlState::Expired,
     others: None,
 };
 
-/// The job has ended: its bot has left, and does nothing else any more.
+/// After the end of a job: commands to leave are done, the others expire.
 pub(super) const ON_JOB_END: Settlement = Settlement {
     actions: &[ControlAction::Cancel, ControlAction::LeaveCall],
     state: ControlState::Done,

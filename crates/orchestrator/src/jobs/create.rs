@@ -1,4 +1,4 @@
-//! What the body of `POST /api/v1/jobs` asks for. Pure; all that is wrong with it is said at once.
+//! Parses the body of `POST /api/v1/jobs`. Pure; all issues are reported together.
 
 mod values;
 

@@ -1,4 +1,4 @@
-//! What is made of a recording after its job has ended: which mixes begin, when one that failed is tried again, and what is reported. Pure.
+//! The mix of a recording after its job has ended: which mixes begin, when a failed one is retried, and the events. Pure.
 
 use std::{collections::HashSet, time::Duration};
 

@@ -183,7 +183,7 @@ pub(crate) fn at_bot_limit(quota: Quota, bots: u32) -> bool {
     due(bots, quota.bots, Some(0)).is_none()
 }
 
-/// The month of a moment in UTC, as in `2026-11`. A job counts in the month in which it ends, so that what was counted for a month that is over stays as it is.
+/// The month of a moment in UTC, as in `2026-11`. A job counts in the month in which it ends, so the counts of past months do not change.
 pub(crate) fn month(at: Timestamp) -> String {
     at.to_string().chars().take("2026-11".len()).collect()
 }
@@ -261,7 +261,7 @@ mod tests {
         assert_eq!(due(0, None, None), None);
     }
 
-    /// Plays what is heard of a job's bots: at which second, in which status; "lost" for one that is gone.
+    /// Plays the reports of a job's bots: the second, and the status; "lost" for a lost bot.
     fn minutes(timeline: &[(i64, &str)]) -> u64 {
         let (mut job, mut metered) = (new_job(at(0)), MeteredTime::default());
         for (second, what) in timeline {

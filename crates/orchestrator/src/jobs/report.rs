@@ -19,7 +19,7 @@ use crate::clock::{LeaseTime, StoreNow};
 /// The `statusDetail` of a bot in a call without any media.
 const NO_MEDIA: &str = "no_media";
 
-/// What the server knows of a recording whose bot says that it is finished.
+/// The server's data about a recording when its bot reports the end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recorded {
     /// How many bytes it has; `None`: they are to be counted.

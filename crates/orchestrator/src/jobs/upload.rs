@@ -12,7 +12,7 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 /// Files that are gone from the disk for so long do not come back.
 const LOST_AFTER: Duration = Duration::from_hours(24);
 
-/// A recording that is to be brought into the bucket, and how its job ends then.
+/// A recording that is queued for upload to the bucket, and the ending of its job after that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Upload {

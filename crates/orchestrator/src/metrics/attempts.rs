@@ -30,7 +30,7 @@ struct Attempt {
     platform: PlatformLabel,
     launched: Duration,
     in_call: bool,
-    /// What the bot has counted so far; `None` while that is not known, of one that another server launched.
+    /// The bot's counters so far; `None` until the first report of a bot that another server launched.
     media: Option<MediaCounters>,
 }
 

@@ -26,7 +26,7 @@ use crate::store::{Tally, Verdict};
 /// The `Content-Type` of [`Metrics::text`].
 pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Upper bounds in seconds, from what a machine does to what waits for people or for endpoints that are down.
+/// Upper bounds in seconds: from a disk write to waits for people or for endpoints that are down.
 const BUCKETS: [f64; 19] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
     600.0, 3600.0, 21_600.0, 86_400.0,

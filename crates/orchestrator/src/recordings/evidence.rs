@@ -1,4 +1,4 @@
-//! What bots keep of joins that failed: small files in the job's folder, which no manifest lists.
+//! Evidence of failed joins: small files in the job's folder, which no manifest lists.
 
 use std::{
     ffi::OsStr,

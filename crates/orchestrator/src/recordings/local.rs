@@ -48,9 +48,9 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<(Vec<RemovedObject>, Ve
     Ok((removed, gone))
 }
 
-/// Empties a folder, of whatever is in it.
+/// Removes all contents of a folder.
 fn remove_all(folder: &Path, within: &str, removed: &mut Vec<RemovedObject>) -> io::Result<()> {
-    // The manifest last: while it is there, a deletion that was cut short still knows what there was.
+    // The manifest last: an interrupted deletion reads it again to list the files.
     let mut paths = entries(folder)?;
     paths.sort_by_key(|path| path.ends_with(MANIFEST));
     for path in paths {

@@ -110,7 +110,7 @@ impl Recordings {
         counted.await.inspect_err(|error: &io::Error| cannot_count(job, error)).ok()
     }
 
-    /// What is known of the recording of a job whose bot says that its work is done: with a bucket it is to be brought there.
+    /// The data about a recording when its bot reports the end; with a bucket it includes the upload.
     pub(crate) async fn recorded(&self, job: JobId) -> Recorded {
         let counted = self.bytes_on_disk(job).await;
         let bytes = counted.inspect_err(|error| cannot_count(job, error)).ok();
@@ -177,7 +177,7 @@ impl Recordings {
     async fn remove_objects(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         let Some(bucket) = &self.bucket else { return Ok((Vec::new(), Vec::new())) };
         let (mut objects, mut named) = (self.objects(job).await?, BTreeSet::new());
-        // The manifests last: while they are there, a deletion that was cut short still knows what there was.
+        // The manifests last: an interrupted deletion reads them again to list the files.
         objects.sort_by_key(|object| object.name.ends_with(MANIFEST));
         let whole = |object: &Listed| of_job(job, &object.name);
         let is_manifest = |object: &&Listed| object.name.ends_with(MANIFEST);

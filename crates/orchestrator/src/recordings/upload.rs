@@ -220,7 +220,7 @@ impl Uploads {
 
     async fn make(&self, place: &RunningTask, upload: &Upload) -> Result<(), UploadError> {
         let job = place.job();
-        // Who erases a job ends what has its place, and then erases it: what is still there now hears of that.
+        // A deletion ends the job's running task before it removes the job, so a task that still runs is stopped.
         let stored = match self.bring(job, upload, place.stop()).await {
             Ok(stored) => Some(stored),
             Err(UploadError::Gone) if upload.is_lost(self.clock.now().wall) => None,
@@ -336,7 +336,7 @@ impl Uploads {
         }
     }
 
-    /// Removes what a server that was killed left on disk of recordings that are in the bucket.
+    /// Removes local files of uploaded recordings that a killed server left.
     async fn remove_copies(&self) -> io::Result<()> {
         for job in local::jobs(&self.recordings.folder)? {
             match self.store.is_stored(job).await {

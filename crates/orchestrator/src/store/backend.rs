@@ -7,7 +7,7 @@ use meetbot_types::Timestamp;
 use super::{RestoreOptions, Store, postgres, sqlite};
 use crate::clock::StoreNow;
 
-/// A store of its own, with nothing in it.
+/// A separate, empty store.
 pub(crate) enum Backend {
     Sqlite(sqlite::Folder),
     Postgres(postgres::Database),

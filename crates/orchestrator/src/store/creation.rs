@@ -1,4 +1,4 @@
-//! What becomes of a job that is to be created. Pure.
+//! The result of the creation of a job. Pure.
 
 use std::num::NonZeroU32;
 
@@ -6,7 +6,7 @@ use meetbot_types::Job;
 
 use super::PriorRequest;
 
-/// What became of a job that was to be created.
+/// The result of the creation of a job.
 #[derive(Debug, Clone)]
 pub enum Creation {
     /// It is there.

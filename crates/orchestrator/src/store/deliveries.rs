@@ -1,4 +1,4 @@
-//! Deliveries: what senders take from the store, and the results that they store.
+//! Deliveries: senders take them from the store and store the results of their tries.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::clock::StoreNow;
 use crate::deliveries::Lane;
 pub use crate::deliveries::{Capacity, Verdict};
 
-/// A delivery that is to be tried now.
+/// A delivery that is due.
 #[derive(Debug, Clone)]
 pub struct DueDelivery {
     /// The envelope; its `attempt` counts all tries.
@@ -48,13 +48,13 @@ pub struct DeliveryAttempt {
     pub since: Timestamp,
     /// What happened.
     pub tried: DeliveryTry,
-    /// What becomes of the delivery. One that was asked for again during the try, and did not arrive, is tried again at once instead.
+    /// The result. A delivery whose redelivery was requested during a failed try is retried at once instead.
     pub verdict: Verdict,
     /// For how long the endpoint asks for no requests.
     pub rest_wanted: Option<Duration>,
 }
 
-/// What became of a delivery that was to be sent once more.
+/// The result of a redelivery.
 #[derive(Debug, Clone)]
 pub enum Redelivery {
     /// It waits for its next try.
@@ -68,7 +68,7 @@ pub enum Redelivery {
 /// How many deliveries of an endpoint are sent once more in one transaction, at most.
 pub const REDELIVERED_AT_ONCE: u32 = 1_000;
 
-/// What became of the deliveries of an endpoint that were to be sent once more.
+/// The result of a redelivery of an endpoint's deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointRedelivery {
     /// So many wait for their next try.
@@ -105,7 +105,7 @@ pub trait DeliveryStore: Send + Sync + 'static {
     ) -> Result<Page<Delivery>>;
     /// A delivery.
     async fn delivery(&self, tenant: Tenant, id: DeliveryId) -> Result<Option<Delivery>>;
-    /// Sends a delivery once more, whatever became of it, together with the answer kept for its `Idempotency-Key`.
+    /// Redelivers a delivery in any state, and stores the response for its `Idempotency-Key`.
     async fn redeliver(
         &self,
         tenant: Tenant,
@@ -113,7 +113,7 @@ pub trait DeliveryStore: Send + Sync + 'static {
         idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Redelivery>;
-    /// Sends deliveries of an endpoint once more, whatever became of them: the oldest [`REDELIVERED_AT_ONCE`], together with the answer kept for its
+    /// Redelivers deliveries of an endpoint in any state: the oldest [`REDELIVERED_AT_ONCE`]. Stores the response for its
     /// `Idempotency-Key`.
     async fn redeliver_all(
         &self,

@@ -1,4 +1,4 @@
-//! API keys and the audit log of their use, as they are stored.
+//! Stored API keys and the audit log of their use.
 
 use std::time::Duration;
 

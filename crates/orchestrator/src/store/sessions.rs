@@ -1,4 +1,4 @@
-//! Sessions of browsers, as they are stored.
+//! Stored sessions of browsers.
 
 use async_trait::async_trait;
 use meetbot_types::{KeyId, Timestamp};

@@ -15,10 +15,10 @@ pub struct WaitingUploads {
     pub all: u64,
 }
 
-/// What a store knows of the bucket that has its recordings.
+/// The store's data about the bucket of its recordings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storage {
-    /// The id by which the bucket knows the servers of this store, from its beginning on.
+    /// The id of this store's servers in the bucket; it never changes.
     pub cluster: String,
     /// Which bucket, as in `s3://bucket/prefix`; `None` before one was used.
     pub url: Option<String>,

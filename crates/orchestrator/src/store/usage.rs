@@ -20,7 +20,7 @@ pub trait UsageStore: Send + Sync + 'static {
         window: Window<ConsumerId>,
         now: StoreNow,
     ) -> Result<Page<ConsumerUse>>;
-    /// Says what consumers may use that have no quota of their own.
+    /// Sets the default quota of consumers without overrides.
     async fn set_default_quota(&self, quota: Quota) -> Result<()>;
     /// Changes what the consumer with this name may use, from now on; `false` where there is none.
     async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool>;

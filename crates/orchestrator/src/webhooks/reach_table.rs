@@ -1,4 +1,4 @@
-//! What a tenant can make the server and its bots reach: asked of the rules that decide, and written into docs/operations.md.
+//! The table of addresses that a tenant can make the server and its bots connect to, computed from the rules and written into docs/operations.md.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -28,7 +28,7 @@ const SETTINGS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Hosts of a kind; whatever the kind, all of them have one answer.
+/// Hosts of one kind; the rules decide equally for all of them.
 const HOSTS: [(&str, &[&str]); 6] = [
     (
         "loopback",

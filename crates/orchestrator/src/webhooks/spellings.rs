@@ -1,4 +1,4 @@
-//! What an attacker writes in a webhook's URL to have the server reach its own network, and that none of it connects to anything.
+//! Spellings of private addresses in webhook URLs, and tests that none of them is accepted or connected to.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -309,7 +309,7 @@ async fn responses_of_addresses_that_only_a_setting_allows_are_not_shown() {
     }
 }
 
-/// A name server that says something else each time it is asked, and how often it was.
+/// A name server whose answer changes with each request, and the count of requests.
 fn flipping(answers: &'static [&'static [IpAddr]]) -> (Lookup, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);

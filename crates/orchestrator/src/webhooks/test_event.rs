@@ -29,7 +29,7 @@ pub(crate) async fn send(
     TestedWebhook { delivery_id, endpoint: due.url, delivered, tried }
 }
 
-/// An event of a job that there is not.
+/// An event of a job that does not exist.
 fn event(now: Timestamp) -> WebhookEvent {
     let name = EventName::from(NAME);
     let test = ("test".to_owned(), true.into());

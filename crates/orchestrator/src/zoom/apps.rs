@@ -131,7 +131,7 @@ impl Zoom {
         })
     }
 
-    /// The ways into meetings as they are for a consumer: without an app no stream reaches its jobs.
+    /// The availability of platforms for a consumer: without an app its jobs get no stream.
     pub(crate) fn available(
         &self,
         available: &[Availability],

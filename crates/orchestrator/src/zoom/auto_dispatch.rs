@@ -23,7 +23,7 @@ pub(crate) fn body(template: &Map<String, Value>, stream: &str, meeting: &str) -
     Value::Object(body).to_string()
 }
 
-/// An `externalId` for a stream, whatever its id is.
+/// A valid `externalId` for a stream with any id.
 fn external_id(stream: &str) -> String {
     let fits = PREFIX.len() + stream.len() <= create::MAX_EXTERNAL_ID
         && stream.bytes().all(|byte| byte.is_ascii_graphic());

@@ -112,7 +112,7 @@ pub(crate) fn apply_event(
             job: None,
         });
     };
-    // The end comes last, whatever the order of arrival.
+    // An end is final, independent of the order of arrival.
     let ends = matches!(event.kind, StreamEventKind::Stopped(_));
     let is_old = event.at_ms <= stream.heard_ms && !ends;
     if stream.state == ZoomStreamState::Stopped || is_old {

@@ -1,4 +1,4 @@
-//! A test key reaches nothing of the live world, whatever its scope.
+//! A test key of any scope has no access to the live world.
 
 use meetbot::{ErrorKind, JobStatus};
 use meetbot_orchestrator::store::Scope;

@@ -15,7 +15,7 @@ pub fn description(text: &str) {
     }
 }
 
-/// An offer, an answer and a candidate, for a peer that may send nowhere: whatever they name, it finds no address to send to.
+/// Reads a text as an offer, an answer and a candidate, with a guard that refuses every address: the peer must find none.
 pub fn session_description(text: &str) {
     let mut peer = Peer::new(None, Guard::new(|_| false, "refused"));
     let _ = peer.add_remote_candidate(text);

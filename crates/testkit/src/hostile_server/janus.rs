@@ -24,7 +24,7 @@ use super::{
 const ROSTER: u64 = 2;
 const MEDIA: u64 = 3;
 const CHAT: u64 = 4;
-/// The person who is heard.
+/// The participant who sends audio.
 const ANN: u64 = 5;
 /// The first id of the flood's people.
 const OTHERS: u64 = 1000;

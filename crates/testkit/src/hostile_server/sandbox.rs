@@ -25,7 +25,7 @@ use super::{
     flood::{Kind, SeededRandom},
 };
 
-/// The bot's id, and that of the person who is heard.
+/// The ids of the bot and of the participant who sends audio.
 const BOT: &str = "p-meetbot";
 const ANN: &str = "p-ann";
 /// Bytes of a text: six times as many in JSON are less than what a bot takes at once.

@@ -7,7 +7,7 @@ use super::*;
 
 const FIRST: &str = include_str!("wire.json");
 
-/// What was read of `frozen` is written again as it was, but for fields that were added since.
+/// Reads `frozen` and writes it again; the result differs only by fields that were added since.
 fn reads<T: DeserializeOwned + Serialize>(frozen: &Value) -> T {
     let read: T = serde_json::from_value(frozen.clone())
         .unwrap_or_else(|error| panic!("{error}: {frozen:#}"));

@@ -2,7 +2,7 @@
 
 use super::{products::product_of, wrappers};
 
-/// The schemes of what can be a meeting's link, each before those that it ends with. Those with `janus` that are none get a better answer than "not a URL".
+/// The schemes of meeting links; a scheme comes before its own suffixes. Invalid ones with `janus` are listed to give a better error than "not a URL".
 const SCHEMES: [&str; 12] = [
     "janus+https",
     "janus+http",
@@ -86,7 +86,7 @@ fn starts(text: &str, counts: fn(&str) -> bool) -> Vec<Start> {
         if ends_word {
             (word, in_link) = (at + letter.len_utf8(), false);
         } else if let Some(start) = scheme_before(text, at).filter(|start| *start >= word) {
-            // What is encoded is a part of the link that it is in.
+            // Encoded characters are a part of the surrounding link.
             let encoded = in_link && letter == '%';
             let within =
                 start > word && (encoded || text[..start].ends_with(|sign| WITHIN.contains(sign)));
@@ -143,7 +143,7 @@ fn host_at(text: &str) -> Option<String> {
     (rest.starts_with('/') && named).then_some(host)
 }
 
-/// Where a scheme begins whose colon stands at `colon`, as it is or percent-encoded, where a link goes on behind it.
+/// The start of the scheme whose colon is at `colon`, plain or percent-encoded, if a link continues after it.
 fn scheme_before(text: &str, colon: usize) -> Option<usize> {
     let (before, behind) = text.split_at(colon);
     let after = match behind.as_bytes().first()? {

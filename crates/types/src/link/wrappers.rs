@@ -38,9 +38,9 @@ enum Hosts {
 }
 
 enum Holds {
-    /// In the first of these parameters that there is.
+    /// In the first of these parameters that is present.
     Parameter(&'static [&'static str]),
-    /// What a function makes of the URL; `None` where it is no wrapper after all.
+    /// The result of a function of the URL; `None` if it is not a wrapper.
     Found(fn(&Url) -> Option<String>),
     /// Behind a number of the wrapper's owner.
     Hidden,
@@ -60,7 +60,7 @@ static WRAPPERS: &[Wrapper] = &[
         "safelinks.protection.partner.outlook.cn"]), "/", Parameter(&["url"])),
     row(Under(&["teams.cdn.office.net", "teams.cdn.live.net", "statics.teams.microsoft.com"]),
         "/evergreen-assets/safelinks/", Parameter(&["url"])),
-    // What a browser shows after a click on a link of Teams: the page that asks which program to open, and the web client.
+    // The address in a browser after a click on a link of Teams: the page that asks which program to open, or the web client.
     row(Teams, "/dl/launcher/", Found(teams_launcher)),
     row(Teams, "/", Found(teams_client)),
     row(Teams, "/light-meetings/", Found(teams_in_browser)),
@@ -122,7 +122,7 @@ pub(super) fn is_host(host: &str) -> bool {
     })
 }
 
-/// What is inside a URL that is a wrapper.
+/// The URL inside a wrapper.
 pub(super) fn unwrap(url: &Url) -> Option<Inside> {
     if let Some(link) = of_program(url) {
         return Some(Inside::Link(link));

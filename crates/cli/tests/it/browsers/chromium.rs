@@ -19,7 +19,7 @@ use crate::program::PATIENCE;
 /// Moves the pipe to where Chromium looks for it; a closed pipe ends it. What it writes besides is a log.
 const WITH_PIPE: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >>"$HOME/log" 2>&1"#;
 
-/// Without a screen, without a network beyond its own, with devices of its own that nobody has to permit.
+/// Headless, without background network requests, with fake devices and without permission prompts.
 const FLAGS: [&str; 16] = [
     "--headless",
     "--remote-debugging-pipe",
@@ -82,7 +82,7 @@ impl Chromium {
             .arg(format!("--user-data-dir={}", home.path().join("profile").display()))
             .arg("about:blank")
             .env("HOME", home.path())
-            // Nobody is to be asked about it: no session bus, no keyring.
+            // No prompts: no session bus, no keyring.
             .env_remove("DBUS_SESSION_BUS_ADDRESS")
             // It and all its children are ended as one.
             .process_group(0)
@@ -103,7 +103,7 @@ impl Chromium {
         chromium
     }
 
-    /// Opens a page in a tab of its own, and waits until it is there.
+    /// Opens a page in a new tab, and waits until it is loaded.
     pub(crate) fn open(&mut self, url: &str) -> Tab {
         let target = self.call(None, "Target.createTarget", &json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });

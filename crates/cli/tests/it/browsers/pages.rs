@@ -17,7 +17,7 @@ use super::chromium::{Chromium, Tab};
 /// To browsers, the machine itself is a secure place: they give pages of it a microphone.
 const AT: &str = "http://127.0.0.1";
 
-/// What an operator sets: where the server is, and that there are no STUN servers.
+/// An operator's settings: the server's address, and no STUN servers.
 const SETTINGS: &str = r#"
 var server = "ws://" + window.location.hostname + ":8188";
 var iceServers = [];

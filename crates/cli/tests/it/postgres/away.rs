@@ -19,10 +19,10 @@ use super::serve_on;
 use crate::{
     disk_full::ready,
     kills::{far_ahead, grown},
-    program::{PATIENCE, client, manifest_of},
     load::{
         all_delivered, every_event_came, recordings_match_their_manifests, wait_until, webhooks_to,
     },
+    program::{PATIENCE, client, manifest_of},
 };
 
 #[test]

@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use xtask::postgres::Postgres;
 
 use crate::{
+    backup_rounds::{dispatch, of_job, recordings},
     kills::{far_ahead, grown},
+    load::wait_until,
     program::{
         CommandOutput, PATIENCE, await_job, client, create, create_key, manifest_of, meetbot,
         mix_reported, run, serve, serve_with,
     },
-    backup_rounds::{dispatch, of_job, recordings},
-    load::wait_until,
 };
 
 fn migrate(data: &Path, store: &str, more: &[&str]) -> CommandOutput {

@@ -46,7 +46,7 @@ impl Setup {
         Self { data, _sandbox: running, sandbox: address, key, worker_key, host }
     }
 
-    /// A server without bots of its own, on a free port or on this one.
+    /// A server with `bots.workers = "none"`, on a free port or on this one.
     fn serve(&self, port: u16) -> (Running, String) {
         let mut command = meetbot();
         command

@@ -18,7 +18,7 @@ struct Marker {
     cluster: String,
 }
 
-/// What was found out beyond that the bucket works.
+/// The result of a check of a bucket that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
     /// Whose the prefix is; `None` while no server has used it.
@@ -38,7 +38,7 @@ impl Bucket {
                 Err(error) => return Err(error),
             },
         }
-        // A server that knows no conditions would overwrite what others put there.
+        // A server without conditional writes would overwrite objects of others.
         match self.put_new(MARKER, content, JSON).await {
             Err(BucketError::Exists) => {}
             Ok(()) => {

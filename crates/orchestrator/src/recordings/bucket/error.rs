@@ -76,7 +76,7 @@ impl From<BucketError> for io::Error {
     }
 }
 
-/// The codes of S3 and what is to be done about them.
+/// The error codes of S3 with their remedies.
 const REMEDIES: [(&str, &str); 16] = [
     ("AccessDenied", RIGHTS),
     ("AllAccessDisabled", RIGHTS),

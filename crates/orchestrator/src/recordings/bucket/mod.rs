@@ -1,4 +1,4 @@
-//! A bucket of an S3 server, under one prefix. The only place that knows `object_store`.
+//! A bucket of an S3 server, under one prefix. The only module that uses `object_store`.
 
 mod check;
 mod error;
@@ -109,7 +109,7 @@ impl Bucket {
                 .with_region(region.as_deref().unwrap_or("us-east-1"))
                 .with_virtual_hosted_style_request(!settings.path_style)
                 .with_conditional_put(S3ConditionalPut::ETagMatch)
-                // Not every server knows the call that deletes many at once.
+                // Some servers do not support the call that deletes many objects at once.
                 .with_disable_bulk_delete(true)
                 .with_retry(RetryConfig {
                     backoff: BackoffConfig {

@@ -1,4 +1,4 @@
-//! Feeds: every event of a consumer's jobs once, in one order, however many write at the same time.
+//! Feeds: every event of a consumer's jobs once, in one order, with any number of concurrent writers.
 
 use std::collections::BTreeSet;
 
@@ -64,8 +64,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn a_feed_has_each_event_once_and_begins_with_the_creation_of_each_job()
- {
+async fn a_feed_has_each_event_once_and_begins_with_the_creation_of_each_job() {
     let fixture = fixture().await;
     assert_eq!(fixture.feed_now(None, 9).await, []);
     let start = fixture.store.feed_end(fixture.tenant).await.unwrap();

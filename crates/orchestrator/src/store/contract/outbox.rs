@@ -120,7 +120,7 @@ async fn one_url_in_both_fields_gets_each_event_once_and_a_dead_delivery_can_be_
     fixture.note(&taken[0], 410, Verdict::Dead, at(4)).await;
     let again = fixture.redeliver(id, at(5)).await;
     assert_eq!((again.state, again.tries.len()), (DeliveryState::Pending, 1));
-    // It goes beside the one that waited for it.
+    // It is sent together with the one that waited for it.
     let mut attempts = Vec::new();
     while let [due] = fixture.due(at(6)).await.as_slice() {
         attempts.push((due.event.delivery_id == id, due.event.attempt));
@@ -161,8 +161,7 @@ async fn an_endpoint_that_is_down_gets_single_probes_until_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a_new_endpoint_gets_one_try_at_a_time_and_a_proven_one_as_many_as_its_limit()
- {
+async fn a_new_endpoint_gets_one_try_at_a_time_and_a_proven_one_as_many_as_its_limit() {
     let fixture = fixture().await;
     for _ in 0..40 {
         fixture.job_with_url("http://127.0.0.1:1/busy?a=1", at(1)).await;

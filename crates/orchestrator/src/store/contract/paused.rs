@@ -73,7 +73,7 @@ async fn a_job_that_expired_during_a_pause_fails_when_the_pause_ends() {
 
 #[tokio::test]
 async fn a_restore_that_ends_running_jobs_fails_those_without_a_recording_and_finalises_the_others()
- {
+{
     let fixture = fixture().await;
     let [joining, recording, waiting] = [1, 2, 3].map(|second| fixture.create(|_| {}, at(second)));
     let (joining, recording, waiting) = (joining.await, recording.await, waiting.await);

@@ -41,7 +41,7 @@ impl Fixture {
         self.claim(1, now).await.map(|claimed| claimed.job.id)
     }
 
-    /// The attempt's bot is in the meeting for so many seconds, and says so every five.
+    /// The attempt's bot is in the meeting for so many seconds, with a heartbeat every five.
     async fn meet(&self, job: JobId, epoch: u32, from: u64, seconds: u64) -> u64 {
         let mut seq = 1;
         for second in (0..=seconds).step_by(5) {
@@ -114,7 +114,7 @@ async fn a_consumer_at_its_bot_limit_waits_without_blocking_others() {
     );
     assert!(fixture.store.at_bot_limit(fixture.tenant).await.unwrap());
     assert!(!fixture.store.at_bot_limit(test).await.unwrap(), "worlds are counted apart");
-    // What is scheduled is not hidden behind those that wait for a place.
+    // Scheduled jobs are found although older ones wait for a slot.
     let later = at(100).wall;
     let mut job = new_job(at(20));
     job.join_at = Some(later);

@@ -73,7 +73,7 @@ async fn a_recording_has_bytes_from_the_end_of_its_job_until_it_is_removed() {
     let window = Window { limit: 9, after: None };
     let listed = fixture.store.jobs(fixture.tenant, JobFilter::default(), window).await.unwrap();
     assert!(listed.data.iter().all(|job| job.recording.bytes == Some(RECORDED)), "{listed:?}");
-    // Nothing is to be counted. What is counted anew holds unless something has changed meanwhile.
+    // Nothing is left to count. A new count is stored unless the recording has changed since.
     assert_eq!(uncounted(&fixture).await, []);
     fixture.store.recording_counted(first, None, 7).await.unwrap();
     assert_eq!(bytes(&fixture, first).await, (Some(RECORDED), 2 * RECORDED, 2 * RECORDED));
@@ -81,7 +81,7 @@ async fn a_recording_has_bytes_from_the_end_of_its_job_until_it_is_removed() {
     fixture.store.recording_counted(first, Some(RECORDED), 900).await.unwrap();
     assert_eq!(bytes(&fixture, first).await, (Some(900), RECORDED + 900, RECORDED + 900));
 
-    // A deletion that is cut short leaves what is to be counted.
+    // After an interrupted deletion the recording must be counted again.
     fixture.store.delete_recording(fixture.tenant, first, at(30)).await.unwrap().unwrap();
     assert_eq!(bytes(&fixture, first).await, (None, RECORDED, RECORDED));
     assert_eq!(uncounted(&fixture).await, [first]);
@@ -90,7 +90,7 @@ async fn a_recording_has_bytes_from_the_end_of_its_job_until_it_is_removed() {
     assert_eq!(all(Some(first)).await, [(second, Some(RECORDED))]);
     fixture.store.recording_counted(first, None, 300).await.unwrap();
     assert_eq!(bytes(&fixture, first).await, (Some(300), RECORDED + 300, RECORDED + 300));
-    // One that goes on to its end leaves nothing, whatever was counted meanwhile.
+    // A complete deletion sets the count to 0, also after a concurrent count.
     fixture.store.recording_removed(first).await.unwrap();
     for before in [None, Some(300), Some(0)] {
         fixture.store.recording_counted(first, before, 300).await.unwrap();

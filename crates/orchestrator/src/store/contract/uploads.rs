@@ -7,7 +7,7 @@ use super::*;
 const URI: &str = "s3://acme/jobs/job_1/1.n/manifest.json";
 
 impl Fixture {
-    /// The bot of a job has ended its work at this moment, and the recording is to be brought into the bucket.
+    /// A job whose bot ended at this time, and whose recording is queued for upload.
     async fn held(&self, cause: Cause, now: u64) -> JobId {
         let job = self.create(|_| {}, at(now)).await;
         self.claim(1, at(now)).await.unwrap();

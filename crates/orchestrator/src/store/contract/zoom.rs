@@ -111,7 +111,7 @@ async fn a_stream_is_given_only_to_jobs_of_its_consumer() {
     for job in [strangers, played] {
         assert_eq!(fixture.stream(job, at(3)).await, None);
     }
-    // Nor does another app change a stream whose id it knows.
+    // Another app cannot change a stream by its id.
     let job = fixture.zoom_job(fixture.tenant, at(4)).await;
     assert!(fixture.stream(job, at(4)).await.is_some());
     let stopped = event("s", 9, StreamEventKind::Stopped(None));

@@ -24,13 +24,13 @@ const TEMPLATE: &str = "meetbot_tables";
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A database of its own, with nothing in it.
+/// A separate, empty database.
 pub(crate) struct Database {
     socket: String,
     name: String,
 }
 
-/// Runs statements in a database, from a thread that has a runtime of its own: callers are in the middle of theirs.
+/// Runs statements in a database, from a thread with a separate runtime, because callers are inside another one.
 pub(super) fn run(socket: &str, database: &str, statements: &[&str]) {
     let config = config(socket, database);
     let work = async {

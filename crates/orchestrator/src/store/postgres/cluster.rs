@@ -1,4 +1,4 @@
-//! The servers on a database: who they are, and since when they could hear bots.
+//! The servers on a database: their names, and since when they have been able to receive reports.
 
 use std::{
     sync::{PoisonError, atomic::Ordering},
@@ -10,10 +10,10 @@ use tokio_postgres::Client;
 use super::{OpenError, PostgresStore, describe, transaction::DISPLACED};
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How long a server that is not heard keeps others out, in milliseconds.
+/// How long the entry of a silent server blocks others, in milliseconds.
 const SILENCE_MS: i64 = 10_000;
 
-/// The lock of those who join ("meetbot", and a number of its own).
+/// The advisory lock of servers that join ("meetbot", and a number).
 const LOCK: i64 = 0x6d65_6574_626f_7402;
 
 /// Stores that the servers are running. All were away where this was not stored for 5 seconds, or where the database's clock went back.
@@ -72,7 +72,7 @@ impl PostgresStore {
         self.offset.store(now.saturating_sub(steady), Ordering::Relaxed);
     }
 
-    /// Signs until the store is closed, then leaves: a last sign behind that would keep others out.
+    /// Writes a heartbeat each second until the store is closed, then removes the server's entry, which would block others.
     pub(super) fn start_heartbeat(&self) {
         let store = self.clone();
         let heartbeat = tokio::spawn(async move {

@@ -153,7 +153,7 @@ pub(super) async fn in_flight(transaction: &Transaction, id: &str) -> Outcome<u3
     number(&transaction.one(in_flight, &[&id]).await?, 0)
 }
 
-/// Writes how an endpoint has been, and when it is to be looked at next. It is locked.
+/// Writes the health of an endpoint and its next check. The row is locked.
 pub(super) async fn save(transaction: &Transaction, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);

@@ -20,7 +20,7 @@ pub(super) async fn wait(transaction: &Transaction, job: &Job) -> Outcome<()> {
     Ok(())
 }
 
-/// Nothing is to be made of these jobs any more.
+/// Removes the queued mixes of these jobs.
 pub(super) async fn drop(transaction: &Transaction, jobs: &[JobId]) -> Outcome<()> {
     let mut jobs: Vec<String> = jobs.iter().map(ToString::to_string).collect();
     jobs.sort();
@@ -53,7 +53,7 @@ pub(super) async fn waiting(
     Ok(WaitingMixes { due, next: optional_time(&next, 0)? })
 }
 
-/// A mix of this tenant's was tried: the others are next.
+/// A mix of this tenant was tried: it moves behind the other tenants.
 async fn take_turn(transaction: &Transaction, tenant: Tenant) -> Outcome<()> {
     quotas::lock(transaction, tenant).await?;
     transaction

@@ -71,7 +71,7 @@ enum Problem {
     Sql(tokio_postgres::Error),
     Corrupt(String),
     Unavailable(String),
-    /// Another transaction was faster: this one is to be done again.
+    /// The transaction conflicts with another one and must be repeated.
     Again,
 }
 

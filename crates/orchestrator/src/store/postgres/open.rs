@@ -189,7 +189,7 @@ impl PostgresStore {
     }
 }
 
-/// A connection to a database that a server can work on, whatever its tables are.
+/// A connection to a database that a server can use, independent of its tables.
 pub(super) async fn connection(url: &StoreUrl) -> Result<Client, OpenError> {
     let (config, tls) = url.config()?;
     let (client, connection) =

@@ -121,7 +121,7 @@ async fn take_from(
                 secrets: secrets.clone(),
                 lane: endpoint.health.lane(),
             }),
-            // One that cannot be read must not hold up all the others.
+            // An unreadable one must not block the others.
             Err(problem) => {
                 unreadable.push((text(&row, 0)?, StoreError::from(problem).to_string()));
             }

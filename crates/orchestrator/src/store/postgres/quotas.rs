@@ -246,7 +246,7 @@ pub(super) async fn used_up(
     Ok(quota::used_up(quota, tenant.live, used))
 }
 
-/// What is counted for the month, and what those have had that are in meetings.
+/// The counted minutes of the month and those of running meetings.
 async fn minutes(transaction: &Transaction, tenant: Tenant, now: Timestamp) -> Outcome<u64> {
     let Tenant { consumer, live } = tenant;
     let consumer = consumer.to_string();

@@ -253,12 +253,15 @@ async fn the_same_data_folder_on_another_machine_is_another_server() {
     let database = Database::new(&server.socket());
     let serve = async || PostgresStore::serve(&url(&database), "one", Arc::new(|_, _, _| ())).await;
     let first = serve().await.unwrap();
-    // It goes on to sign, from elsewhere.
+    // Its heartbeats continue, from another machine.
     run(&server.socket(), database.name(), &["UPDATE nodes SET host = 'elsewhere'"]);
     let reported = serve().await.err().expect("it is refused");
-    assert!(matches!(&reported, OpenError::AnotherServer { host } if host == "elsewhere"), "{reported}");
+    assert!(
+        matches!(&reported, OpenError::AnotherServer { host } if host == "elsewhere"),
+        "{reported}"
+    );
     first.close().await;
-    // One that was killed is waited for, until it was not heard for long enough.
+    // A new server waits until a killed one has been silent for long enough.
     let killed = "INSERT INTO nodes VALUES ('two', 'elsewhere', 'none', meetbot_now() - 9000)";
     run(&server.socket(), database.name(), &[killed]);
     serve().await.unwrap().close().await;

@@ -1,4 +1,4 @@
-//! Jobs as they are stored, and their locks.
+//! Stored jobs and their locks.
 
 use meetbot_types::{Job, JobId};
 use tokio_postgres::Row;

@@ -14,7 +14,7 @@ use crate::{
     store::{Tenant, Window, pages::Entry},
 };
 
-/// Writes what happened to a job: a line each, and a delivery for each URL that gets it.
+/// Writes the events of a job: a timeline entry each, and a delivery for each URL.
 pub(super) async fn write(
     transaction: &Transaction,
     record: &JobRecord,

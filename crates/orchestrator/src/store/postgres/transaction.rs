@@ -1,4 +1,4 @@
-//! Transactions: what a verb reads and writes is one, in a task of its own, so that a caller who hangs up leaves none open.
+//! Transactions: each call of the store is one, in a separate task, so that a cancelled caller leaves none open.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,7 +22,7 @@ const TRIES: u32 = 3;
 /// Limits of each transaction. They are not startup parameters, which connection poolers refuse.
 const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
 
-/// What a server hears that was not heard for so long that another one took its place.
+/// The error of a server that was silent for so long that another one replaced it.
 pub(super) const DISPLACED: &str = "another server works on the database now";
 
 pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
@@ -171,7 +171,7 @@ impl Connections {
         self.pool.close();
     }
 
-    /// A connection, for a statement that is a transaction of its own.
+    /// A connection for a statement that is a complete transaction.
     pub(super) async fn any(&self) -> Result<Object, String> {
         self.pool.get().await.map_err(|error| error.to_string())
     }

@@ -1,4 +1,4 @@
-//! Where a database is: `postgres://USER@HOST:PORT/DATABASE`. The password is in a file of its own, so that no list of processes and no log shows it.
+//! Where a database is: `postgres://USER@HOST:PORT/DATABASE`. The password is in a separate file, so that no list of processes and no log shows it.
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
@@ -52,7 +52,7 @@ impl StoreUrl {
                 "it holds a password: put that into a file, and name the file in store.password_file",
             ));
         }
-        // The client knows no `verify-full`; where TLS is on, certificate and name are checked in any case.
+        // The client has no `verify-full`; with TLS, it always checks certificate and name.
         let (place, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
         let is_mode = |pair: &&str| pair.split('=').next() == Some("sslmode");
         let (modes, others): (Vec<&str>, Vec<&str>) =

@@ -86,7 +86,7 @@ pub fn backup(data: &Path, file: &Path) -> Result<Backup, BackupError> {
 }
 
 fn copy(database: &Path, partial: &Path) -> Result<Backup, BackupError> {
-    // The tables stay as they are: the server that works on them may be older than this program.
+    // The schema is not migrated: the running server may be older than this program.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(database, flags)?;
     source.busy_timeout(BUSY_TIMEOUT)?;

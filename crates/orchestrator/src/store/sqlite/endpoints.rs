@@ -116,7 +116,7 @@ pub(super) fn in_flight(connection: &Connection, id: &str) -> Outcome<u32> {
     Ok(statement.query_row([id], |row| row.get(0))?)
 }
 
-/// Writes how an endpoint has been, and when it is to be looked at next.
+/// Writes the health of an endpoint and its next check.
 pub(super) fn save(connection: &Connection, endpoint: &Endpoint) -> Outcome<()> {
     let Endpoint { id, health, .. } = endpoint;
     let rests_until = health.rests_until.map(Timestamp::as_millis);

@@ -124,7 +124,7 @@ pub(super) fn forget(connection: &Connection, job: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Cursors of the database that this one is a copy of are none of its own.
+/// Invalidates the cursors of the database of which this one is a copy.
 pub(super) fn rename(connection: &Connection) -> Outcome<()> {
     connection.execute("UPDATE feeds SET origin = ?1", [letters(ORIGIN_LETTERS)])?;
     Ok(())

@@ -18,7 +18,7 @@ pub(super) fn wait(connection: &Connection, job: &Job) -> Outcome<()> {
     Ok(())
 }
 
-/// Nothing is to be made of these jobs any more.
+/// Removes the queued mixes of these jobs.
 pub(super) fn drop(connection: &Connection, jobs: &[JobId]) -> Outcome<()> {
     let mut statement = connection.prepare_cached("DELETE FROM mixes WHERE job = ?1")?;
     for job in jobs {
@@ -52,7 +52,7 @@ pub(super) fn waiting(
     Ok(WaitingMixes { due, next: next.map(Timestamp::from_millis) })
 }
 
-/// A mix of this tenant's was tried: the others are next.
+/// A mix of this tenant was tried: it moves behind the other tenants.
 fn take_turn(connection: &Connection, tenant: Tenant) -> Outcome<()> {
     connection
         .prepare_cached(

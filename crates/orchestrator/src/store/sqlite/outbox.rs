@@ -105,7 +105,7 @@ fn take_from(
                 secrets: secrets.clone(),
                 lane: endpoint.health.lane(),
             }),
-            // One that cannot be read must not hold up all the others.
+            // An unreadable one must not block the others.
             Err(problem) => {
                 unreadable.push((row.get::<_, String>(0)?, StoreError::from(problem).to_string()));
             }

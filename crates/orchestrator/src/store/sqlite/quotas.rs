@@ -157,7 +157,7 @@ pub(super) fn used_up(
     Ok(quota::used_up(quota, tenant.live, used))
 }
 
-/// What is counted for the month, and what those have had that are in meetings.
+/// The counted minutes of the month and those of running meetings.
 fn minutes(connection: &Connection, consumer: &str, live: bool, now: Timestamp) -> Outcome<u64> {
     let ended: Option<u64> = connection
         .prepare_cached(

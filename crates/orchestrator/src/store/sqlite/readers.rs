@@ -34,7 +34,7 @@ impl Readers {
             let (waiting, times) = (Arc::clone(&waiting), times.clone());
             let thread = std::thread::Builder::new().name("meetbot-reads".into());
             threads.push(thread.spawn(move || {
-                // One reader at a time waits for work, and the others for their turn to wait.
+                // One reader at a time waits for work; the others wait for the lock.
                 let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
                 while let Ok(Some(work)) = next() {
                     work(&connection, &times);

@@ -1,4 +1,4 @@
-//! The one writer: a thread that puts what is asked at the same time into one transaction, so that many answers cost one sync to disk.
+//! The single writer: a thread that groups concurrent calls into one transaction, so that many of them share one sync to disk.
 
 use std::{cell::RefCell, ops::Deref, thread::JoinHandle, time::Duration};
 

@@ -24,7 +24,7 @@ pub(super) struct Table {
 
 use Kind::{Bytes, Escaped, Number, Text, Truth};
 
-/// By its one row a bucket knows the servers of a database: a new database has one too, which gives way.
+/// Its one row has the id by which a bucket recognises the servers of a database. The row of the new database is replaced.
 pub(super) const STORAGE: &str = "storage";
 
 /// All that stays. Leases and deliveries under way are given to the data folder, whose next server takes them back, as after a kill: what their clock said means

@@ -23,7 +23,7 @@ const STEPS: &[Step] = &[
 /// How many steps this program knows.
 const KNOWN: usize = STEPS.len();
 
-/// Of all programs that bring this database up, one works at a time ("meetbot", and a number of its own).
+/// The advisory lock for migrations: one program migrates the database at a time ("meetbot", and a number).
 const LOCK: i64 = 0x6d65_6574_626f_7400;
 
 /// How a database stands to this program.

@@ -263,7 +263,7 @@ impl JobStore for PostgresStore {
             now,
             asked,
             |it, (node, (worker, token_hash, lookup), now)| {
-                // A lease of a worker is no node's, so that no node that starts takes it for one of its own.
+                // A worker's lease has no node, so no node takes it over at its start.
                 let holder = worker.as_deref().unwrap_or(node);
                 Box::pin(bots::claim(it, holder, *token_hash, &**lookup, it.at(*now)))
             },

@@ -90,7 +90,7 @@ mod tests {
         }
     }
 
-    /// What the first step knew: one job with two events on their way to one endpoint, and one that arrived.
+    /// The data of the first version: one job with two deliveries in flight to one endpoint and one delivered.
     #[test]
     fn deliveries_in_flight_keep_their_order_over_an_upgrade() {
         let older = Connection::open_in_memory().unwrap();
