@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 from scripted_server import HANG, KEY, STREAM, a_job, an_event, answer, refusal
 
-from meetbot import AsyncMeetBot, Job, JobStatus, MeetBot, MeetbotNotFoundError, MeetbotServerError, testing
+from meetbot import (
+    AsyncMeetBot,
+    Job,
+    JobStatus,
+    MeetBot,
+    MeetbotForbiddenError,
+    MeetbotNotFoundError,
+    MeetbotServerError,
+    testing,
+)
 
 ID = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ"
 NOW = 0.05
@@ -103,7 +112,7 @@ def test_a_watch_goes_on_after_an_error(kind: str, scripted: Any) -> None:
     assert [following(), following()] == [1, 2]
     with pytest.raises(MeetbotNotFoundError):
         following()
-    with pytest.raises(Exception, match="forbidden"):
+    with pytest.raises(MeetbotForbiddenError):
         following()
     assert following() == 3
     loop.close()
