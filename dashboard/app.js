@@ -36,7 +36,7 @@ function place() {
   return { view: view || "jobs", id, parameters: new URLSearchParams(query) };
 }
 
-/** What is shown now, to tell a new view from a new second of the same. */
+/** The current view, to distinguish a new view from a new second of the same one. */
 let shown = "";
 
 function show() {

@@ -124,14 +124,14 @@ export function announce(text) {
   if (announcer) say(announcer, text);
 }
 
-/** What went wrong, in a box. @param {unknown} problem @returns {HTMLElement} */
+/** A box with an error. @param {unknown} problem @returns {HTMLElement} */
 export function problemBox(problem) {
   const text = problem instanceof Error ? problem.message : String(problem);
   return h("p", { class: "box bad", role: "alert" }, text);
 }
 
 /**
- * Asks whether something is to be done that cannot be undone.
+ * Asks for confirmation of an action that cannot be undone.
  * @param {string} question @param {string} verb @returns {Promise<boolean>}
  */
 export function confirmed(question, verb) {

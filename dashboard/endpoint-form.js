@@ -1,4 +1,4 @@
-// What is asked of a webhook endpoint: a test event, and all its deliveries since a time once more.
+// The form of a webhook endpoint: sends a test event, or redelivers all deliveries since a time.
 
 /** @import { Delivery } from "../sdks/typescript/src/models.js" */
 

@@ -16,12 +16,12 @@ import { CallSnippet } from "./snippets.js";
 import { timeline, transcript } from "./timeline.js";
 import { showDeliveries } from "./webhooks.js";
 
-/** The file that says how loud each track is. */
+/** The file with the levels of each track. */
 const LEVELS = "levels.bin";
 /** A larger one, in bytes, is no server's. */
 const MOST_LEVELS = 32 << 20;
 
-/** What is asked of a bot: its name in the path, its button, when it can be, the SDK's names. @type {[string, string, (job: Job) => boolean, string, string][]} */
+/** Commands for a bot: name in the path, button, when it is possible, the SDK's names. @type {[string, string, (job: Job) => boolean, string, string][]} */
 const VERBS = [
   ["request-recording-permission", "Ask to record", (job) => job.status === "in_call" && job.recording.state !== "on" && job.recording.state !== "stopped", "request_recording_permission", "requestRecordingPermission"],
   ["pause-recording", "Pause", (job) => job.status === "recording" && job.recording.state === "on", "pause_recording", "pauseRecording"],
@@ -32,7 +32,7 @@ const VERBS = [
 
 /** However much happens, the job and its deliveries are read no more often than this, in ms. */
 const PACE = 1000;
-/** What no event reports is read this often, in ms: a try of a webhook that has no time yet, and the bytes of a recording that has just ended. */
+/** The interval in ms for data without an event: a try of a webhook that has no time yet, and the bytes of a recording that has just ended. */
 const UNREPORTED = 3000;
 
 export class JobView extends HTMLElement {
@@ -142,7 +142,7 @@ export class JobView extends HTMLElement {
 
   #due = false;
 
-  /** Shows what is known, once for all that came at the same time. */
+  /** Renders the known data, once for all changes of the same moment. */
   #soon() {
     if (this.#due) return;
     this.#due = true;
@@ -161,7 +161,7 @@ export class JobView extends HTMLElement {
   async #goesOn() {
     await this.#refresh();
     if (!this.#known || !FINAL.includes(this.#known.job.status)) return true;
-    // What came after the end is in the list alone.
+    // Events after the end are only in the list.
     const last = this.#known.events.at(-1)?.data.sequence ?? 0;
     const page = await call("GET", `${this.#path}/events`, { query: { limit: 200, cursor: last > 0 ? last : null }, signal: this.#end.signal });
     for (const event of page.data) this.#happened(event);
@@ -195,7 +195,7 @@ export class JobView extends HTMLElement {
   #changed = atMostEvery(PACE, this.#end.signal, () => this.#load());
   #timer = 0;
 
-  /** Reads again when a webhook is to be tried, and what no event reports. @param {Known} known */
+  /** Reads deliveries again when one is due, and data without an event. @param {Known} known */
   #later({ job, deliveries }) {
     const waits = deliveries.filter(({ state }) => state === "pending").map(({ nextTryAt }) => Math.max(PACE, nextTryAt ? Date.parse(nextTryAt) - Date.now() : UNREPORTED));
     if (FINAL.includes(job.status) && job.recording.bytes === null && job.manifestUri) waits.push(UNREPORTED);
@@ -459,7 +459,7 @@ export class JobView extends HTMLElement {
 }
 customElements.define("job-view", JobView);
 
-/** What the bot's browser saw when it could not join. @param {string} job @param {{name: string, mediaType: string}[]} files */
+/** Evidence of the bot's browser of failed joins. @param {string} job @param {{name: string, mediaType: string}[]} files */
 function evidenceBox(job, files) {
   const shown = files.map(({ name, mediaType }) => {
     const href = artifact(job, name);

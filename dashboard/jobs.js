@@ -24,7 +24,7 @@ const SCENARIOS = [
 const STATUSES = ["queued", "joining", "in_call", "recording", "finalizing", "completed", "failed", "cancelled"];
 export const FINAL = ["completed", "failed", "cancelled"];
 const PLATFORMS = ["google-meet", "teams", "zoom-web", "jitsi", "livekit", "galene", "janus", "sandbox"];
-/** What the list is narrowed to by one button. @type {[string, string[]][]} */
+/** The filters of the list, one per button. @type {[string, string[]][]} */
 const GROUPS = [
   ["All", []],
   ["Running", STATUSES.filter((status) => !FINAL.includes(status))],

@@ -30,7 +30,7 @@ export class TimeLanes extends HTMLElement {
   #line = h("div", { class: "lane-head", hidden: true });
   /** @type {Timeline} */
   #timeline = { from: 0, to: 1000, lanes: [] };
-  /** What is seen of it; `null`: all. @type {{from: number, to: number} | null} */
+  /** The visible part; `null`: all. @type {{from: number, to: number} | null} */
   #view = null;
   /** Where the player is, in ms. @type {number | null} */
   #head = null;

@@ -1,4 +1,4 @@
-// The guides' Markdown as elements: the part of it that they use. Nothing of a text becomes markup by itself.
+// Renders the Markdown of the guides as elements, without raw HTML. Only the syntax that the guides use is supported.
 
 import { h } from "./dom.js";
 

@@ -21,7 +21,7 @@ export async function begin() {
 
 /** The form. */
 export class SignIn extends HTMLElement {
-  /** What went wrong before it was shown. @type {unknown} */
+  /** The error to show. @type {unknown} */
   problem = null;
 
   connectedCallback() {

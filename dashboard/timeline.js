@@ -13,7 +13,7 @@ import { loudest, UNKNOWN } from "./levels.js";
 /** @typedef {{at: number, who: string, text: string, kind: "said" | "chat" | "status" | "people"}} Line */
 
 /**
- * @typedef {object} Known What the API has said of a job.
+ * @typedef {object} Known The data of a job from the API.
  * @property {Job} job
  * @property {TimelineEvent[]} events
  * @property {Delivery[]} deliveries
@@ -187,7 +187,7 @@ function webhooks(deliveries, at, from, to) {
   return [{ id: "webhooks", name: "Webhooks", note: "", hue: 0, bars: [], marks }];
 }
 
-/** What was said, written and done, in its order. @param {Known} known @returns {Line[]} */
+/** Captions, chat and events in their order. @param {Known} known @returns {Line[]} */
 export function transcript(known) {
   const start = zero(known);
   const at = (/** @type {string | null | undefined} */ moment) => Date.parse(moment ?? "") - start;

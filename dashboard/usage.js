@@ -1,4 +1,4 @@
-// What the consumer has used this month.
+// The consumer's usage this month.
 
 /** @import { Usage } from "../sdks/typescript/src/models.js" */
 

@@ -1,4 +1,4 @@
-// What became of the webhooks: each delivery with every try, and the endpoints by health.
+// Webhooks: each delivery with all tries, and the endpoints by health.
 
 /** @import { Delivery } from "../sdks/typescript/src/models.js" */
 

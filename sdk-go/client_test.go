@@ -94,7 +94,7 @@ func TestADeadlineEndsACallThatWouldHaveToWaitBeyondIt(t *testing.T) {
 	})
 }
 
-func TestATryThatTakesTooLongIsBrokenOffAndTriedAgain(t *testing.T) {
+func TestATryThatTakesTooLongIsCancelledAndRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		hanging := meetbot.WithHTTPClient(&http.Client{Transport: roundTripper(func(request *http.Request) (*http.Response, error) {
@@ -145,7 +145,7 @@ func TestTheContextsErrorIsInTheErrorOfACallThatItEnds(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeUsedIsAConfigurationErrorAndNothingIsSent(t *testing.T) {
+func TestInvalidArgumentsAreConfigurationErrorsAndNothingIsSent(t *testing.T) {
 	server := meetbottest.NewServer(t)
 	mb, ctx := server.Client(), t.Context()
 	half := meetbot.DispatchBotParams{MeetingURL: "https://m.example/1", AutoLeave: &meetbot.AutoLeaveConfig{AfterSolo: meetbot.After(1500 * time.Millisecond)}}
@@ -225,7 +225,7 @@ func TestWhatCannotBeUsedIsAConfigurationErrorAndNothingIsSent(t *testing.T) {
 	}
 }
 
-func TestKeysAndURLsThatCannotBeUsedAreToldWithoutShowingThem(t *testing.T) {
+func TestInvalidKeysAndURLsAreReportedWithoutShowingThem(t *testing.T) {
 	t.Setenv("MEETBOT_API_KEY", "")
 	t.Setenv("MEETBOT_API_BASE_URL", "")
 	if _, err := meetbot.NewClient(); !errors.Is(err, meetbot.ErrConfiguration) {
@@ -350,7 +350,7 @@ func TestTheKeyIsInNoOutput(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsKeptIsThatOfTheLastTry(t *testing.T) {
+func TestTheStoredAnswerIsThatOfTheLastTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := meetbottest.NewServer(t)
 		server.AnswerNext(503, "busy", nil)

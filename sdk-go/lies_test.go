@@ -41,7 +41,7 @@ func (l lie) reply() scriptedReply {
 	return says(l.Answer, l.Then)
 }
 
-func TestAServerThatLiesGivesTheDocumentedError(t *testing.T) {
+func TestAnInvalidAnswerGivesTheDocumentedError(t *testing.T) {
 	written, err := os.ReadFile("../spec/vectors/lies.json")
 	if err != nil {
 		t.Skip("*** skipped: the scripts are in ../spec of meetbot's repository, and this is a copy of the module alone ***")
@@ -150,7 +150,7 @@ func TestAConnectionThatIsResetIsAConnectionError(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsReachedWithTheWrongSchemeIsSaidToBe(t *testing.T) {
+func TestAnErrorHintsAtTheWrongScheme(t *testing.T) {
 	plain := httptest.NewServer(http.NotFoundHandler())
 	defer plain.Close()
 	encrypted := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -92,7 +92,7 @@ func recordingsHold(t *testing.T) {
 	}
 }
 
-func TestWhoSpokeWhenIsTheManifests(t *testing.T) {
+func TestSpeakingSpansComeFromTheManifest(t *testing.T) {
 	client := answering(t, `{"jobId": "job_x", "speaking": [{"participantId": "p-1", "startMs": 5, "endMs": 9}]}`)
 	spans, err := client.Speaking(context.Background(), "job_x")
 	if err != nil || len(spans) != 1 || spans[0].ParticipantID != "p-1" || spans[0].EndMs != 9 {

@@ -12,7 +12,7 @@ import (
 	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
 )
 
-func TestWhatIsNoHTTPIsShownAndOnlyTLSIsTakenForHTTPS(t *testing.T) {
+func TestAnAnswerThatIsNotHTTPIsShown(t *testing.T) {
 	const reached = "is it reached with https://, and not with http://?"
 	raw := func(answer string) reply {
 		return func(conn net.Conn, _ *http.Request) bool { _, _ = io.WriteString(conn, answer); return false }

@@ -70,7 +70,7 @@ func TestAWatchGoesOnWhereAConnectionBrokeAndEndsWithTheJob(t *testing.T) {
 	})
 }
 
-func TestAWatchOutlivesAnyNumberOfConnectionsThatGaveASignOfLife(t *testing.T) {
+func TestAWatchReconnectsWithoutALimitWhileItReceivesData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		alive := cut(stream + ": a sign of life\n\n")
 		mb, _ := inMemory(t, []reply{alive, alive, alive, alive, alive, alive, cut(stream + event(1, "failed"))}, meetbot.WithMaxRetries(1))
@@ -84,7 +84,7 @@ func TestAWatchOutlivesAnyNumberOfConnectionsThatGaveASignOfLife(t *testing.T) {
 	})
 }
 
-func TestAWatchThatCannotGoOnSaysWhy(t *testing.T) {
+func TestAFailedWatchReturnsItsError(t *testing.T) {
 	for name, lie := range map[string]struct {
 		reply scriptedReply
 		kind  error
@@ -275,7 +275,7 @@ func TestAllFilesAreWrittenIntoAFolderOnceTheMixIsMade(t *testing.T) {
 	})
 }
 
-func TestNothingIsLeftOfAFileThatFailedAndNoneLeavesItsFolder(t *testing.T) {
+func TestAFailedDownloadLeavesNoFileAndNamesCannotLeaveTheFolder(t *testing.T) {
 	server, folder := meetbottest.NewServer(t), t.TempDir()
 	server.AnswerNext(200, manifest(meetbot.MixMade, manifestFile(content)), nil)
 	server.AnswerNext(200, strings.ToUpper(content), nil)

@@ -60,7 +60,7 @@ func TestEveryVectorHolds(t *testing.T) {
 		"downloads":       func(t *testing.T) { downloadsHold(t); piecesHold(t) },
 		"errors":          errorsHold,
 		"job_transitions": transitionsHold,
-		// TestAServerThatLiesGivesTheDocumentedError tells them.
+		// TestAnInvalidAnswerGivesTheDocumentedError tells them.
 		"lies":               func(*testing.T) {},
 		"models":             modelsHold,
 		"pages":              pagesHold,

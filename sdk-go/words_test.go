@@ -52,7 +52,7 @@ func TestAFieldNameIsTakenInItsExactSpellingAlone(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsWrittenBack(t *testing.T) {
+func TestUnknownFieldsAreKeptInJSON(t *testing.T) {
 	const text = `{"id":"job_1","status":"resting","recording":{"quality":"high"},"cost":{"cents":5},"big":12345678901234567890.5,"metadata":{"n":12345678901234567890,"<":"&"}}`
 	var job Job
 	if err := json.Unmarshal([]byte(text), &job); err != nil {
@@ -70,7 +70,7 @@ func TestWhatIsNotKnownIsWrittenBack(t *testing.T) {
 	}
 }
 
-func TestAnEventOfTomorrowKeepsItsFields(t *testing.T) {
+func TestAnUnknownEventKeepsItsFields(t *testing.T) {
 	var event WebhookEvent
 	if err := json.Unmarshal([]byte(`{"event":"bot.danced","data":{"jobId":"job_1","style":"tango"}}`), &event); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestAnEventOfTomorrowKeepsItsFields(t *testing.T) {
 	}
 }
 
-func TestOfAFieldThatIsThereTwiceTheLastOneCounts(t *testing.T) {
+func TestTheLastOfDuplicateFieldsCounts(t *testing.T) {
 	manifest, err := read[Manifest]([]byte(`{"jobId":"a","jobId":"job_1","files":[{"name":"a"}],"files":[{"name":"b"}],"mixed":{"file":"x"},"mixed":{"state":"made"}}`))
 	if err != nil || manifest.JobID != "job_1" || len(manifest.Files) != 1 || manifest.Files[0].Name != "b" || manifest.Mixed.File != "" {
 		t.Errorf("%+v %v", manifest, err)

@@ -8,7 +8,7 @@ import { browse, open, serve, until } from "./server.js";
 const HOUR = 3_600_000;
 const FRAMES = 300;
 
-/** What the API would answer of such a meeting: a sentence each 1.5 s, gaps, 500 messages, and the levels of everybody. */
+/** The API's data of such a meeting: a sentence each 1.5 s, gaps, and 500 messages. */
 function meeting() {
   const startedAt = new Date(Date.now() - HOUR).toISOString();
   const people = Array.from({ length: 20 }, (_, index) => ({ id: `p${index}`, name: `Person ${index}`, isBot: false, isHost: index === 0, joinedAt: index * 1000, leftAt: null, speakingMs: 1, names: [`Person ${index}`] }));
@@ -66,15 +66,7 @@ await page.route("**/api/v1/**", (/** @type {any} */ route) => {
 await page.goto(`${server.url}/#/jobs/job_x`);
 await page.waitForSelector("recording-player");
 await page.waitForSelector(".transcript li:nth-child(2900)", { state: "attached" });
-const processes = await browser.newBrowserCDPSession();
-
-/** CPU that all processes of the browser have used so far, in ms. */
-async function browsed() {
-  const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
-  return processInfo.reduce((/** @type {number} */ all, /** @type {any} */ { cpuTime }) => all + cpuTime * 1000, 0);
-}
-
-/** @param {string} step What moves the lanes by one frame, with `number` counting the frames. */
+/** @param {string} step Code that moves the lanes by one frame; `number` is the frame's number. */
 async function frames(step) {
   const before = await browsed();
   const all = await page.evaluate(`(async () => {
@@ -122,7 +114,7 @@ async function spent() {
 /** @param {string} path @param {RequestInit} [how] */
 const ask = (path, how = {}) => fetch(busy.url + path, { ...how, headers: { Authorization: `Bearer ${busy.key}`, "Content-Type": "application/json", ...how.headers } });
 
-/** What a page of jobs does: it follows the feed, and reads the list when something has happened, once a second at most. */
+/** A page of jobs: it follows the feed, and reads the list after an event, at most once a second. */
 async function dashboard() {
   const feed = await ask("/api/v1/events", { headers: { Accept: "text/event-stream" } });
   let [again, busy] = [true, false];

@@ -21,7 +21,216 @@ after(async () => {
   await server?.stop();
 });
 
-test("what strangers write runs nothing and leads nowhere", async () => {
+test("a job is made, followed, played and its webhook sent again, by keyboard alone", async () => {
+  let gone = true;
+  const receiver = await endpoint((event) => (event === "job.finalized" && gone ? [410, "gone"] : [200, "ok"]));
+  const { page, complaints, context } = await open(browser);
+  const { keyboard } = page;
+  await page.goto(server.link());
+  await page.waitForSelector("jobs-view");
+  assert.equal(new URL(page.url()).hash, "", "the link is not kept");
+  assert.deepEqual(await barriers(page), []);
+
+  // A scenario fills the link in, and Enter sends the bot.
+  await tabTo(page, ".chips button");
+  await keyboard.press("Enter");
+  assert.equal(await page.inputValue("#meeting-url"), "https://sandbox.meetbot.dev/two-speakers?seconds=30");
+  assert.equal(await page.evaluate(() => document.activeElement?.textContent), "Send a bot");
+  await tabTo(page, "details:not(.snippet) > summary");
+  await keyboard.press("Enter");
+  await tabTo(page, "#on-final");
+  await keyboard.type(receiver.url);
+  await page.focus("#meeting-url");
+  await keyboard.press("ControlOrMeta+a");
+  await keyboard.type("https://sandbox.meetbot.dev/two-speakers?seconds=24");
+  await keyboard.press("Enter");
+
+  // While it runs: lanes grow, chat is read and written, the recording is paused and goes on.
+  await page.waitForSelector("[data-verb=pause-recording]");
+  const length = async () => Number(await page.getAttribute("time-lanes canvas", "data-seconds"));
+  const before = await length();
+  await until(length, (now) => now >= before + 2);
+  await page.waitForSelector(".transcript li.chat");
+  await page.waitForSelector(".lane-name:has-text('Alice')");
+  await tabTo(page, "input[aria-label^=Message]");
+  await keyboard.type("Hello from the dashboard");
+  const [written] = await Promise.all([page.waitForResponse(/send-chat-message$/), keyboard.press("Enter")]);
+  assert.equal((await written.json()).state, "done");
+  await page.focus("[data-verb=pause-recording]");
+  await keyboard.press("Enter");
+  await page.waitForSelector("[data-verb=resume-recording]");
+  await page.focus("[data-verb=resume-recording]");
+  await keyboard.press("Enter");
+  await page.waitForSelector("[data-verb=pause-recording], .pill.completed");
+  assert.deepEqual(await barriers(page), []);
+
+  // When it has ended: the player.
+  await page.waitForSelector("recording-player");
+  assert.deepEqual(await barriers(page), []);
+  const at = () => page.getAttribute("time-lanes canvas", "aria-valuenow");
+  await tabTo(page, "time-lanes canvas");
+  await keyboard.press("Home");
+  await keyboard.press("ArrowRight");
+  await until(at, (now) => now === "5");
+  await page.focus("recording-player button.main");
+  await keyboard.press("Enter");
+  const playing = () => page.evaluate("document.querySelector('recording-player').playing");
+  await until(playing, (playing) => playing);
+  // On a busy machine the recording may end before its tracks were in step: then it begins anew.
+  const offsets = () => page.evaluate("(() => { const player = document.querySelector('recording-player'); if (!player.playing) player.toggle(); return player.offsets; })()");
+  await until(offsets, (all) => all.length >= 2 && all.every((/** @type {number} */ off) => Math.abs(off) <= 40));
+  await tabTo(page, "button[aria-label='Solo Alice']");
+  await keyboard.press("Enter");
+  await page.focus(".transcript li:not(.status) button.time");
+  await keyboard.press("Enter");
+  await until(offsets, (all) => all.length === 1 && Math.abs(all[0]) <= 40);
+  assert.match((await page.getAttribute("button[aria-label='Solo Alice']", "aria-pressed")) ?? "", /true/);
+  // A link to a second leads there.
+  const job = new URL(page.url()).hash.split("?")[0];
+  await page.goto(`${server.url}/${job}?t=3`);
+  await page.reload();
+  await until(at, (now) => now === "3");
+  const file = await page.getAttribute(".files a", "href");
+  const bytes = await page.evaluate(async (/** @type {string} */ file) => (await fetch(file)).headers.get("content-type"), file);
+  assert.match(bytes, /^audio\/webm/);
+  // How loud everybody is comes from a file of the recording.
+  const loud = await page.evaluate(async (/** @type {string} */ file) => {
+    const { loudness } = await import(`${location.origin}/dashboard/levels.js`);
+    return loudness(new Uint8Array(await (await fetch(file)).arrayBuffer())).map((/** @type {import("../levels.js").Loudness} */ { steps }) => Math.min(...(steps[0] ?? [])));
+  }, await page.getAttribute(".files a[href$='levels.bin']", "href"));
+  assert.ok(loud.length >= 2 && loud.every((/** @type {number} */ level) => level > 5 && level < 25), `${loud}`);
+
+  // The webhook that was refused for good.
+  await page.focus("nav[aria-label=Views] a[href='#/webhooks']");
+  await keyboard.press("Enter");
+  await page.selectOption("#delivery-state", "dead");
+  await page.waitForSelector(".delivery:has(.pill.dead)");
+  await page.focus(".delivery:has(.pill.dead) summary");
+  await keyboard.press("Enter");
+  assert.match(await page.textContent(".delivery table"), /410/);
+  assert.deepEqual(await barriers(page), []);
+  gone = false;
+  await tabTo(page, ".delivery .inside > button");
+  await keyboard.press("Enter");
+  await page.selectOption("#delivery-state", "");
+  await page.waitForSelector(".delivery:has-text('job.finalized') .pill.delivered");
+
+  // A test event goes to the same endpoint, and all that was sent there since a time goes once more.
+  await page.focus("button[aria-label^='Redeliver to']");
+  await keyboard.press("Enter");
+  assert.equal(await page.inputValue("#endpoint-url"), receiver.url);
+  await page.focus("#endpoint-url");
+  await keyboard.press("Enter");
+  await page.waitForSelector("endpoint-form [role=status]:has-text('took the test event: 200')");
+  assert.equal(receiver.came.filter((event) => event === "webhook.test").length, 1);
+  await page.fill("#redeliver-since", "2020-01-01T00:00:00");
+  const before_all = receiver.came.length;
+  await tabTo(page, "endpoint-form button:not(.main)");
+  await keyboard.press("Enter");
+  await tabTo(page, "dialog button.bad");
+  await keyboard.press("Enter");
+  await page.waitForSelector("endpoint-form [role=status]:has-text('sent again')");
+  await until(async () => receiver.came.length, (count) => count > before_all);
+  assert.deepEqual(await barriers(page), []);
+
+  for (const view of ["usage", "host", "jobs"]) {
+    await page.focus(`nav[aria-label=Views] a[href='#/${view}']`);
+    await keyboard.press("Enter");
+    await page.waitForSelector(`${view}-view :is(.figure, tbody tr)`);
+    assert.deepEqual(await barriers(page), []);
+  }
+  await page.focus("#top button");
+  await keyboard.press("Enter");
+  await page.waitForSelector("sign-in");
+  assert.deepEqual(await barriers(page), []);
+  const asked = await page.evaluate(async () => (await fetch("/api/v1/jobs")).status);
+  assert.equal(asked, 401, "the session is over");
+  assert.deepEqual(complaints, []);
+  await context.close();
+  receiver.stop();
+});
+
+test("the list of jobs follows the feed, asks for nothing while nothing happens, and is right after the connection was lost", async () => {
+  const { page, complaints, context } = await open(browser);
+  const lines = await cuttable(server.url);
+  /** @type {string[]} */
+  const asked = [];
+  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  await page.goto(server.link().replace(server.url, lines.url));
+  await page.waitForSelector("jobs-view");
+  const send = async (/** @type {string} */ externalId, /** @type {string} */ scenario) => {
+    const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
+    const answer = await fetch(`${server.url}/api/v1/jobs`, { method: "POST", headers, body: JSON.stringify({ meetingUrl: `https://sandbox.meetbot.dev/${scenario}`, externalId }) });
+    return (await answer.json()).id;
+  };
+  const row = (/** @type {string} */ externalId, /** @type {string} */ status) => page.waitForSelector(`tbody tr:has-text("${externalId}") .pill.${status}`);
+  await page.waitForSelector("jobs-view .list:visible, jobs-view .empty:visible");
+  await send("live-1", "host-denies");
+  await row("live-1", "failed");
+  // A recording that is paused and resumed by somebody else.
+  const job = await send("live-2", "two-speakers?seconds=60");
+  await row("live-2", "recording");
+  const verb = (/** @type {string} */ name) => fetch(`${server.url}/api/v1/jobs/${job}/${name}`, { method: "POST", headers: { Authorization: `Bearer ${server.key}` } });
+  await verb("pause-recording");
+  await page.waitForSelector("tbody tr:has-text('live-2'):has-text('paused')");
+  await verb("resume-recording");
+  await page.waitForSelector("tbody tr:has-text('live-2'):not(:has-text('paused'))");
+
+  // The connection is lost; what happens meanwhile is shown when it is back.
+  await lines.cut();
+  await page.waitForSelector("jobs-view .box.bad");
+  await send("live-3", "host-denies");
+  await fetch(`${server.url}/api/v1/jobs/${job}`, { method: "DELETE", headers: { Authorization: `Bearer ${server.key}` } });
+  await lines.mend();
+  await row("live-3", "failed");
+  await row("live-2", "cancelled");
+  await page.waitForSelector("jobs-view:not(:has(.box.bad))");
+  await send("live-4", "host-denies");
+  await row("live-4", "failed");
+  // Nothing happens any more: the last events are read, and then nothing is asked for.
+  let count = -1;
+  await until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count && count > 0, 2500);
+  assert.ok(asked.includes("/api/v1/events"));
+  assert.equal(await page.evaluate("window.hit"), undefined);
+  assert.deepEqual(complaints.filter((text) => !/ERR_/.test(text)), []);
+  await context.close();
+  await lines.stop();
+});
+
+test("the list of deliveries follows the feed and the times of the tries, and asks for nothing while nothing happens", async () => {
+  const followed = await serve("write");
+  const { page, complaints, context } = await open(browser);
+  let status = 500;
+  const receiver = await endpoint(() => [status, "as the test wants"]);
+  /** @type {string[]} */
+  const asked = [];
+  page.on("request", (/** @type {any} */ request) => asked.push(new URL(request.url()).pathname));
+  const quiet = () => {
+    let count = -1;
+    return until(async () => asked.length, (now) => ([now, count] = [count, now])[0] === count, 2500);
+  };
+  await page.goto(followed.link());
+  await page.waitForSelector("jobs-view");
+  await page.click("nav[aria-label=Views] a[href='#/webhooks']");
+  await page.waitForSelector("webhooks-view");
+  await quiet();
+  // Others make a job, and the endpoint refuses its webhook: the delivery waits for its next try.
+  const body = JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/host-denies", webhooks: { onFinalize: receiver.url } });
+  const headers = { Authorization: `Bearer ${followed.key}`, "Content-Type": "application/json" };
+  await fetch(`${followed.url}/api/v1/jobs`, { method: "POST", headers, body });
+  await page.waitForSelector(".delivery:has(td:text-is('500')) .pill.pending");
+  // The next try succeeds, which no event of the feed tells.
+  status = 200;
+  await page.waitForSelector(".delivery:has(td:text-is('200')) .pill.delivered");
+  await quiet();
+  assert.ok(asked.includes("/api/v1/events"));
+  assert.deepEqual(complaints, []);
+  await context.close();
+  receiver.stop();
+  await followed.stop();
+});
+
+test("untrusted text runs no code and opens no link", async () => {
   const { page, complaints, context } = await open(browser);
   await page.goto(server.link());
   await page.waitForSelector("jobs-view");
@@ -80,7 +289,7 @@ test("on a phone nothing is wider than the screen, in light and in dark", async 
   await context.close();
 });
 
-test("a key that may only look is offered nothing that changes something", async () => {
+test("a read-only key is offered no changes", async () => {
   const reader = await serve("read");
   const { page, context } = await open(browser);
   await page.goto(reader.url);

@@ -1,4 +1,4 @@
-// Hears and sees what a page plays: when the tone of each voice begins, and when each picture turns white. What it finds is in `window.noticed`.
+// Observes a page that plays a recording: when the tone of each voice begins, and when each picture turns white. The results are in `window.noticed`.
 
 /**
  * @typedef {object} Noticed
@@ -77,13 +77,13 @@ export async function listenToPlayer(page) {
   await page.evaluate(listen);
 }
 
-/** What was noticed since the time before. @param {any} page @returns {Promise<Noticed[]>} */
+/** The observations since the last call. @param {any} page @returns {Promise<Noticed[]>} */
 export function noticed(page) {
   return page.evaluate("window.noticed.splice(0)");
 }
 
 /**
- * What belongs to the same second of the meeting: for each second, by how many ms each file was later than the first.
+ * For each second of the meeting, by how many ms each file was later than the first.
  * @param {Noticed[]} all @returns {Map<number, Map<string, number>>}
  */
 export function seconds(all) {

@@ -1,4 +1,4 @@
-// What the lanes read of how loud each track is.
+// Reading the levels of each track.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ const track = (bins, more) => ({ participantId: "p1", source: "microphone", star
 /** @param {unknown[]} tracks @param {object} [more] */
 const header = (tracks, more) => ({ version: 1, binMs: 100, tracks, ...more });
 
-test("each track has the levels that are its own", () => {
+test("each track has its own levels", () => {
   const all = loudness(file(header([track(3), track(2, { participantId: "p2", startMs: 700, more: "unknown" })], { more: [] }), [20, 255, 127, 0, 200]));
   assert.deepEqual(all.map(({ who, startMs, binMs, steps }) => [who, startMs, binMs, steps.map((step) => [...step])]), [
     ["p1", 0, 100, [[20, UNKNOWN, 127]]],
@@ -26,7 +26,7 @@ test("each track has the levels that are its own", () => {
   assert.deepEqual(loudness(file(header([]), [])), []);
 });
 
-test("a file that is not as it should be has no levels", () => {
+test("an invalid file of levels is ignored", () => {
   const good = file(header([track(3)]), [1, 2, 3]);
   assert.equal(loudness(good).length, 1);
   for (let cut = 0; cut < good.length; cut += 1) assert.deepEqual(loudness(good.subarray(0, cut)), [], `cut at ${cut}`);
@@ -43,7 +43,7 @@ test("a file that is not as it should be has no levels", () => {
   assert.deepEqual(proto.map(({ who }) => who), ["__proto__"]);
 });
 
-test("a column has the loudest level of its time, however much that is", () => {
+test("a column has the loudest level of its time at any zoom", () => {
   const levels = Array.from({ length: 36_000 }, () => 100);
   levels[20_000] = 3;
   levels[35_999] = 7;
@@ -64,18 +64,18 @@ test("a column has the loudest level of its time, however much that is", () => {
   assert.equal(loudest([], 0, 100), UNKNOWN);
 });
 
-test("a day of a hundred voices is looked at in few steps", () => {
+test("a day of a hundred voices is searched in few steps", () => {
   const [day] = loudness(file(header([track(864_000)]), Array.from({ length: 864_000 }, (_, index) => index % 128)));
   assert.ok(day);
   assert.ok(Math.max(...day.steps.map((step) => step.length)) === 864_000 && (day.steps.at(-1)?.length ?? 0) <= 64);
   assert.equal(day.steps.length, 6);
 });
 
-test("louder is higher, and what is not known has no height", () => {
+test("louder is higher, and an unknown level has no height", () => {
   assert.deepEqual([UNKNOWN, 127, 60, 36, 12, 0].map(height), [0, 0, 0, 0.5, 1, 1]);
 });
 
-test("a lane says how loud somebody is where that is known, and who speaks where it is not", () => {
+test("a lane shows levels where they are known, and speech otherwise", () => {
   const at = "2026-11-29T10:00:00.000Z";
   const person = (/** @type {string} */ id) => ({ id, name: id, isHost: false, isBot: false, joinedAt: 0, leftAt: null, names: [id] });
   const span = (/** @type {string} */ participantId, /** @type {number} */ startMs) => ({ participantId, startMs, endMs: startMs + 100 });

@@ -75,7 +75,7 @@ function files(from, to, kind) {
 /** The most that voices were apart since it was set to 0, in ms. */
 let worst = 0;
 
-/** Plays from here on, and says what was wrong in what was heard. @param {any} page @param {number} ms @returns {Promise<string[]>} */
+/** Plays from this position and returns the problems in the audio. @param {any} page @param {number} ms @returns {Promise<string[]>} */
 async function playFrom(page, ms) {
   await player(page, `seek(${ms})`);
   await noticed(page);

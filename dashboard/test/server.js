@@ -88,7 +88,7 @@ export async function endpoint(answer) {
   return { url: `http://127.0.0.1:${port}/hook`, came, stop: () => (server.close(), server.closeAllConnections()) };
 }
 
-/** A way to a server that can be cut and mended. The server takes pages of it for its own: it has a port of its own, and hands `Host` on as it comes. @param {string} url */
+/** A proxy to a server that can be disconnected and reconnected. The server accepts its pages as its own: it has a separate port and passes `Host` on unchanged. @param {string} url */
 export async function cuttable(url) {
   const { hostname, port } = new URL(url);
   /** @type {Set<import("node:net").Socket>} */
@@ -160,7 +160,7 @@ export async function tabTo(page, selector) {
   throw new Error(`Tab never comes to ${selector}`);
 }
 
-/** Waits until it is so; looks every 50 ms unless `every` says otherwise. @template T @param {() => Promise<T>} look @param {(found: T) => boolean} is @returns {Promise<T>} */
+/** Waits for a condition; polls each 50 ms, or each `every` ms. @template T @param {() => Promise<T>} look @param {(found: T) => boolean} is @returns {Promise<T>} */
 export async function until(look, is, every = 50) {
   const end = Date.now() + PATIENCE;
   for (;;) {

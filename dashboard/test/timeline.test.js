@@ -1,4 +1,4 @@
-// What the lanes show of what the API says.
+// Lanes for data of the API.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -60,7 +60,7 @@ test("a job for next week begins when its time comes", () => {
   assert.ok(to - from < 120_000, `${from} ${to}`);
 });
 
-test("lengths and sizes are those that people say", () => {
+test("lengths and sizes are printed in common units", () => {
   assert.deepEqual([0, 999, 61_000, 3_661_000, -5000, -200].map(clock), ["0:00", "0:00", "1:01", "1:01:01", "−0:05", "0:00"]);
   assert.deepEqual([5, 61_000, 7_200_000].map(length), ["5 ms", "1 min 1 s", "2 h"]);
   assert.deepEqual([0, 999, 1500, 25_000_000].map(size), ["0 B", "999 B", "1.5 kB", "25.0 MB"]);

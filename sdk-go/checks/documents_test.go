@@ -181,12 +181,12 @@ func receives(t *testing.T, source string) {
 	}
 }
 
-func TestExample3OfTheSpecificationTakesWhatTheServerSendsAndNothingElse(t *testing.T) {
+func TestExample3OfTheSpecificationAcceptsOnlyWebhooksOfTheServer(t *testing.T) {
 	t.Parallel()
 	receives(t, readme(t, 3))
 }
 
-func TestTheReadmesHandlerTakesWhatTheServerSendsAndNothingElse(t *testing.T) {
+func TestTheReadmesHandlerAcceptsOnlyWebhooksOfTheServer(t *testing.T) {
 	t.Parallel()
 	receives(t, readme(t, 4))
 }
@@ -221,7 +221,7 @@ import (
 	"github.com/meetbot-dev/meetbot/sdk-go/meetbottest"
 )
 
-func TestTheFunctionsOfThePageTakeWhatIsSignedAndNothingElse(t *testing.T) {
+func TestTheFunctionsOfThePageAcceptOnlySignedWebhooks(t *testing.T) {
 	const secret = "whsec_dGVzdA=="
 	body, header := meetbottest.SignWebhook(map[string]any{"event": "job.finalized", "manifestUri": "file:///m.json"}, secret, time.Time{})
 	if !isFromMeetbot(body, header, secret) || isFromMeetbot(append(body, ' '), header, secret) || isFromMeetbot(body, http.Header{}, secret) || isFromMeetbot(body, header, "") {

@@ -42,7 +42,7 @@ func TestAWebhookIsVerifiedAndRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotTheServersOrTooOldIsRefused(t *testing.T) {
+func TestForgedAndOldWebhooksAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		now := time.Now()
 		body, header := meetbottest.SignWebhook(finalized(), secret, now)
@@ -155,7 +155,7 @@ func signed(delivery int, fields string) ([]byte, http.Header) {
 	return body, header
 }
 
-func TestAHandlerAnswersSoThatWhatMattersIsSentAgain(t *testing.T) {
+func TestAHandlersStatusMakesTheServerRetryFailedEvents(t *testing.T) {
 	r := newReceiver(secret)
 	body, header := meetbottest.SignWebhook(finalized(), secret, time.Time{})
 	answers := []int{
@@ -189,7 +189,7 @@ type ledger struct{ has, add error }
 func (l ledger) Has(context.Context, string) (bool, error) { return false, l.has }
 func (l ledger) Add(context.Context, string) error         { return l.add }
 
-func TestALedgerThatFailsIsTold(t *testing.T) {
+func TestAFailingLedgerIsReported(t *testing.T) {
 	broken := errors.New("the database is away")
 	body, header := meetbottest.SignWebhook(finalized(), secret, time.Time{})
 	before := newReceiver(secret, webhook.WithSeen(ledger{has: broken}))

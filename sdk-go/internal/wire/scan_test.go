@@ -48,7 +48,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-func TestBracketsAloneAreAnErrorAndNoEndOfTheProgram(t *testing.T) {
+func TestDeeplyNestedJSONIsAnErrorAndNoPanic(t *testing.T) {
 	var read anyObject
 	if err := Read([]byte(`{"a":`+strings.Repeat("[", 10<<20)), &read); err == nil {
 		t.Error("it was read")

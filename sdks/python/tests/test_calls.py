@@ -26,7 +26,7 @@ def busy(seconds: str = "0") -> Any:
     return refusal(503, "unavailable", "in a moment", Retry_After=seconds)
 
 
-def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, scripted: Any) -> None:
+def test_every_argument_of_a_dispatch_is_sent_in_its_field(client: Any, scripted: Any) -> None:
     server = scripted(answer(a_job(), 201))
     job = client(server.url).dispatch_bot(
         external_id="q2-board-meeting-acme",
@@ -60,7 +60,7 @@ def test_every_argument_of_a_dispatch_goes_where_the_api_wants_it(client: Any, s
     }
 
 
-def test_only_what_was_set_is_sent(client: Any, scripted: Any) -> None:
+def test_unset_options_are_not_sent(client: Any, scripted: Any) -> None:
     server = scripted(answer(a_job(), 201))
     client(server.url).dispatch_bot(meeting_url="https://x.example", auto_leave={"after_solo_seconds": 9})
     assert server.requests[0].json() == {
@@ -109,7 +109,7 @@ def test_metadata_that_is_nested_without_end_is_an_error(client: Any) -> None:
         client("http://x.example").dispatch_bot(meeting_url="https://x.example", metadata=nested)
 
 
-def test_a_job_is_taken_wherever_its_id_is(client: Any, scripted: Any) -> None:
+def test_a_job_is_accepted_instead_of_its_id(client: Any, scripted: Any) -> None:
     manifest = {"jobId": ID, "speaking": [{"participantId": "p-1", "startMs": 5, "endMs": 9}]}
     files = {"data": [{"name": "evidence-1-1.png", "mediaType": "image/png", "bytes": 3}], "nextCursor": None}
     done = answer(a_result())
@@ -190,7 +190,7 @@ def test_an_invalid_setting_is_named_in_the_error(client: Any, setting: dict[str
             meetbot.MeetBot(KEY, "http://x.example").with_options(**setting)
 
 
-def test_a_number_of_any_kind_is_one(client: Any, scripted: Any) -> None:
+def test_integers_and_floats_of_any_type_are_accepted(client: Any, scripted: Any) -> None:
     server = scripted(answer(a_job()))
     mb = client(server.url, timeout=Fraction(30), deadline=Decimal(30), max_retries=True)
     assert mb.get_bot(ID, timeout=Decimal("2.5")).id == ID
@@ -224,7 +224,7 @@ def test_every_verb_has_its_path_and_its_result(client: Any, scripted: Any) -> N
     assert server.requests[0].body == b""
 
 
-def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, scripted: Any) -> None:
+def test_a_page_is_a_list_with_the_cursor_of_the_next_page(client: Any, scripted: Any) -> None:
     page = {"data": [a_job("recording"), a_job()], "nextCursor": "b"}
     server = scripted(answer(page), answer({"data": [], "nextCursor": None}))
     mb = client(server.url)
@@ -247,7 +247,7 @@ def test_a_list_is_a_list_and_knows_where_the_next_page_begins(client: Any, scri
     assert mb.list_bots(status="queued") == [] and server.requests[1].path == "/api/v1/jobs?status=queued"
 
 
-def test_cancelling_is_a_delete_that_gives_nothing(client: Any, scripted: Any) -> None:
+def test_cancelling_sends_a_delete_and_returns_none(client: Any, scripted: Any) -> None:
     server = scripted(answer(b"", 204))
     assert client(server.url).cancel_bot(ID) is None
     assert (server.requests[0].method, server.requests[0].path) == ("DELETE", f"/api/v1/jobs/{ID}")
@@ -302,7 +302,7 @@ def test_a_deadline_holds_for_all_tries_together(client: Any, scripted: Any) -> 
     assert caught.value.attempts == 2
 
 
-def test_the_environment_says_what_the_arguments_do_not(
+def test_the_environment_gives_settings_without_an_argument(
     client: Any, scripted: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = scripted(answer(b"", 204))
@@ -327,7 +327,7 @@ def test_a_missing_or_invalid_setting_is_an_error_at_once_and_without_the_key(cl
         assert "secret" not in repr(caught.value)
 
 
-def test_a_client_works_without_a_context_manager_and_no_more_when_closed(scripted: Any) -> None:
+def test_a_client_works_without_a_context_manager_until_it_is_closed(scripted: Any) -> None:
     server = scripted(answer(b"", 204))
     with meetbot.MeetBot(KEY, server.url) as mb:
         mb.cancel_bot(ID)
@@ -337,7 +337,7 @@ def test_a_client_works_without_a_context_manager_and_no_more_when_closed(script
     assert len(server.requests) == 2
 
 
-def test_a_client_shows_where_it_calls_and_never_its_key(client: Any) -> None:
+def test_a_client_prints_its_url_and_not_its_key(client: Any) -> None:
     assert "http://x.example" in repr(meetbot.MeetBot(KEY, "http://x.example"))
     assert KEY not in repr(meetbot.MeetBot(KEY, "http://x.example"))
     assert KEY not in repr(vars(meetbot.AsyncMeetBot(KEY, "http://x.example")))

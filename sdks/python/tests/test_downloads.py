@@ -63,7 +63,7 @@ def test_two_downloads_of_one_target_do_not_write_into_one_another(
     assert list(tmp_path.iterdir()) == [target]
 
 
-def test_a_file_that_somebody_put_beside_the_target_stays(client: Any, scripted: Any, tmp_path: Path) -> None:
+def test_a_file_beside_the_target_is_not_changed(client: Any, scripted: Any, tmp_path: Path) -> None:
     own = tmp_path / "a.part"
     own.write_text("mine")
     with pytest.raises(MeetbotNotFoundError):
@@ -137,7 +137,7 @@ def test_bytes_beyond_the_announced_size_are_not_stored(
     assert list(tmp_path.iterdir()) == [] and len(server.requests) == 1
 
 
-def test_a_part_of_a_file_is_read_into_memory_as_far_as_it_says(client: Any, scripted: Any) -> None:
+def test_a_part_of_a_file_is_read_up_to_its_announced_length(client: Any, scripted: Any) -> None:
     mb = client(scripted(chunked(b"0" * (32 << 20), "bytes 0-3/10")).url)
     with pytest.raises(MeetbotDecodeError, match="more than it said"):
         mb.artifact(ID, "a")

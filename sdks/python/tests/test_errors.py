@@ -63,7 +63,7 @@ def test_each_status_has_its_exception(
     assert str(error) == f"{status} some_code: in a sentence (request req_1)"
 
 
-def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, scripted: Any) -> None:
+def test_a_validation_error_has_the_body_of_the_answer(client: Any, scripted: Any) -> None:
     issue = {"path": ["autoLeave", "afterSoloSeconds"], "code": "too_small", "message": "at least 1"}
     body = {"error": "invalid_input", "issues": [issue]}
     error = caught(client(scripted(answer(body, 400)).url))
@@ -76,7 +76,7 @@ def test_the_body_of_a_validation_error_is_what_the_server_said(client: Any, scr
     [(5, ()), ("meetingUrl", ()), (None, ()), ({"a": 1}, ()), (["a", 1], ("a", "1"))],
     ids=str,
 )
-def test_the_path_of_an_issue_is_read_only_where_it_is_one(
+def test_an_invalid_path_of_an_issue_is_ignored(
     client: Any, scripted: Any, path: Any, read: tuple[str, ...]
 ) -> None:
     body = {"error": "invalid_input", "issues": [{"path": path, "code": "c"}, 7]}
@@ -116,7 +116,7 @@ def test_a_body_that_is_cut_and_a_connection_that_is_reset_are_tried_again(
         assert f"/api/v1/jobs/{ID}" in str(error)
 
 
-def test_a_status_word_and_fields_that_nobody_knows_come_through(client: Any, scripted: Any) -> None:
+def test_unknown_statuses_and_fields_are_kept(client: Any, scripted: Any) -> None:
     server = scripted(answer(a_job("paused_by_host", newField={"a": [1]})))
     job = client(server.url).get_bot(ID)
     assert not job.status.is_final
@@ -129,7 +129,7 @@ def http_date(seconds: float) -> str:
 
 
 @pytest.mark.parametrize("retry_after", ["0", "date", None])
-def test_a_429_is_tried_again_after_what_it_says_in_seconds_as_a_date_or_not_at_all(
+def test_a_429_is_retried_after_its_retry_after_in_seconds_or_as_a_date(
     client: Any, scripted: Any, retry_after: str | None
 ) -> None:
     when = {"Retry_After": http_date(-5) if retry_after == "date" else retry_after} if retry_after else {}
@@ -147,7 +147,7 @@ def test_a_429_that_asks_for_more_than_a_minute_is_raised_at_once(client: Any, s
         assert (error.status, error.code, error.attempts) == (429, "quota_exceeded", 1)
 
 
-def test_nobody_there_is_a_connection_error_that_says_why(client: Any) -> None:
+def test_an_unreachable_server_is_a_connection_error_with_its_reason(client: Any) -> None:
     error = caught(client("http://127.0.0.1:1", max_retries=0))
     assert type(error) is MeetbotConnectionError
     assert "efused" in str(error), error
@@ -164,7 +164,7 @@ def test_nobody_there_is_a_connection_error_that_says_why(client: Any) -> None:
     ],
     ids=range(5),
 )
-def test_a_key_that_is_sent_back_shows_nowhere(client: Any, scripted: Any, lie: Any) -> None:
+def test_a_key_in_a_response_is_redacted(client: Any, scripted: Any, lie: Any) -> None:
     error = caught(client(scripted(lie).url, max_retries=0))
     shown = "".join(traceback.format_exception(error)) + repr(error) + repr(vars(error))
     assert KEY not in shown

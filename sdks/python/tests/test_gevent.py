@@ -34,7 +34,7 @@ ticking = gevent.spawn(tick)
 
 
 def ran(program: str, *arguments: str, begin: str = BEGIN, until: Callable[[], object] = bool) -> Any:
-    """What the program says in its last line; it gets a line itself once `until` has returned."""
+    """The last line of the program's output; it gets a line of input once `until` has returned."""
     command = [sys.executable, "-c", begin + textwrap.dedent(program), *arguments]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as running:
@@ -65,7 +65,7 @@ def test_greenlets_go_on_while_one_waits_for_a_bot(server: Server) -> None:
         assert ticks > seconds * 10, begin
 
 
-def test_many_calls_wait_at_once_and_each_gets_its_answer(scripted: Any) -> None:
+def test_concurrent_calls_get_their_answers(scripted: Any) -> None:
     hanging, well, ill = scripted(HANG), scripted(answer(a_job("recording"))), scripted(refusal(404, "no_such_path"))
 
     def sent() -> None:
@@ -153,7 +153,7 @@ def test_calls_of_a_forked_child_and_of_threads_wait_in_their_own_hub(scripted: 
 
 
 @pytest.mark.parametrize("patched", ["", "import gevent.monkey\ngevent.monkey.patch_time()\n"])
-def test_nothing_of_gevent_is_used_where_its_sockets_are_not_pythons(patched: str, scripted: Any) -> None:
+def test_gevent_is_not_used_without_its_patched_sockets(patched: str, scripted: Any) -> None:
     server = scripted(answer(a_job("recording")))
     program = """
     import json, sys, meetbot

@@ -18,7 +18,7 @@ KNOWN, NEW = JobStatus("completed"), JobStatus("paused_by_host")
 
 
 @pytest.mark.parametrize("word", [KNOWN, NEW])
-def test_a_word_is_its_text_wherever_it_is_used(word: JobStatus) -> None:
+def test_an_enum_value_behaves_as_its_text(word: JobStatus) -> None:
     text = str.__str__(word)
     assert word == text and text == word and hash(word) == hash(text)
     assert word in ("completed", "paused_by_host") and {text: 1}[word] == 1
@@ -29,7 +29,7 @@ def test_a_word_is_its_text_wherever_it_is_used(word: JobStatus) -> None:
         assert again == word and type(again) is JobStatus
 
 
-def test_a_new_word_does_not_join_the_known_ones() -> None:
+def test_an_unknown_value_is_not_added_to_an_enum() -> None:
     assert NEW not in list(JobStatus) and len(JobStatus) == 8
     with pytest.raises(ValueError):
         JobStatus(3)
@@ -46,7 +46,7 @@ def test_the_words_are_those_of_the_api() -> None:
     assert compared >= 6, "the search finds the words"
 
 
-def test_a_job_is_a_value() -> None:
+def test_jobs_are_compared_and_hashed_by_value() -> None:
     job = Job.model_validate(a_job("recording", metadata={"a": [1, None]}, newField=1))
     for again in [pickle.loads(pickle.dumps(job)), copy.deepcopy(job)]:
         assert again == job and again.status == "recording" and again.newField == 1
@@ -69,6 +69,6 @@ def test_a_page_keeps_its_cursor_when_pickled() -> None:
     assert again == page and again.next_cursor == "next"
 
 
-def test_a_result_reads_its_words() -> None:
+def test_a_control_result_has_enum_values() -> None:
     result = RequestRecordingPermissionResult.model_validate(a_result(state="asked_elsewhere"))
     assert result.state == "asked_elsewhere" and result.recording.paused_ms >= 0

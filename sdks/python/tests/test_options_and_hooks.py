@@ -46,7 +46,7 @@ def busy() -> Any:
     return refusal(503, "unavailable", "in a moment", Retry_After="0")
 
 
-def test_options_hold_for_the_client_they_were_made_for(scripted: Any) -> None:
+def test_options_apply_only_to_their_client(scripted: Any) -> None:
     server = scripted(busy())
     mb = MeetBot(KEY, server.url, max_retries=2)
     for one, attempts in [(mb.with_options(max_retries=0), 1), (mb, 3), (mb.with_options(timeout=5), 3)]:
@@ -151,7 +151,7 @@ def test_a_custom_call_follows_the_rules_of_all_others(client: Any, scripted: An
 
 
 def through_httpx(kind: str, url: str, key: str, act: Callable[[Any], Any], **settings: Any) -> Any:
-    """What `act` gives for a client of this kind that sends everything through httpx."""
+    """The result of `act` for a client of this kind whose transport is httpx."""
     if kind == "sync":
         with httpx.Client() as inner:
             return act(MeetBot(key, url, transport=HttpxTransport(inner), **settings))
@@ -214,7 +214,7 @@ def test_a_request_shows_its_headers_to_its_transport_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_httpx_carries_calls_by_the_rules_of_all_others(kind: str, scripted: Any, server: Server) -> None:
+def test_calls_through_httpx_follow_the_same_rules(kind: str, scripted: Any, server: Server) -> None:
     def asked(url: str, key: str = KEY, job_id: str = ID, **settings: Any) -> Any:
         return through_httpx(kind, url, key, lambda mb: mb.get_bot(job_id), **settings)
 
@@ -241,7 +241,7 @@ def test_a_body_that_httpx_cannot_decode_is_a_decode_error_and_not_retried(kind:
 
 
 @pytest.mark.parametrize("missing", ["httpx", "pytest"])
-def test_without_an_extra_all_of_the_package_can_be_looked_at(missing: str) -> None:
+def test_without_an_extra_all_modules_can_be_imported_and_inspected(missing: str) -> None:
     program = f"""if True:
         import inspect, pydoc, sys
         sys.modules[{missing!r}] = None

@@ -42,7 +42,7 @@ def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[st
     ("call", "reply", "requests", "hangs"),
     [
         ("get_bot", HANG, 1, True),
-        # The longest that a client waits by itself.
+        # The longest wait of a client without an event.
         ("get_bot", refusal(429, "rate_limited", Retry_After="60"), 1, False),
         ("wait_for_bot", answer(a_job("recording")), 2, True),
     ],
@@ -112,7 +112,7 @@ def test_cancelling_a_task_between_two_tries_ends_the_tries(scripted: Any) -> No
     asyncio.run(main())
 
 
-def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(scripted: Any) -> None:
+def test_one_client_serves_several_loops_in_turn_and_at_once(scripted: Any) -> None:
     server = scripted(answer(a_job()))
     mb = AsyncMeetBot(KEY, server.url)
 
@@ -126,7 +126,7 @@ def test_one_client_serves_one_loop_after_the_other_and_two_at_a_time(scripted: 
     assert all(job is not None and job.id == ID for jobs in results for job in jobs)
 
 
-def test_a_loop_that_closes_with_calls_in_flight_says_nothing_and_leaks_nothing(scripted: Any) -> None:
+def test_a_loop_closed_with_calls_in_flight_prints_and_leaks_nothing(scripted: Any) -> None:
     server = scripted(HANG)
     child = python(
         """
@@ -201,7 +201,7 @@ def test_a_loop_that_cannot_watch_files_is_woken_by_call_soon_threadsafe(scripte
         loop.close()
 
 
-def test_a_loop_is_freed_with_all_that_belongs_to_it(scripted: Any) -> None:
+def test_a_closed_loop_is_freed_with_its_resources(scripted: Any) -> None:
     import weakref
 
     server = scripted(answer(a_job()))
@@ -270,7 +270,7 @@ def test_a_client_in_a_forked_child_keeps_its_settings_whatever_the_environment_
     assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {KEY}"] * 2
 
 
-def test_a_client_alone_begins_no_thread_since_forks_come_before_calls() -> None:
+def test_a_client_starts_no_thread_before_its_first_call() -> None:
     child = python(
         """
         import os
@@ -345,7 +345,7 @@ def test_a_call_of_a_loop_is_sent_by_the_thread_of_the_loop(server: Server) -> N
     assert asyncio.run(main()) < 750
 
 
-def test_a_connection_that_the_server_has_closed_is_not_taken_for_the_next_call(scripted: Any) -> None:
+def test_a_closed_connection_is_not_reused(scripted: Any) -> None:
     # Nothing announces that they are to be closed.
     server = scripted(answer(a_job(), Connection="keep-alive"))
     mb = MeetBot(KEY, server.url, max_retries=0)
@@ -388,7 +388,7 @@ def test_an_answer_that_comes_while_another_thread_keeps_the_gil_is_in_time(scri
     assert (out, err) == ("Job\n", "")
 
 
-def test_blocking_calls_loops_and_streams_drive_one_another(scripted: Any) -> None:
+def test_blocking_calls_loops_and_streams_work_together(scripted: Any) -> None:
     server = scripted(answer(a_job()), events=STREAM)
     mb, amb = MeetBot(KEY, server.url), AsyncMeetBot(KEY, server.url)
 

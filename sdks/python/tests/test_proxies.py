@@ -120,7 +120,7 @@ def test_a_server_on_loopback_is_reached_directly_but_by_a_proxy_that_is_set(
 
 
 @pytest.mark.parametrize("kind", [MeetBot, AsyncMeetBot])
-def test_a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unencrypted_key_gives_one_warning(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
     for url in ("http://127.0.0.1:3010", "http://localhost:3010", "https://meetbot.example"):
         kind(KEY, url)
     assert caplog.records == []
@@ -131,7 +131,7 @@ def test_a_key_that_leaves_the_machine_in_the_clear_is_warned_of_once(kind: Any,
     assert "http://meetbot.example:3010" in record.getMessage() and KEY not in record.getMessage()
 
 
-#: No checker knows it.
+#: Without type stubs.
 bypassed: Callable[..., Any] = getattr(urllib.request, "proxy_bypass_environment")
 
 #: Exceptions that Python reads otherwise, and for which servers. It knows neither networks nor ports that are not written out, and takes white
@@ -158,7 +158,7 @@ OTHERWISE = {
     ],
 )  # fmt: skip
 def test_no_proxy_is_read_as_pythons_own_urllib_reads_it(exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A proxy that cannot be used says whether it would be.
+    # An unusable proxy gives an error if it would be used.
     monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", exceptions)
     hosts = ["intranet", "10.1.2.3", "[fd00::1]", "example.com", "a.example.com", "badexample.com", "b.example", "xn--bcher-kva.example"]
@@ -204,7 +204,7 @@ def test_an_invalid_base_url_is_an_error(wrong: str) -> None:
         MeetBot(KEY, f"http://127.0.0.1:3010{wrong}")
 
 
-def test_only_the_servers_own_no_such_job_is_none(client: Any, scripted: Any) -> None:
+def test_only_a_not_found_of_meetbot_is_none(client: Any, scripted: Any) -> None:
     others = [refusal(404, "no_such_path"), answer(b"<html>nginx</html>", 404), answer({"detail": "Not Found"}, 404)]
     for other in others:
         mb = client(scripted(other).url)
@@ -245,7 +245,7 @@ def speaking(said: bytes) -> Iterator[int]:
         ("http", b"\x15\x03\x03\x00\x02\x02\x46", "with https://"),
     ],
 )
-def test_https_to_a_server_of_plain_http_says_so_and_the_other_way_round(
+def test_an_error_hints_at_the_wrong_scheme(
     scheme: str, said: bytes, right: str, client: Any
 ) -> None:
     with speaking(said) as port:
@@ -256,7 +256,7 @@ def test_https_to_a_server_of_plain_http_says_so_and_the_other_way_round(
             MeetBot(KEY, url, max_retries=0, transport=HttpxTransport(inner)).get_bot(ID)
 
 
-def test_what_is_no_http_is_shown_and_not_taken_for_https(client: Any) -> None:
+def test_an_answer_that_is_not_http_is_shown(client: Any) -> None:
     with speaking(f"SSH-2.0-{KEY} {'x' * 10_000}\r\n\r\n".encode()) as port:
         url = f"http://127.0.0.1:{port}"
         with pytest.raises(MeetbotConnectionError, match="begins with .SSH-2.0-mb_…") as ours:

@@ -168,7 +168,7 @@ def test_a_timeline_through_a_transport_survives_a_time_limit_too() -> None:
     assert asyncio.run(main()) == ["evt_1", "evt_2"]
 
 
-def test_a_closed_stream_disconnects_and_gives_nothing_more(scripted: Any) -> None:
+def test_a_closed_stream_disconnects_and_ends(scripted: Any) -> None:
     server = scripted(HANG)
 
     async def main() -> None:

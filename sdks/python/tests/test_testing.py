@@ -20,7 +20,7 @@ from meetbot import (
 )
 
 
-def test_the_mocks_job_is_the_servers() -> None:
+def test_a_job_of_the_mock_equals_a_job_of_the_server() -> None:
     assert testing.job().keys() == a_job().keys()
     assert testing.job()["recording"].keys() == a_job()["recording"].keys()
     assert testing.job()["autoLeave"] == a_job()["autoLeave"]
@@ -67,7 +67,7 @@ def test_a_call_that_the_mock_does_not_support_is_an_error() -> None:
         mb.manifest("job_of_nobody")
 
 
-def test_the_mocks_list_holds_what_was_asked_for() -> None:
+def test_the_list_of_the_mock_is_filtered() -> None:
     mock = testing.MockServer()
     mb = mock.client()
     old, new = (mb.dispatch_bot(meeting_url="https://a.example", platform=name) for name in ("zoom-web", "janus"))
@@ -88,7 +88,7 @@ def test_the_mocks_list_holds_what_was_asked_for() -> None:
             mb.list_bots(created_after=time)
 
 
-def test_the_mock_knows_an_idempotency_key_again() -> None:
+def test_the_mock_repeats_the_answer_of_an_idempotency_key() -> None:
     mb = testing.MockServer().client()
     first = mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711")
     assert mb.dispatch_bot(meeting_url="https://a.example", idempotency_key="order-4711") == first

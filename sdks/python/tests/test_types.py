@@ -47,7 +47,7 @@ class AsyncOurs(AsyncMeetBot):
     """The same for asyncio."""
 
 
-def test_a_subclass_stays_what_it_is() -> None:
+def test_models_of_a_subclass_keep_their_type() -> None:
     with Ours(KEY, "http://x.example") as ours:
         again = ours.with_options(timeout=1)
         if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_the_words_of_arguments_are_those_of_their_sets() -> None:
     assert set(AutoLeaveSettings.__annotations__) == set(meetbot.AutoLeaveConfig.model_fields)
 
 
-def test_unwrap_takes_the_headers_that_frameworks_give() -> None:
+def test_unwrap_accepts_the_headers_of_frameworks() -> None:
     body, headers = testing.sign_webhook({}, SECRET)
     assert webhooks.unwrap(body, headers, SECRET).version == 2
     # Flask's are no mapping.

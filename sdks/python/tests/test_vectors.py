@@ -58,7 +58,7 @@ def signature(case: Case) -> None:
         )
 
     if case.get("error"):
-        # The secret cannot be one, whatever the webhook.
+        # The secret is invalid for any webhook.
         with pytest.raises(meetbot.MeetbotConfigurationError, match=re.escape(case.get("names", "secret"))):
             verified()
     else:
@@ -114,7 +114,7 @@ def retried(case: Case) -> None:
         return
     for wait in found:
         assert wait is not None
-        # A date has whole seconds, and time goes on.
+        # A date has whole seconds, and the clock advances during the test.
         slack = 1100 if headers and headers[0][1].endswith("GMT") else 1
         assert case["expect"]["minMs"] - slack <= wait * 1000 <= case["expect"]["maxMs"] + 1
 
@@ -182,7 +182,7 @@ def piece(case: Case) -> None:
 
 def server(case: Case) -> None:
     with pytest.MonkeyPatch.context() as environment:
-        # A proxy that cannot be used says whether it would be.
+        # An unusable proxy gives an error if it would be used.
         environment.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
         for name in ("all_proxy", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):
             environment.delenv(name, raising=False)
@@ -401,7 +401,7 @@ def shown() -> list[tuple[str, Any]]:
 
 
 def without(value: Any, path: str, required: set[str], fates: Iterator[str], lacks: list[str]) -> Any:
-    """What is left of an answer when each of its fields in turn is kept, removed or null; `lacks` gets what is required of the others."""
+    """Variants of an answer with each field kept, removed or null; `lacks` gets the required fields of the others."""
     if isinstance(value, list):
         return [without(one, f"{path}[]", required, fates, lacks) for one in value]
     if not isinstance(value, dict) or path.endswith("metadata"):
@@ -444,7 +444,7 @@ def test_any_answer_reads_without_any_of_its_fields_but_those_that_are_required(
     assert outcomes["read"] > 50 and (outcomes["refused"] > 0) == bool(required), outcomes
 
 
-def test_a_job_of_which_only_the_required_is_known_is_waited_for_and_downloaded(tmp_path: Path) -> None:
+def test_a_job_with_only_the_required_fields_can_be_waited_for_and_downloaded(tmp_path: Path) -> None:
     def said(body: Any) -> Response:
         return Response(200, {}, json.dumps(body).encode())
 
@@ -465,7 +465,7 @@ def test_a_job_of_which_only_the_required_is_known_is_waited_for_and_downloaded(
         mb.download_artifacts("job_1", tmp_path)
 
 
-def test_an_answer_without_what_is_required_is_an_error_that_shows_it() -> None:
+def test_an_answer_without_required_fields_is_an_error_that_shows_it() -> None:
     body = b'{"id": "job_1", "displayName": "shown"}'
     mb, _ = played(Response(200, {}, body))
     with pytest.raises(meetbot.MeetbotDecodeError) as caught:

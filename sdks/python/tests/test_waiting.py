@@ -30,7 +30,7 @@ SHORT = "https://sandbox.meetbot.dev/two-speakers?seconds=1"
 NO_STREAM = refusal(404, "not_found")
 
 
-def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any, scripted: Any) -> None:
+def test_waiting_reports_each_state_once_and_survives_temporary_errors(client: Any, scripted: Any) -> None:
     states = ["queued", "queued", "recording", "recording", "completed"]
     jobs = [
         answer(a_job(state, updatedAt=f"2026-01-01T00:00:0{second}.000Z"))
@@ -42,7 +42,7 @@ def test_waiting_shows_each_state_once_and_outlives_errors_that_pass(client: Any
     assert job.status == "completed" and seen == ["queued", "recording", "completed"]
 
 
-def test_waiting_ends_in_time_and_for_what_does_not_pass(client: Any, scripted: Any) -> None:
+def test_waiting_ends_at_its_timeout_and_after_permanent_errors(client: Any, scripted: Any) -> None:
     with pytest.raises(MeetbotTimeoutError, match="`recording` after 0.5 s; it goes on"):
         client(scripted(answer(a_job("recording")), events=NO_STREAM).url).wait_for_bot(ID, timeout=0.5)
     with pytest.raises(MeetbotNotFoundError) as gone:
@@ -175,7 +175,7 @@ def a_piece(content: bytes, start: int, end: int) -> Any:
     return answer(content[start:end], 206, Content_Range=span)
 
 
-def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
+def test_a_download_uses_pieces_and_resumes_after_a_broken_connection(
     client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 4)
@@ -193,7 +193,7 @@ def test_a_file_is_fetched_in_pieces_and_taken_up_where_a_connection_broke(
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["audio.Alice.webm", "manifest.json"]
 
 
-def test_a_file_comes_over_a_slow_line_in_smaller_pieces_and_what_came_is_kept(
+def test_a_slow_download_uses_smaller_pieces_and_resumes(
     client: Any, scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("meetbot._downloads.PIECE", 8)
@@ -264,7 +264,7 @@ def test_a_file_that_cannot_be_written_is_an_error(client: Any, scripted: Any, t
         client(scripted(answer(b"")).url).download_artifact(ID, "a", tmp_path / "nowhere" / "a")
 
 
-def test_the_real_servers_recording_comes_whole(server: Server, tmp_path: Path) -> None:
+def test_a_recording_of_the_real_server_is_downloaded_completely(server: Server, tmp_path: Path) -> None:
     mb = MeetBot(server.key, server.url)
     job = mb.wait_for_bot(mb.dispatch_bot(meeting_url=SHORT).id, timeout=60)
     paths = mb.download_artifacts(job, tmp_path)

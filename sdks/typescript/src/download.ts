@@ -106,7 +106,7 @@ export async function toFile(settings: Settings, jobId: string, name: string, ta
   if (await stat(target).then((found) => found.isDirectory(), () => false)) {
     throw unusable(`the target is the file to write, and ${JSON.stringify(target)} is a folder`);
   }
-  // A name that nobody else has: two downloads of one target do not write into each other's.
+  // A unique name: two downloads of one target do not share a file.
   const part = `${target}.${randomHex(4)}.part`;
   const file = await open(part, "wx").catch((error: unknown) => unwritable(part, error));
   try {

@@ -250,7 +250,7 @@ export class Watch implements Source<TimelineEvent> {
           hangUp.abort();
           reader.cancel().catch(() => {});
         };
-        // A stream that nobody reads at the moment is closed too when its caller's signal says so.
+        // The caller's signal also closes a stream without a pending read.
         const release = scope.hold(close);
         return { close, read: () => reader.read().catch((error: unknown) => Promise.reject(broken(settings, this.#request, error, {}))) };
       });

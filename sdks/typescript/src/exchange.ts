@@ -99,7 +99,7 @@ async function tries<T>(
       }
       failed = refused(settings, answer, details);
     } catch (error) {
-      // A reason of the caller's is the caller's, whatever it is.
+      // The caller's abort reason is passed on unchanged.
       scope.check();
       if (!(error instanceof MeetbotError) || !error.transient) throw error;
       settings.logger?.debug(`meetbot: ${error.message}, try ${seen.attempts}`);
@@ -116,7 +116,7 @@ async function tries<T>(
 /** Strict: a body that is not UTF-8 is no JSON. */
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** What an answer says; nothing where its endpoint reads none. */
+/** The parsed answer; `undefined` if its endpoint has none. */
 function decoded(settings: Settings, { path, reads }: Endpoint, answer: RawResponse, details: ErrorDetails): unknown {
   if (reads === undefined) return undefined;
   try {
@@ -205,7 +205,7 @@ export function readerOf(response: ResponseLike): Reader | null {
   return (response.body as { getReader?(): Reader } | null | undefined)?.getReader?.() ?? null;
 }
 
-/** Lets go of a body that nobody reads, or its connection would be lost. */
+/** Cancels an unread body, so that its connection can be reused. */
 export function discard(response: ResponseLike): void {
   const body = response.body as { cancel?(): Promise<unknown> } | null | undefined;
   body?.cancel?.().catch(() => {});
@@ -277,7 +277,7 @@ export function broken(settings: Settings, request: Request, cause: unknown, det
     // An address after the other was tried: the errors of all have one code.
     const reason = error.message || (typeof code === "string" ? code : error.name);
     reasons.push(typeof code === "string" && !reason.includes(code) ? `${code} ${reason}` : reason);
-    // What came, where Node.js could not read it as HTTP.
+    // The received bytes, if Node.js could not parse them as HTTP.
     const { data } = error as { data?: unknown };
     if (error.name === "HTTPParserError" && typeof data === "string" && data !== "") {
       reasons.push(isTls(data) && settings.base.startsWith("http:") ? REACHED_WITH_HTTPS : `the answer cannot be read; it begins with ${JSON.stringify(shown(redact(settings, data)))}`);

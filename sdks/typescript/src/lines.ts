@@ -60,7 +60,7 @@ export async function linesOf<T>(settings: Settings, jobId: string, which: keyof
   });
 }
 
-/** The object in the line. What is none was cut off: a full disk may have torn a line. */
+/** The object in the line. Other lines are skipped: a full disk may have truncated one. */
 function objectIn(line: string): object | null {
   try {
     const value: unknown = JSON.parse(line);

@@ -59,7 +59,7 @@ function receiver(options: ReceiverOptions): { take(body: RawBody, headers: Head
     } catch (error) {
       const status = fail(error);
       if (error instanceof MeetbotSignatureError) return 401;
-      // What is signed but cannot be read would be sent again for two days.
+      // A signed webhook that cannot be read would be retried for two days.
       return error instanceof MeetbotDecodeError ? 200 : status;
     }
     const id = event.deliveryId;
@@ -157,7 +157,7 @@ export function nodeWebhookHandler(options: ReceiverOptions): (request: NodeRequ
   };
   return async (request, response) => {
     response.statusCode = await judge(request).catch(fail);
-    // What is left of a body that is too large is not read.
+    // The rest of a body that is too large is not read.
     if (response.statusCode === 413) response.setHeader("connection", "close");
     response.end();
   };

@@ -21,7 +21,7 @@ export function pauseBefore(
   const mayPass =
     status === null ||
     [429, 500, 502, 503, 504].includes(status) ||
-    // The first call with this Idempotency-Key is still at work: only this conflict says when to come again.
+    // The first call with this Idempotency-Key is still running: only this conflict has a Retry-After.
     (status === 409 && retryAfterMs !== null);
   if (!mayPass || tried > maxRetries) return null;
   if (retryAfterMs !== null) return retryAfterMs > LONGEST_RETRY_AFTER_MS ? null : retryAfterMs;

@@ -1,4 +1,4 @@
-/** What the surroundings offer: the only file that looks for a runtime, its modules and its clock. */
+/** Features of the runtime: the only file that uses its modules and its clock. */
 
 import { unusable } from "./errors.js";
 import { VERSION } from "./version.js";
@@ -69,7 +69,7 @@ function describe(): string {
   return `meetbot-js/${VERSION} ${name === undefined ? agent() : `${name}/${process?.versions?.[name]}`}`.trim();
 }
 
-/** A variable of the environment that says something. */
+/** A variable of the environment that is set and not empty. */
 export function variable(name: string): string | undefined {
   try {
     const value = process?.env?.[name];

@@ -1,11 +1,11 @@
-/** What ends a call: its time limits and its caller's signals. Listeners and timers go with it, so that a signal that lives long gathers none. */
+/** The lifetime of a call: its time limits and its caller's signals. Listeners and timers are removed at its end, so that a long-lived signal collects none. */
 
 import type { AbortSignalLike } from "./settings.js";
 
 /** One call, or one stream. */
 export class Scope {
   readonly #signals: AbortSignalLike[];
-  /** What is under way, and is ended with the reason. */
+  /** The running operation, which is ended with the reason. */
   readonly #underWay = new Set<(reason: unknown) => void>();
   readonly #onAbort = (): void => this.#stop(this.#reason());
 
@@ -30,7 +30,7 @@ export class Scope {
     this.#stop(reason);
   }
 
-  /** What `act` gives; the error of `late` after so many milliseconds, the signal's reason once it is aborted. `act` gets a signal that says either. */
+  /** The result of `act`; the error of `late` after so many milliseconds; the signal's reason once it is aborted. `act` gets a signal that is aborted in both cases. */
   run<T>(milliseconds: number, late: () => unknown, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.check();
@@ -41,7 +41,7 @@ export class Scope {
       };
       const stop = (reason: unknown): void => {
         done();
-        // First the promise: fetch rejects with the reason too, in words of its own.
+        // First the promise: fetch also rejects, with a different error.
         reject(reason);
         controller.abort(reason);
       };
@@ -60,7 +60,7 @@ export class Scope {
     });
   }
 
-  /** What `act` gives, or `undefined` after so many milliseconds. */
+  /** The result of `act`, or `undefined` after so many milliseconds. */
   within<T>(milliseconds: number, act: Promise<T>): Promise<T | undefined> {
     const late = {};
     return this.run<T | undefined>(milliseconds, () => late, () => act).catch((error: unknown) => {
@@ -69,7 +69,7 @@ export class Scope {
     });
   }
 
-  /** Calls `stop` too when the scope is ended; gives what takes that back. */
+  /** Also calls `stop` when the scope ends; returns a function that removes `stop` again. */
   hold(stop: () => void): () => void {
     this.#underWay.add(stop);
     return () => void this.#underWay.delete(stop);

@@ -1,4 +1,4 @@
-/** The shapes of all answers. Each is a value of its own, so that bundlers keep those that are used. */
+/** The shapes of all answers. Each is a separate value, so that bundlers keep only the used ones. */
 
 import type { KnownEventName } from "./words.js";
 

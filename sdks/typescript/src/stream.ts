@@ -27,7 +27,7 @@ export function streamOf<T>(source: Source<T>): Stream<T> {
   const pulled = async (): Promise<IteratorResult<T>> => {
     try {
       const value = over ? undefined : await source.pull();
-      // Closed meanwhile: it was nobody's any more.
+      // Closed meanwhile: the element is dropped.
       if (over || value === undefined) return end();
       return { done: false, value };
     } catch (error) {

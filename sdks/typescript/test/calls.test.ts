@@ -1,4 +1,4 @@
-/** What a call does with a server that lies: each answer has its documented error, with the real body in it and the key in none. */
+/** Calls to a server with invalid answers: each gives its documented error with the body and without the key. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -28,7 +28,7 @@ function seen(value: unknown): string {
   return [inspect(value, { depth: 20, showHidden: true, getters: true }), JSON.stringify(value), String(value), error.stack, inspect(error.cause, { depth: 20, showHidden: true })].join("\n");
 }
 
-test("a call is tried again on what may pass, with one idempotency key", async () => {
+test("a call is retried after temporary errors, with one idempotency key", async () => {
   for (const reply of [refusal(429, "rate_limited", { "Retry-After": "0" }), refusal(500, "internal_error"), answer("<html>", 502), refusal(503, "unavailable"), answer("", 504), RESET, CUT, CUT_CHUNKED] as Reply[]) {
     const server = await ScriptedServer.start([reply, answer(JOB, 201)]);
     const { data, response } = await server.client().dispatchBot({ meetingUrl: "https://m.example/1" }).withResponse();
@@ -54,7 +54,7 @@ test("the three forms of Retry-After are waited for, and no longer than a minute
   assert.deepEqual([error.kind, error.code, error.retryAfterSeconds, error.attempts, error.transient], ["rate_limit", "quota_exceeded", 86400, 1, true]);
 });
 
-test("a conflict is tried again only when it says when", async () => {
+test("a conflict is retried only with a Retry-After", async () => {
   const patient = await ScriptedServer.start([refusal(409, "conflict", { "Retry-After": "0" }), answer(JOB, 201)]);
   await patient.client().dispatchBot({ meetingUrl: "https://m.example/1" });
   assert.equal((await patient.requests()).length, 2);
@@ -63,7 +63,7 @@ test("a conflict is tried again only when it says when", async () => {
   assert.deepEqual([error.kind, error.code, error.attempts, error.idempotencyKey], ["conflict", "invalid_state", 1, (await server.requests())[0]?.headers["idempotency-key"]]);
 });
 
-test("what does not pass is an error after all tries, with what the server said", async () => {
+test("a permanent failure is an error after all tries, with the server's message", async () => {
   const server = await ScriptedServer.start([answer("<html>bad gateway</html>", 502, { "X-Request-Id": "req_of_the_header" })]);
   const error = await errorOf(() => server.client({ maxRetries: 1 }).getBot("job_1"));
   assert.deepEqual([error.kind, error.status, error.code, error.body, error.requestId, error.attempts], ["server", 502, null, "<html>bad gateway</html>", "req_of_the_header", 2]);
@@ -272,7 +272,7 @@ test("invalid arguments are errors before anything is sent", async () => {
   assert.equal((await server.requests()).length, 0);
 });
 
-test("what is not given is not sent, and null switches a rule off", async () => {
+test("unset options are not sent, and null disables a rule", async () => {
   const server = await ScriptedServer.start([answer(JOB, 201), answer({ data: [] })]);
   await server.client().dispatchBot({ meetingUrl: "u", externalId: null, platform: undefined, webhooks: {}, autoLeave: { afterSoloSeconds: null, afterMaxSeconds: undefined } });
   assert.deepEqual(JSON.parse((await server.requests())[0]!.body), { meetingUrl: "u", autoLeave: { afterSoloSeconds: null } });

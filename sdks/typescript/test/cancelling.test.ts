@@ -108,7 +108,7 @@ test("a signal that is aborted before the call sends nothing", async () => {
   assert.equal((await server.requests()).length, 0);
 });
 
-test("a fetch that does not listen to signals ends too", async () => {
+test("a fetch that ignores signals is ended too", async () => {
   const mb = new MeetBot({ apiKey: KEY, baseUrl: "http://x.invalid", fetch: () => new Promise(() => {}), timeout: 30, maxRetries: 0 });
   await assert.rejects(async () => mb.getBot("job_1"), (error) => error instanceof MeetbotTimeoutError);
   assert.equal(await aborted((signal) => mb.getBot("job_1", { signal, timeout: 60_000 }), async () => {}), "given up");
@@ -124,7 +124,7 @@ test("a stream that is left, or whose signal is aborted, closes its connection",
   assert.deepEqual(await pending, { done: true, value: undefined });
   assert.deepEqual(await watch.next(), { done: true, value: undefined });
   await server.hungUp();
-  // Between two events nobody asks, and the socket is open all the same.
+  // Between two events there is no pending read, and the socket stays open.
   const controller = new AbortController();
   const event = { event: "job.status_changed", data: { sequence: 1 } };
   const lively = await ScriptedServer.start([HANG], stream(`data: ${JSON.stringify(event)}\n\n`));
@@ -153,7 +153,7 @@ inNode("10,000 calls over the network with one signal leave no listener and no m
       await mb.getBot("job_1", { signal });
     }
     (await server.requests()).length = 0;
-    // What is freed by a finalizer is gone after the next turn.
+    // Finalizers have run after the next turn.
     for (let round = 0; round < 3; round++) {
       collect();
       await new Promise((resolve) => setImmediate(resolve));

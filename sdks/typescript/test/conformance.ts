@@ -47,7 +47,7 @@ function listed(values: readonly unknown[]): string {
   return [...new Set(values.map(shown))].sort().join(" ");
 }
 
-/** What a stream gives. */
+/** The elements of a stream. */
 async function all<T>(stream: AsyncIterable<T>): Promise<T[]> {
   const found: T[] = [];
   for await (const one of stream) found.push(one);

@@ -60,7 +60,7 @@ test("an empty file, and a server without ranges", async () => {
   assert.equal(readFileSync(await simple.client().downloadArtifact("job_1", "a", join(folder(), "a"))).toString(), "abc");
 });
 
-test("what is not what was promised is an error, and nothing is left of it", async () => {
+test("a file that differs from the manifest is an error and is removed", async () => {
   const content = randomBytes(100);
   const range = (text: string, body = content, status = 206): Reply => answer(body, status, text === "" ? {} : { "Content-Range": text });
   const expected = entry(content);

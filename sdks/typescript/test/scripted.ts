@@ -69,7 +69,7 @@ export function ranges(content: Buffer): Reply {
 /** Never answers. */
 export const HANG: Reply = raw("", "hangs");
 
-/** Begins to answer, and goes on no further. */
+/** Sends the beginning of an answer and then nothing. */
 export const HANG_IN_BODY: Reply = raw('HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n{"id":', "hangs");
 
 /** Resets the connection. */

@@ -1,4 +1,4 @@
-/** The real server with its sandbox, in a folder of its own; and programs that run beside it. */
+/** The real server with its sandbox in a temporary folder, and programs that run with it. */
 
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, openSync, symlinkSync, existsSync } from "node:fs";

@@ -50,7 +50,7 @@ test("an endless event is an error", () => {
   assert.throws(() => lines.feed(line), { kind: "decode" });
 });
 
-test("a stream that lives is taken up any number of times and never in a hurry", () => {
+test("a stream with data is reconnected without a limit and with pauses", () => {
   const patience = new Patience(1);
   const pauses: (number | null)[] = [];
   for (let cut = 0; cut < 6; cut++) {
@@ -78,7 +78,7 @@ test("a watch goes from the first event to the last, over cut connections, and m
   await server.hungUp();
 });
 
-test("a next that was given up, as in a race with a timer, loses nothing", async () => {
+test("an abandoned next, as in a race with a timer, loses no event", async () => {
   const server = await ScriptedServer.start([HANG], stream());
   const watch = server.client().watch("job_1");
   const late = new Promise((resolve) => setTimeout(resolve, 5, "late"));
@@ -104,7 +104,7 @@ test("after an error the next one goes on where it was", async () => {
   assert.equal((await server.requests())[2]?.headers["last-event-id"], "1");
 });
 
-test("what is no stream of events, and what is no event, is an error that shows it", async () => {
+test("an answer that is not a stream of events, and an invalid event, is an error that shows it", async () => {
   const server = await ScriptedServer.start([answer({ data: [] }, 200, { "Content-Type": "application/json" })]);
   await assert.rejects(server.client().watch("job_1").next(), { kind: "decode", message: /no stream of events but application\/json/ });
   const odd = await ScriptedServer.start([stream('data: {"event": "job.failed", "data": {"shown": 1}}\n\n')]);

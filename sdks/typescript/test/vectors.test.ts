@@ -1,4 +1,4 @@
-/** Runs `spec/vectors`: what every SDK has to agree on. A file, a kind, a model or a call that is not known here fails. */
+/** Runs `spec/vectors`, which all SDKs share. An unknown file, kind, model or call fails. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -97,7 +97,7 @@ function unwrapped(one: Case): void {
   }
 }
 
-/** What an answer to a download makes of it, after those before it. */
+/** The state of a download after an answer and the earlier ones. */
 async function piece(one: Case): Promise<void> {
   const answers = [one];
   if (one.receivedBytes > 0) {
@@ -246,7 +246,7 @@ function status(one: Case): void {
   assert.equal(isFinal(one.status), one.final);
 }
 
-/** The same events come of a stream, in whatever pieces it comes. */
+/** A stream gives the same events for any division into pieces. */
 function stream(one: Case): void {
   const bytes = new TextEncoder().encode(one.stream);
   for (const size of [1, 2, 3, Math.max(bytes.length, 1)]) {
@@ -394,7 +394,7 @@ test("every call of the vectors is a method, and every method of a call is in th
   assert.deepEqual(methods.sort(), [...called].sort());
 });
 
-/** What is left of an answer when each of its fields in turn is kept, removed or null; `lacks` gets what is required of the others. */
+/** Variants of an answer with each field kept, removed or null; `lacks` gets the required fields of the others. */
 function without(value: any, path: string, required: string[], fates: Iterator<string>, lacks: string[]): any {
   if (Array.isArray(value)) return value.map((one) => without(one, `${path}[]`, required, fates, lacks));
   if (typeof value !== "object" || value === null || path.endsWith("metadata")) return value;
@@ -453,7 +453,7 @@ test("any answer reads without any of its fields but those that are required", (
   }
 });
 
-test("a job is taken where its id is, and neither is an error of the caller's", async () => {
+test("a job is accepted instead of its id, and neither is an error's", async () => {
   const { mb, asked } = played(200, JSON.stringify({ jobId: "job_1", state: "done", id: "job_1", status: "completed", speaking: [{ participantId: "p-1", startMs: 5, endMs: 9 }] }));
   const job = (await mb.getBot("job_1"))!;
   await mb.getBot(job);

@@ -18,7 +18,7 @@ test("it asks often at first and seldom later, and less while events come", () =
   assert.deepEqual([0, 10_000, 30_000, 3_600_000].map((waited) => rules.pause(waited, true)), [2_000, 2_000, 3_000, 5_000]);
 });
 
-test("a server that restarts does not end the wait, but one that is gone does", () => {
+test("a restarting server does not end the wait, and a missing one does", () => {
   assert.equal(new Rules("j", null).failed(true, 299_000, false), 5_000);
   assert.equal(new Rules("j", null).failed(true, 301_000, false), null);
   assert.equal(new Rules("j", null).failed(false, 0, false), null);
@@ -35,7 +35,7 @@ test("a time limit is kept and named in the error", () => {
   assert.equal(rules.answered("failed", 11_000, false), null, "what has ended has ended, also when the time is over");
 });
 
-test("it tells what changes, and nothing of what only touched the job", async () => {
+test("it reports changes, and not updates without a change", async () => {
   const states = [in_("joining"), in_("joining", { updatedAt: "2026-11-23T10:00:01.000Z" }), in_("recording"), in_("resting"), in_("completed")];
   const server = await ScriptedServer.start(states.map((state) => answer(state)), NO_STREAM);
   const seen: string[] = [];

@@ -63,7 +63,7 @@ test("a body may be a text, bytes, a view or a buffer; what was parsed is an err
   assert.equal(typeof verifyWebhookSignature({ body, header, secret: SECRET }), "boolean", "no promise, which would be truthy");
 });
 
-test("a header that is none is false, and a secret that can be none is an error that does not show it", () => {
+test("an invalid header is false, and an invalid secret is an error that does not show it", () => {
   const { body, headers } = signWebhook({ event: "job.failed" }, SECRET);
   const header = headers["x-meetbot-signature"]!;
   for (const given of [null, undefined, "", "sha256=", [header], header.slice(0, -1), `${header}0`, header.replace("sha256", "sha512")]) {
@@ -93,7 +93,7 @@ test("unwrap takes headers as frameworks give them", () => {
   assert.equal(namespace.unwrap(body, headers, [OTHER, SECRET]).event, "job.finalized");
 });
 
-test("what is old, ahead, without a time or changed is refused", () => {
+test("an old, future, undated or changed webhook is refused", () => {
   const now = Date.now() / 1000;
   const taken = (sentAt: number, toleranceSeconds?: number | null): boolean => {
     const { body, headers } = signWebhook({ event: "job.failed" }, SECRET, { sentAt });
@@ -118,7 +118,7 @@ test("what is old, ahead, without a time or changed is refused", () => {
   assert.throws(() => unwrap(odd.body, odd.headers, SECRET), { kind: "decode", message: /data.jobId/ });
 });
 
-/** A receiver at a URL of its own. */
+/** A receiver at a separate URL. */
 interface Running {
   post(body: Uint8Array | string, headers: Record<string, string>, method?: string): Promise<number>;
   close(): Promise<unknown>;

@@ -10,12 +10,12 @@ import sys
 from . import MeetBot, MeetbotError, __version__
 from ._wire import USER_AGENT
 
-#: What a terminal acts on in place of showing it: control characters, line separators, marks of direction.
+#: Characters that control a terminal: control characters, line separators, direction marks.
 _STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb]")
 
 
 def _plain(text: object) -> str:
-    """The text in one line that steers no terminal: what a server says is a stranger's."""
+    """The text in one line without characters that control a terminal; the server's text is untrusted."""
     return _STEERS.sub("\ufffd", str(text))
 
 

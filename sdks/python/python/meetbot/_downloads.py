@@ -71,7 +71,7 @@ class Download:
             raise MeetbotConfigurationError(
                 f"the target is the file to write, and {str(self._target)!r} is a folder"
             )
-        # A name of its own: what another download or somebody else has there stays as it is.
+        # A unique name: files of other downloads and existing files are not overwritten.
         self._part = self._target.with_name(f"{self._target.name}.{os.urandom(4).hex()}.part")
         self._expected = expected
         self._on_progress = on_progress

@@ -202,7 +202,7 @@ class EndpointState(Word):
     DOWN = "down"
 
 
-# What arguments take: a word that is written out is completed by an editor and checked by a type checker, and any other goes through its enum,
+# Types of arguments: editors complete literals and type checkers check them; other values go through the enum,
 # `JobStatus("on_hold")`. A plain `str` beside these would let every slip of the pen pass.
 JobStatusWord = Union[
     JobStatus,

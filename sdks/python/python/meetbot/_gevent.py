@@ -43,7 +43,7 @@ def wait_for_change(wait: _core.Wait, pause: float) -> None:
 
 
 class EventReader:
-    """Waits for a stream's events. A killed wait goes on in the background, so that no event is lost."""
+    """Waits for a stream's events. A killed wait continues in the background, so that no event is lost."""
 
     def __init__(self, events: _core.Events) -> None:
         self._events = events

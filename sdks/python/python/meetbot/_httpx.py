@@ -86,7 +86,7 @@ def _needed() -> None:
         )
 
 
-#: What OpenSSL says of who answers it otherwise than in TLS.
+#: OpenSSL's errors for a peer that does not speak TLS.
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "PACKET_LENGTH_TOO_LONG")
 #: What h11 says of an answer whose first byte is a control character, which it does not show; records of TLS begin so, and text does not.
 _TLS = "illegal request line"

@@ -43,7 +43,7 @@ def file_of(manifest: Manifest, which: str) -> ManifestFile | None:
 
 
 def read(file: ManifestFile, body: bytes, which: str) -> list[Any]:
-    """Each line that is an object. What is none was cut off: a full disk may have torn a line.
+    """Each line that is an object. Other lines are skipped: a full disk may have truncated one.
 
     Raises:
         MeetbotDecodeError: The file is not what the manifest says, or a line has a value of another type.

@@ -48,7 +48,7 @@ async def async_send(
 
 
 class AsyncEventReader:
-    """Waits for a stream's events. A cancelled wait goes on in the background, so that no event is lost."""
+    """Waits for a stream's events. A cancelled wait continues in the background, so that no event is lost."""
 
     def __init__(self, events: _core.Events) -> None:
         self._future: asyncio.Future[str | None] | None = None

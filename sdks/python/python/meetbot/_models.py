@@ -90,7 +90,7 @@ Timestamp = Annotated[
 ]
 Id = Annotated[str, Field(min_length=1)]
 Whole = Annotated[int, Strict()]
-#: What reads as 0, `False` or empty where it is missing.
+#: Fields that are 0, `False` or empty if they are missing.
 Count = Annotated[int, Strict(), OrPlain(int)]
 Ratio = Annotated[float, Strict(), OrPlain(float)]
 Flag = Annotated[bool, Strict(), OrPlain(bool)]

@@ -1,4 +1,4 @@
-"""The parts of a call, and checks of the options that a caller gives for one call."""
+"""The request of a call, and the options for a single call."""
 
 from __future__ import annotations
 

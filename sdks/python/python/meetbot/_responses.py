@@ -1,4 +1,4 @@
-"""What else the API answers with: manifests, deliveries, receipts, a server's host."""
+"""Models of manifests, deliveries, receipts and a server's host."""
 
 from __future__ import annotations
 

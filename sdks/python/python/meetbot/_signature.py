@@ -48,7 +48,7 @@ def verify_webhook_signature(*, body: Body, header: str | None, secret: Secrets)
         # All are tried, so that the time taken does not tell which one fits.
         return any([_core.verify_signature(raw, header, one) for one in secrets])
     except UnicodeEncodeError:
-        # A header or a body that is no text, as some servers decode what a stranger sends: nobody has signed it.
+        # A header or a body that is not text, as some servers decode invalid requests: its signature is invalid.
         return False
 
 
@@ -90,7 +90,7 @@ def _text(secret: str | bytes) -> str:
         secret = secret.decode("utf-8", "replace")
     if not isinstance(secret, str):
         raise _no_secret(secret)
-    # What cannot be handed to the core (half of a surrogate pair) can be in no secret either.
+    # A text that cannot be encoded for the core (half of a surrogate pair) cannot be a secret.
     secret = secret.encode("utf-8", "replace").decode()
     _core.check_secret(secret)
     return secret

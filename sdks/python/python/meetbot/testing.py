@@ -161,7 +161,7 @@ class MockServer:
         self.requests: list[Request] = []
         """What came, oldest first."""
         self._answers: list[Response | BaseException] = []
-        #: What was asked for with an idempotency key, and the answer.
+        #: Requests with an idempotency key, and their answers.
         self._dispatches: dict[str, tuple[bytes | None, Response]] = {}
 
     def client(self, **settings: Any) -> MeetBot:

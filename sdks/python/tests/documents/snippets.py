@@ -49,7 +49,7 @@ def free_port() -> int:
 
 
 def _put_lines(stream: IO[str], lines: Queue[str]) -> None:
-    # Linux tells so that nobody has a terminal open any more.
+    # Linux reports with this error that the terminal is closed.
     with stream, suppress(OSError):
         for line in stream:
             lines.put(line.rstrip())

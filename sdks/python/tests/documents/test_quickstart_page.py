@@ -1,4 +1,4 @@
-"""docs/quickstart.md, from its first snippet to its last, as somebody would type them, in the terminals that it names."""
+"""Runs all snippets of docs/quickstart.md in order, in the terminals that it names."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SECRET = "whsec_dGVzdA=="
 VECTORS = ROOT / "spec" / "vectors" / "webhook_signatures.json"
 
 
-def test_its_commands_work(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     first, ledger, follow, rotate = snippets(DOCUMENT, "sh")
     export, listen, forward = (line.partition(" #")[0] for line in first.splitlines())
     assert [line.split()[:3] for line in (listen, forward)] == [["meetbot", "webhooks", "listen"]] * 2

@@ -51,7 +51,7 @@ function run(folder: string, file: string): Running {
   return running;
 }
 
-/** Runs a receiver, gives it what the real server sends, and a webhook that it did not. */
+/** Runs a receiver and sends it webhooks of the real server and a forged one. */
 async function receives(folder: string, file: string, code: string): Promise<void> {
   const port = await freePort();
   const listening = code
@@ -108,7 +108,7 @@ test("the README's snippets, among them the specification's three examples, do w
   await receives(folder, "receiver.mts", receiver);
 });
 
-test("the examples of other receivers take what the server sends, and nothing else", async () => {
+test("the examples of other receivers accept only webhooks of the server", async () => {
   const folder = project();
   writeFileSync(join(folder, "fastify.mts"), example("fastify-webhook"));
   writeFileSync(join(folder, "worker.mts"), example("worker-webhook"));

@@ -1,4 +1,4 @@
-/** The package as it is published: what it holds, how it is judged, and that it works in an empty project without a network. */
+/** The published package: its files, the linters of packages, and its use in an empty project without a network. */
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -53,7 +53,7 @@ test("the package has no dependency, no install script and one version", () => {
   }
 });
 
-test("what would be published is the build and its papers, and anybody may install it", () => {
+test("the published files are the build and its documents, with public access", () => {
   const built = readdirSync(join(PACKAGE, "src")).flatMap((file) => ["js", "cjs", "d.ts", "d.cts"].map((end) => `dist/${file.slice(0, -2)}${end}`));
   const [packed] = JSON.parse(npm(["pack", PACKAGE, "--dry-run", "--json"], PACKAGE));
   const files = packed.files.map((file: { path: string }) => file.path);
@@ -114,7 +114,7 @@ test("the packed package works in an empty project, as ES module and as CommonJS
   for (const file of ["a.mjs", "b.cjs"]) assert.equal(run(join(folder, file), [], folder), "job.finalized true\n", file);
 });
 
-/** What somebody writes who uses every type; `@ts-expect-error` marks what must not compile. */
+/** A program that uses every type; `@ts-expect-error` marks lines that must not compile. */
 const TYPED = `
 import { MeetBot, MeetbotError, isFinal, verifyWebhookSignature, webhooks, type FetchLike, type Job, type JobStatus, type TimelineEvent, type WebhookEvent } from "@meetbot/sdk";
 import { MockServer, job, signWebhook } from "@meetbot/sdk/testing";
@@ -207,6 +207,6 @@ test("the types hold under tsc --strict without skipLibCheck, from TypeScript 5.
   }
 });
 
-test("the tests themselves are held by the types", () => {
+test("the tests are type-checked", () => {
   run(join(PACKAGE, "node_modules/typescript/bin/tsc"), ["--project", "test/tsconfig.json"], PACKAGE);
 });

@@ -28,7 +28,7 @@ function fenced(code: string): string {
   return `\`\`\`ts\n${code.replace(/^export /, "").replace(/^declare /, "")}\n\`\`\``;
 }
 
-/** What a reader sees of a declaration: its form, then what is said about it. */
+/** A declaration in the reference: its signature and its description. */
 function section(title: string, node: ts.Node, form: string): string {
   return [title, fenced(form), prose(node)].filter((part) => part !== "").join("\n\n");
 }

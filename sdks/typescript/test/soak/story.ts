@@ -1,4 +1,4 @@
-/** What a program does with this package, in any runtime: a meeting from its dispatch to its recording, and webhooks. Uses nothing but what all runtimes have. */
+/** A typical program in any runtime: a meeting from its dispatch to its recording, and webhooks. Uses only features of all runtimes. */
 
 import { MeetBot, isFinal, verifyWebhookSignature, type ManifestFile, type Options } from "@meetbot/sdk";
 import { signWebhook } from "@meetbot/sdk/testing";
@@ -10,7 +10,7 @@ function holds(condition: boolean, what: string): void {
   if (!condition) throw new Error(`it does not hold that ${what}`);
 }
 
-/** Gives a line for each thing that was done; fails with the first that did not go as it should. */
+/** Returns a line for each step; throws at the first failure. */
 export async function story(options: Options): Promise<string[]> {
   const result: string[] = [];
   const mb = new MeetBot(options);
@@ -53,7 +53,7 @@ export async function story(options: Options): Promise<string[]> {
   return result;
 }
 
-/** What a story that went well gives. */
+/** The expected lines. */
 export const EXPECTED: readonly string[] = [
   "dispatched queued",
   "watched, and waited until it was completed",
