@@ -8,7 +8,7 @@ import { browse, open, serve, until } from "./server.js";
 const HOUR = 3_600_000;
 const FRAMES = 300;
 
-/** The API's data of such a meeting: a sentence each 1.5 s, gaps, and 500 messages. */
+/** What the API would answer of such a meeting: a sentence each 1.5 s, gaps, 500 messages, and the levels of everybody. */
 function meeting() {
   const startedAt = new Date(Date.now() - HOUR).toISOString();
   const people = Array.from({ length: 20 }, (_, index) => ({ id: `p${index}`, name: `Person ${index}`, isBot: false, isHost: index === 0, joinedAt: index * 1000, leftAt: null, speakingMs: 1, names: [`Person ${index}`] }));
@@ -66,6 +66,14 @@ await page.route("**/api/v1/**", (/** @type {any} */ route) => {
 await page.goto(`${server.url}/#/jobs/job_x`);
 await page.waitForSelector("recording-player");
 await page.waitForSelector(".transcript li:nth-child(2900)", { state: "attached" });
+const processes = await browser.newBrowserCDPSession();
+
+/** CPU that all processes of the browser have used so far, in ms. */
+async function browsed() {
+  const { processInfo } = await processes.send("SystemInfo.getProcessInfo");
+  return processInfo.reduce((/** @type {number} */ all, /** @type {any} */ { cpuTime }) => all + cpuTime * 1000, 0);
+}
+
 /** @param {string} step Code that moves the lanes by one frame; `number` is the frame's number. */
 async function frames(step) {
   const before = await browsed();

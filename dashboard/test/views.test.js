@@ -1,4 +1,4 @@
-// The requests of the views: none without events.
+// Single views: the usage, what a failed join leaves behind, and a recording of many voices.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";

@@ -1,4 +1,4 @@
-"""The request of a call, and the options for a single call."""
+"""The parts of a call, and checks of the options that a caller gives for one call."""
 
 from __future__ import annotations
 
