@@ -73,7 +73,7 @@ struct Login {
 
 /// The result of a poll.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Polled {
+pub(crate) enum PollResult {
     /// Not decided yet.
     Waiting,
     /// The last poll was less than [`INTERVAL`] ago; how long to wait.
@@ -88,7 +88,7 @@ pub(crate) enum Polled {
 
 /// Why no login is found by a code.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum NoLogin {
+pub(crate) enum LookupError {
     /// No pending login has this code.
     Unknown,
     /// Too many wrong codes were tried; how long to wait.
@@ -171,14 +171,14 @@ impl Logins {
         typed: &str,
         by: KeyId,
         now: Duration,
-    ) -> Result<(LoginRequest, Duration), NoLogin> {
+    ) -> Result<(LoginRequest, Duration), LookupError> {
         let mut table = self.table();
         let (login, asked) = self.waiting(&mut table, &normal(typed), by, now)?;
         Ok((asked, login.until.saturating_sub(now)))
     }
 
     /// Decides on a login: `decide` gets what it asks for, and `None` denies it. The code is used up then; after an error the login stays pending.
-    pub(crate) fn decide<E: From<NoLogin>>(
+    pub(crate) fn decide<E: From<LookupError>>(
         &self,
         typed: &str,
         by: KeyId,
@@ -198,10 +198,10 @@ impl Logins {
         code: &str,
         by: KeyId,
         now: Duration,
-    ) -> Result<(&'a mut Login, LoginRequest), NoLogin> {
+    ) -> Result<(&'a mut Login, LoginRequest), LookupError> {
         // Beyond the limit a right code is refused too, otherwise guessing could continue.
         if let Some(wait) = self.wrong.wait(&by, now) {
-            return Err(NoLogin::Wait(wait));
+            return Err(LookupError::Wait(wait));
         }
         let nonce = table.codes.get(code).copied();
         let login = nonce.and_then(|nonce| table.logins.get_mut(&nonce));
@@ -212,24 +212,24 @@ impl Logins {
             return Ok((login, asked));
         }
         self.wrong.take(by, now);
-        Err(NoLogin::Unknown)
+        Err(LookupError::Unknown)
     }
 
     /// The state of the login with this nonce.
-    pub(crate) fn poll(&self, nonce: &str, now: Duration) -> Polled {
+    pub(crate) fn poll(&self, nonce: &str, now: Duration) -> PollResult {
         let (mut table, hash) = (self.table(), hash(nonce));
         let Some(login) = table.logins.get_mut(&hash).filter(|login| login.until > now) else {
-            return Polled::Gone;
+            return PollResult::Gone;
         };
         let wait = login.next_poll.saturating_sub(now);
         if !wait.is_zero() {
-            return Polled::TooSoon(wait);
+            return PollResult::TooSoon(wait);
         }
         login.next_poll = now + INTERVAL;
         let polled = match &login.state {
-            State::Waiting(_) => return Polled::Waiting,
-            State::Approved(approval) => Polled::Approved(approval.clone()),
-            State::Denied => Polled::Denied,
+            State::Waiting(_) => return PollResult::Waiting,
+            State::Approved(approval) => PollResult::Approved(approval.clone()),
+            State::Denied => PollResult::Denied,
         };
         table.logins.remove(&hash);
         polled
@@ -295,7 +295,7 @@ mod tests {
         logins.begin(asked(), HERE, now).unwrap()
     }
 
-    fn approve(logins: &Logins, code: &str, by: KeyId, now: Duration) -> Result<(), NoLogin> {
+    fn approve(logins: &Logins, code: &str, by: KeyId, now: Duration) -> Result<(), LookupError> {
         logins.decide(code, by, now, |_| Ok(Some(approval(by))))
     }
 
@@ -322,28 +322,28 @@ mod tests {
     fn an_approved_login_and_its_code_work_once() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
-        assert_eq!(logins.poll(nonce.expose(), at(1)), Polled::Waiting);
+        assert_eq!(logins.poll(nonce.expose(), at(1)), PollResult::Waiting);
         assert_eq!(approve(&logins, &code, by, at(2)), Ok(()));
-        assert_eq!(approve(&logins, &code, by, at(2)), Err(NoLogin::Unknown));
-        assert_eq!(logins.find(&code, by, at(2)), Err(NoLogin::Unknown));
-        assert_eq!(logins.poll(nonce.expose(), at(3)), Polled::Approved(approval(by)));
-        assert_eq!(logins.poll(nonce.expose(), at(9)), Polled::Gone);
+        assert_eq!(approve(&logins, &code, by, at(2)), Err(LookupError::Unknown));
+        assert_eq!(logins.find(&code, by, at(2)), Err(LookupError::Unknown));
+        assert_eq!(logins.poll(nonce.expose(), at(3)), PollResult::Approved(approval(by)));
+        assert_eq!(logins.poll(nonce.expose(), at(9)), PollResult::Gone);
         // The key could not be created: the program polls again.
         logins.put_back(nonce.expose(), approval(by), at(9));
-        assert_eq!(logins.poll(nonce.expose(), at(11)), Polled::Approved(approval(by)));
+        assert_eq!(logins.poll(nonce.expose(), at(11)), PollResult::Approved(approval(by)));
     }
 
     #[test]
     fn a_denied_login_is_removed_and_a_refused_decision_leaves_it_pending() {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
-        let refused = logins.decide(&code, by, at(1), |_| Err(NoLogin::Wait(at(7))));
-        assert_eq!(refused, Err(NoLogin::Wait(at(7))));
-        assert_eq!(logins.poll(nonce.expose(), at(1)), Polled::Waiting);
-        assert_eq!(logins.decide(&code, by, at(2), |_| Ok::<_, NoLogin>(None)), Ok(()));
-        assert_eq!(approve(&logins, &code, by, at(2)), Err(NoLogin::Unknown));
-        assert_eq!(logins.poll(nonce.expose(), at(3)), Polled::Denied);
-        assert_eq!(logins.poll(nonce.expose(), at(9)), Polled::Gone);
+        let refused = logins.decide(&code, by, at(1), |_| Err(LookupError::Wait(at(7))));
+        assert_eq!(refused, Err(LookupError::Wait(at(7))));
+        assert_eq!(logins.poll(nonce.expose(), at(1)), PollResult::Waiting);
+        assert_eq!(logins.decide(&code, by, at(2), |_| Ok::<_, LookupError>(None)), Ok(()));
+        assert_eq!(approve(&logins, &code, by, at(2)), Err(LookupError::Unknown));
+        assert_eq!(logins.poll(nonce.expose(), at(3)), PollResult::Denied);
+        assert_eq!(logins.poll(nonce.expose(), at(9)), PollResult::Gone);
     }
 
     #[test]
@@ -351,12 +351,12 @@ mod tests {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         assert!(logins.find(&code, by, LIFE.saturating_sub(at(1))).is_ok());
-        assert_eq!(approve(&logins, &code, by, LIFE), Err(NoLogin::Unknown));
-        assert_eq!(logins.poll(nonce.expose(), LIFE), Polled::Gone);
+        assert_eq!(approve(&logins, &code, by, LIFE), Err(LookupError::Unknown));
+        assert_eq!(logins.poll(nonce.expose(), LIFE), PollResult::Gone);
         // An approved login that is not polled in time creates no key.
         let (nonce, code) = begin(&logins, LIFE);
         assert_eq!(approve(&logins, &code, by, LIFE + at(1)), Ok(()));
-        assert_eq!(logins.poll(nonce.expose(), LIFE * 2), Polled::Gone);
+        assert_eq!(logins.poll(nonce.expose(), LIFE * 2), PollResult::Gone);
         begin(&logins, LIFE * 2);
         let table = logins.table();
         assert_eq!((table.logins.len(), table.codes.len()), (1, 1));
@@ -367,11 +367,11 @@ mod tests {
         let (logins, by) = (Logins::default(), key());
         let (nonce, code) = begin(&logins, at(0));
         let ms = Duration::from_millis;
-        assert_eq!(logins.poll(nonce.expose(), ms(0)), Polled::Waiting);
+        assert_eq!(logins.poll(nonce.expose(), ms(0)), PollResult::Waiting);
         assert_eq!(approve(&logins, &code, by, ms(100)), Ok(()));
-        assert_eq!(logins.poll(nonce.expose(), ms(500)), Polled::TooSoon(ms(1500)));
-        assert_eq!(logins.poll(nonce.expose(), ms(1999)), Polled::TooSoon(ms(1)));
-        assert_eq!(logins.poll(nonce.expose(), ms(2000)), Polled::Approved(approval(by)));
+        assert_eq!(logins.poll(nonce.expose(), ms(500)), PollResult::TooSoon(ms(1500)));
+        assert_eq!(logins.poll(nonce.expose(), ms(1999)), PollResult::TooSoon(ms(1)));
+        assert_eq!(logins.poll(nonce.expose(), ms(2000)), PollResult::Approved(approval(by)));
     }
 
     #[test]
@@ -379,13 +379,13 @@ mod tests {
         let (logins, guesser, other) = (Logins::default(), key(), key());
         let (_, code) = begin(&logins, at(0));
         for _ in 0..5 {
-            assert_eq!(logins.find("BCDFGHJK", guesser, at(1)), Err(NoLogin::Unknown));
+            assert_eq!(logins.find("BCDFGHJK", guesser, at(1)), Err(LookupError::Unknown));
         }
-        let wait = NoLogin::Wait(at(12));
+        let wait = LookupError::Wait(at(12));
         assert_eq!(logins.find(&code, guesser, at(1)), Err(wait));
-        assert!(matches!(approve(&logins, &code, guesser, at(1)), Err(NoLogin::Wait(_))));
+        assert!(matches!(approve(&logins, &code, guesser, at(1)), Err(LookupError::Wait(_))));
         assert_eq!(approve(&logins, &code, other, at(1)), Ok(()));
-        assert_eq!(logins.find("BCDFGHJK", guesser, at(14)), Err(NoLogin::Unknown));
+        assert_eq!(logins.find("BCDFGHJK", guesser, at(14)), Err(LookupError::Unknown));
     }
 
     #[test]

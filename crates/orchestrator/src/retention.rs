@@ -20,14 +20,14 @@ const PORTION: u32 = 20;
 
 /// How long data of a job is kept after its end; `None`: without limit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
+pub(crate) struct RetentionPeriods {
     /// Its recording.
     pub(crate) recordings: Option<Duration>,
     /// The job itself.
     pub(crate) jobs: Option<Duration>,
 }
 
-impl Keep {
+impl RetentionPeriods {
     /// Whether any data is deleted after a time.
     pub(crate) const fn has_an_end(&self) -> bool {
         self.recordings.is_some() || self.jobs.is_some()
@@ -38,7 +38,7 @@ impl Keep {
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     recordings: Recordings,
-    keep: Keep,
+    keep: RetentionPeriods,
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(EVERY);

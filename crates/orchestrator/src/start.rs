@@ -20,13 +20,13 @@ use crate::{
     data_folder::{DataFolder, DataFolderError},
     dispatch::{Launcher, LocalJobs, Orders, Reaper, Stop, Work},
     egress::Guard,
-    jobs::create::Terms,
+    jobs::create::CreationRules,
     keys,
     limits::{Limits, RateLimiter},
     metrics::{Metrics, StoreTimes},
     mixes::Mixes,
     recordings::{self, Claimed, Recordings, Uploads, bucket::Bucket},
-    retention::{self, Keep},
+    retention::{self, RetentionPeriods},
     sessions,
     shares::Shares,
     store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
@@ -176,7 +176,7 @@ impl Orchestrator {
         let available: Arc<[Availability]> = launcher.available().into();
         for app in &zoom.apps {
             let Some(template) = &app.settings.auto_dispatch else { continue };
-            let terms = Terms {
+            let terms = CreationRules {
                 live: true,
                 available: &zoom.available(&available, &app.settings.consumer),
                 scenario: sandbox.check,
@@ -308,7 +308,7 @@ impl Orchestrator {
         if let Some(uploads) = uploads {
             work.push(tokio::spawn(uploads.run(claimed, stop_work.clone())));
         }
-        let keep = Keep { recordings: config.keep_recordings, jobs: config.keep_jobs };
+        let keep = RetentionPeriods { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {
             let (store, stop) = (Arc::clone(&store), stop_work.clone());
             work.push(tokio::spawn(retention::run(store, recordings, keep, stop)));

@@ -9,7 +9,7 @@ use meetbot_types::{
 
 /// How the meeting treats a joining bot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum JoinResponse {
     /// The bot is admitted, after a wait in the lobby or at once.
     Admits { after: Duration },
     /// The bot waits in the lobby, and is refused.
@@ -81,7 +81,7 @@ pub(crate) struct Line {
 
 /// How the call ends for the bot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finale {
+pub(crate) enum CallEnd {
     /// The meeting is over.
     Ends,
     /// The host removes the bot.
@@ -91,11 +91,11 @@ pub(crate) enum Finale {
 /// The timeline of a scenario.
 #[derive(Debug, Clone)]
 pub(crate) struct Script {
-    pub(crate) door: Door,
+    pub(crate) join_response: JoinResponse,
     pub(crate) people: Vec<Person>,
     pub(crate) chat: Vec<Line>,
     pub(crate) length: Duration,
-    pub(crate) finale: Finale,
+    pub(crate) call_end: CallEnd,
     /// Whether bots may record.
     pub(crate) recording: RecordingRule,
     /// The host's answer to a request for permission, and its delay; `None` if the host does not answer.
@@ -103,7 +103,7 @@ pub(crate) struct Script {
     /// When the meeting cannot be reached.
     pub(crate) outage: Option<Span>,
     /// When no packets are sent.
-    pub(crate) hush: Option<Span>,
+    pub(crate) silence: Option<Span>,
     /// How long after its admission a bot crashes.
     pub(crate) crash_after: Option<Duration>,
 }

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::call::Call;
 use crate::{
     meeting::{Meeting, Meetings},
-    script::Door,
+    script::JoinResponse,
 };
 
 /// The largest message of a bot: a session description is a tenth of it.
@@ -214,10 +214,12 @@ impl Guest {
 
     /// Returns whether the bot is admitted. A job's later bots are admitted at once.
     async fn pass_lobby(&mut self, meeting: &Meeting) -> Outcome<bool> {
-        let (wait, lobby) = match &meeting.script.door {
-            Door::Admits { after } | Door::Denies { after } => (Some(*after), Lobby::WaitingRoom),
-            Door::Waits(lobby) => (None, lobby.clone()),
-            Door::Refuses(code, detail) => {
+        let (wait, lobby) = match &meeting.script.join_response {
+            JoinResponse::Admits { after } | JoinResponse::Denies { after } => {
+                (Some(*after), Lobby::WaitingRoom)
+            }
+            JoinResponse::Waits(lobby) => (None, lobby.clone()),
+            JoinResponse::Refuses(code, detail) => {
                 let detail = (*detail).to_owned();
                 self.send(&FromMeeting::Refused { code: code.clone(), detail }).await?;
                 return Ok(false);
@@ -240,9 +242,9 @@ impl Guest {
                 return Ok(false);
             }
         }
-        match meeting.script.door {
-            Door::Admits { .. } => Ok(true),
-            Door::Denies { .. } => {
+        match meeting.script.join_response {
+            JoinResponse::Admits { .. } => Ok(true),
+            JoinResponse::Denies { .. } => {
                 let code = FailureCode::HostDeniedAdmission;
                 let detail = "the host denied the bot's request to join".to_owned();
                 self.send(&FromMeeting::Refused { code, detail }).await?;

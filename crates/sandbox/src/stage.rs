@@ -5,7 +5,7 @@ use std::time::Duration;
 use meetbot_types::bot::Participant;
 
 use crate::{
-    script::{Finale, Person, Script, Voice},
+    script::{CallEnd, Person, Script, Voice},
     speech::{self, LEVELS_DBOV, Packet, ROOM, SILENCE, TONE, VOICES, WHISPER},
 };
 
@@ -33,7 +33,7 @@ pub(crate) enum SceneEvent {
     /// The person with the first index has ended the turn with the second index.
     Caption(usize, usize),
     /// The end of the call for the bot.
-    Finale(Finale),
+    CallEnd(CallEnd),
 }
 
 /// One packet of one person.
@@ -47,7 +47,7 @@ pub(crate) struct Sound {
 impl Script {
     /// All events after `after`, with their times, in order.
     pub(crate) fn from(&self, after: Duration) -> Vec<(Duration, SceneEvent)> {
-        let mut all = vec![(self.length, SceneEvent::Finale(self.finale))];
+        let mut all = vec![(self.length, SceneEvent::CallEnd(self.call_end))];
         for (index, person) in self.people.iter().enumerate() {
             all.push((person.there.from, SceneEvent::Joined(index)));
             all.push((person.there.to, SceneEvent::Left(index)));
@@ -60,7 +60,7 @@ impl Script {
         );
         // Events at or after the end are dropped.
         all.retain(|(at, happening)| {
-            *at > after && (*at < self.length || matches!(happening, SceneEvent::Finale(_)))
+            *at > after && (*at < self.length || matches!(happening, SceneEvent::CallEnd(_)))
         });
         all.sort_by_key(|(at, _)| *at);
         all
@@ -150,7 +150,7 @@ mod tests {
             (7, SceneEvent::Joined(2)),
             (10, SceneEvent::Chat(1)),
             (14, SceneEvent::Left(2)),
-            (21, SceneEvent::Finale(Finale::Ends)),
+            (21, SceneEvent::CallEnd(CallEnd::Ends)),
         ];
         assert_eq!(events, expected);
         assert_eq!(script.present(seconds(8)).collect::<Vec<_>>(), [0, 1, 2]);
@@ -162,7 +162,7 @@ mod tests {
         let to_come = script.from(seconds(15));
         let captions = |what: &SceneEvent| matches!(what, SceneEvent::Caption(..));
         assert!(to_come.iter().all(|(at, what)| captions(what) || *at == seconds(21)));
-        assert_eq!(to_come.last(), Some(&(seconds(21), SceneEvent::Finale(Finale::Ends))));
+        assert_eq!(to_come.last(), Some(&(seconds(21), SceneEvent::CallEnd(CallEnd::Ends))));
         assert!(script.from(seconds(21)).is_empty());
     }
 

@@ -376,9 +376,9 @@ fn is_speech(frame: &Frame) -> bool {
 }
 
 #[cfg(test)]
-mod speech;
+mod rotation;
 #[cfg(test)]
-mod turned;
+mod speech;
 
 #[cfg(test)]
 mod tests {

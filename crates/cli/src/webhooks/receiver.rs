@@ -20,15 +20,15 @@ use crate::clock;
 
 /// The largest body that is read; the server's events are a few kilobytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// How many webhooks may wait to be looked at before senders have to wait.
+/// How many received webhooks may be queued before senders have to wait.
 const BACKLOG: usize = 256;
-/// How long the program that webhooks are forwarded to may take: as long as the server waits.
+/// The timeout of the program to which webhooks are forwarded: as long as the server waits.
 const FORWARD_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long the last answers may take.
+/// The timeout for pending answers at the end.
 const FINISH_LIMIT: Duration = Duration::from_secs(2);
 
-/// A webhook that came.
+/// A received webhook.
 #[derive(Debug)]
 pub(crate) struct Received {
     /// Its headers.
@@ -61,7 +61,7 @@ struct Inbox {
     received: mpsc::Sender<Received>,
 }
 
-/// The program behind the receiver.
+/// The program to which verified webhooks are forwarded.
 #[derive(Clone)]
 struct Forward {
     client: reqwest::Client,
@@ -69,8 +69,8 @@ struct Forward {
 }
 
 impl Receiver {
-    /// Listens on `listen` for webhooks signed with one of `secrets`, on any path. What is verified goes to `forward_to` too, whose answer is
-    /// then the receiver's.
+    /// Listens on `listen` for webhooks signed with one of `secrets`, on any path. Verified webhooks are forwarded to `forward_to`, and
+    /// its answer is returned.
     pub(crate) async fn start(
         listen: SocketAddr,
         secrets: Vec<String>,
@@ -98,12 +98,12 @@ impl Receiver {
         Ok(Self { address, received, stop, server })
     }
 
-    /// Where it listens.
+    /// The URL at which it listens.
     pub(crate) fn url(&self) -> String {
         format!("http://{}/webhook", self.address)
     }
 
-    /// The next webhook; `None` when the receiver has ended. Losing the call loses no webhook.
+    /// The next webhook; `None` when the receiver has ended. It can be cancelled without losing a webhook.
     pub(crate) async fn next(&mut self) -> Option<Received> {
         self.received.recv().await
     }

@@ -271,7 +271,7 @@ fn an_invalid_template_of_jobs_is_refused_at_the_start() {
 
 /// The course of a stream after its bot has joined.
 #[derive(Clone, Copy)]
-enum Course {
+enum StreamCase {
     /// It stops for this reason.
     Stops(u64),
     /// These handshakes are refused before one is fine; where it is joined all the same, the meeting ends.
@@ -289,7 +289,7 @@ const KEYS: JobEnding = (JobStatus::Failed, Some("auth_failure"), false);
 const ERROR: JobEnding = (JobStatus::Failed, Some("internal_error"), false);
 
 /// Every stop reason and every status of a handshake that Zoom documents. What interrupts a stream is followed by its return.
-fn table() -> Vec<(Course, JobEnding)> {
+fn table() -> Vec<(StreamCase, JobEnding)> {
     const VIDEO: u64 = 2;
     const SHARE: u64 = 4;
     const TRANSCRIPT: u64 = 8;
@@ -301,7 +301,7 @@ fn table() -> Vec<(Course, JobEnding)> {
             18 => KEYS,
             _ => WHOLE,
         };
-        (Course::Stops(reason), ends)
+        (StreamCase::Stops(reason), ends)
     });
     let refusals: [(u64, &'static [u64], JobEnding); 18] = [
         (SIGNALLING, &[1], ERROR),
@@ -323,13 +323,14 @@ fn table() -> Vec<(Course, JobEnding)> {
         (CHAT, &[13], WHOLE),
         (CHAT, &[15], WHOLE),
     ];
-    let refusals =
-        refusals.into_iter().map(|(line, statuses, ends)| (Course::Refuses(line, statuses), ends));
+    let refusals = refusals
+        .into_iter()
+        .map(|(line, statuses, ends)| (StreamCase::Refuses(line, statuses), ends));
     stops.chain(refusals).collect()
 }
 
 /// Plays the course of a stream.
-async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
+async fn play(zoom: &Zoom, goes: StreamCase, from_ms: i64) {
     let stops = |reason: u64| {
         [
             Step::Say(SIGNALLING, json!({"msg_type": 9, "state": 5, "stop_reason": reason})),
@@ -338,13 +339,13 @@ async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
     };
     // 20 ms of samples where Opus was refused.
     let samples = "A".repeat(2_560);
-    let of_samples = matches!(goes, Course::Refuses(SOUND, [18]));
+    let of_samples = matches!(goes, StreamCase::Refuses(SOUND, [18]));
     let data = if of_samples { samples.as_str() } else { SILENCE };
     zoom.play(speaks_in(data, 101, "Ada", from_ms, 20)).await;
     zoom.has_sent_all(&[SOUND]).await;
     match goes {
         // Those that end nothing: the stream is joined again, and then the meeting ends.
-        Course::Stops(reason @ (7 | 10..=17 | 19..=22 | 24 | 25)) => {
+        StreamCase::Stops(reason @ (7 | 10..=17 | 19..=22 | 24 | 25)) => {
             zoom.play(stops(reason)).await;
             zoom.connects(SIGNALLING, 2).await;
             zoom.connects(SOUND, 2).await;
@@ -352,8 +353,8 @@ async fn play(zoom: &Zoom, goes: Course, from_ms: i64) {
             zoom.has_sent_all(&[SOUND]).await;
             zoom.play(stops(6)).await;
         }
-        Course::Stops(reason) => zoom.play(stops(reason)).await,
-        Course::Refuses(..) => zoom.play(stops(6)).await,
+        StreamCase::Stops(reason) => zoom.play(stops(reason)).await,
+        StreamCase::Refuses(..) => zoom.play(stops(6)).await,
     }
 }
 
@@ -386,7 +387,7 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
         let order =
             NewJob { meeting_url: format!("https://zoom.us/j/{meeting}"), ..NewJob::default() };
         jobs.push(client.dispatch_bot(order).unwrap().id);
-        if let Course::Refuses(line, statuses) = goes {
+        if let StreamCase::Refuses(line, statuses) = goes {
             zoom.refuse(*line, statuses);
         }
         let payload = json!({
@@ -409,8 +410,8 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
     }
     for ((goes, (status, code, deleted)), job) in table.iter().zip(&jobs) {
         let what = match goes {
-            Course::Stops(reason) => format!("stop {reason}"),
-            Course::Refuses(line, statuses) => format!("{line} refused with {statuses:?}"),
+            StreamCase::Stops(reason) => format!("stop {reason}"),
+            StreamCase::Refuses(line, statuses) => format!("{line} refused with {statuses:?}"),
         };
         let job = client.wait_for_bot(job, Some(PATIENCE * 2)).unwrap();
         let failed = job.failure_code.as_ref().map(ToString::to_string);
@@ -420,7 +421,7 @@ fn each_stop_and_each_refusal_of_a_handshake_ends_its_job_as_documented() {
         if job.status == JobStatus::Completed {
             let manifest = manifest_of(&client, &job.id);
             let packets: u64 = manifest.tracks.iter().map(|track| track.packets).sum();
-            let goes_on = matches!(goes, Course::Stops(reason) if *reason != 6);
+            let goes_on = matches!(goes, StreamCase::Stops(reason) if *reason != 6);
             assert_eq!(packets, if goes_on { 40 } else { 20 }, "{what}: {manifest:#?}");
         }
     }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     fields::{Fields, Ignored, Issues, LOGIN_CODE, LOGIN_DECISION, NEW_LOGIN},
     keys::{self, KeySpec},
-    logins::{self, Approval, INTERVAL, LIFE, LoginRequest, NoLogin, Polled, Refused},
+    logins::{self, Approval, INTERVAL, LIFE, LoginRequest, LookupError, PollResult, Refused},
     store::{Key, Scope},
 };
 
@@ -111,17 +111,17 @@ async fn poll_login(
 ) -> Result<Response, ApiError> {
     let now = server.clock.now().steady;
     match server.logins.poll(&nonce, now) {
-        Polled::Waiting => {
+        PollResult::Waiting => {
             Ok((StatusCode::ACCEPTED, NO_STORE, Json(json!({"state": "pending"}))).into_response())
         }
-        Polled::TooSoon(wait) => {
+        PollResult::TooSoon(wait) => {
             Err(ApiError::rate_limited("slow_down: this login was polled a moment ago", wait))
         }
-        Polled::Denied => Err(ApiError::forbidden("the login was denied")),
-        Polled::Gone => Err(ApiError::gone(
+        PollResult::Denied => Err(ApiError::forbidden("the login was denied")),
+        PollResult::Gone => Err(ApiError::gone(
             "the login is over: a code is good for ten minutes, and once; begin another one",
         )),
-        Polled::Approved(approval) => {
+        PollResult::Approved(approval) => {
             let made = make_key(&server, &approval, &extensions).await;
             let unmade = made.as_ref().is_err_and(ApiError::is_passing);
             if unmade {
@@ -261,13 +261,13 @@ const fn world(live: bool) -> World {
     if live { World::Live } else { World::Test }
 }
 
-impl From<NoLogin> for ApiError {
-    fn from(none: NoLogin) -> Self {
+impl From<LookupError> for ApiError {
+    fn from(none: LookupError) -> Self {
         match none {
-            NoLogin::Unknown => Self::not_found(
+            LookupError::Unknown => Self::not_found(
                 "no login waits with this code: it is another one, was used, or is older than ten minutes",
             ),
-            NoLogin::Wait(wait) => Self::rate_limited("too many wrong codes", wait),
+            LookupError::Wait(wait) => Self::rate_limited("too many wrong codes", wait),
         }
     }
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{Server, caller::Peer, error::ApiError, request::read_body};
 use crate::{
-    jobs::create::{self, New, Terms},
+    jobs::create::{self, CreationRules, New},
     limits::RateLimiter,
     store::{Creation, Tenant},
     zoom::{
@@ -146,7 +146,7 @@ async fn dispatch(server: &Server, app: &App, body: &str) -> Result<(), ApiError
     };
     let tenant = Tenant { consumer: consumer.id, live: true };
     let available = server.hooks.zoom.available(&server.available, name);
-    let terms = Terms {
+    let terms = CreationRules {
         live: true,
         available: &available,
         scenario: server.scenario,

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     clock::StoreNow,
     jobs::{
-        create::{self, New, Terms},
+        create::{self, CreationRules, New},
         minutes_are_used_up, quota,
     },
     store::{Creation, JobFilter, Tenant},
@@ -59,7 +59,7 @@ async fn create_job(
     let tenant = caller.tenant;
     let now = server.store.now();
     let available = server.available(&caller);
-    let terms = Terms {
+    let terms = CreationRules {
         live: tenant.live,
         available: &available,
         scenario: server.scenario,

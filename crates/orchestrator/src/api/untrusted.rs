@@ -24,7 +24,7 @@ use crate::{
     config::{Config, SettingsFile, parse_listen},
     egress::Guard,
     fields::Ignored,
-    jobs::create::{self, Terms},
+    jobs::create::{self, CreationRules},
     keys,
     store::{Scope, Window},
 };
@@ -45,7 +45,7 @@ pub fn new_job(body: &str, live: bool) -> bool {
         experimental: false,
         missing: Vec::new(),
     };
-    let terms = Terms {
+    let terms = CreationRules {
         live,
         available: &[sandbox],
         scenario,

@@ -6,13 +6,13 @@ use meetbot_types::{Endpoint, EndpointState, Timestamp};
 
 use super::Verdict;
 
-/// An endpoint that has failed so often in a row is down: it rests, and is then probed with one try at a time.
+/// After this many failures in a row an endpoint is down: it gets no tries for a rest, and then one try at a time.
 const DOWN_AFTER: u32 = 5;
-/// How long it rests first; each probe that fails doubles it.
+/// The first rest; each failed probe doubles it.
 const FIRST_REST: Duration = Duration::from_secs(5);
-/// The longest rest, also of one that an endpoint asks for.
+/// The longest rest, also for a `Retry-After`.
 const LONGEST_REST: Duration = Duration::from_mins(10);
-/// A proven endpoint stays proven until it has failed so often in a row.
+/// After this many failures in a row an endpoint is no longer proven.
 const DOUBTED_AFTER: u32 = 3;
 
 /// The health of an endpoint.
@@ -24,9 +24,9 @@ pub(crate) struct Health {
     pub failing_since: Option<Timestamp>,
     /// The length of the last rest; zero while it is not down.
     pub rest: Duration,
-    /// Nothing is tried before.
+    /// No try begins before this time.
     pub rests_until: Option<Timestamp>,
-    /// A try has succeeded, and not many have failed since.
+    /// A try has succeeded, and fewer than [`DOUBTED_AFTER`] in a row have failed since.
     pub proven: bool,
 }
 
@@ -42,10 +42,10 @@ pub(crate) enum Lane {
 }
 
 impl Lane {
-    /// All lanes, the most promising first.
+    /// All lanes, by priority.
     pub(crate) const ALL: [Self; 3] = [Self::Proven, Self::New, Self::Failing];
 
-    /// As it is stored.
+    /// The number that the database stores.
     pub(crate) const fn number(self) -> i64 {
         match self {
             Self::Proven => 0,
@@ -56,7 +56,7 @@ impl Lane {
 }
 
 impl Health {
-    /// After a try. `rest_wanted` is how long the endpoint asks to be left alone. Returns whether deliveries that have waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) are
+    /// Records a try. `rest_wanted` is the endpoint's `Retry-After`. Returns whether deliveries that have waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) are
     /// given up: the rest of an endpoint that is down delays it further.
     pub(crate) fn tried(
         &mut self,
@@ -73,14 +73,14 @@ impl Health {
         self.is_down()
     }
 
-    /// After a try that succeeded. What the endpoint asked for after it had begun still holds.
+    /// Records a successful try. A rest that the endpoint requested after the try began stays in force.
     fn succeeded(&mut self, began: Timestamp) {
         let asked = self.rest.is_zero().then_some(self.rests_until).flatten();
         let rests_until = asked.filter(|until| *until > began);
         *self = Self { proven: true, rests_until, ..Self::default() };
     }
 
-    /// After a try that failed. `rest_wanted` is how long the endpoint asks to be left alone.
+    /// Records a failed try. `rest_wanted` is the endpoint's `Retry-After`.
     fn failed(&mut self, began: Timestamp, rest_wanted: Option<Duration>, now: Timestamp) {
         self.failures = self.failures.saturating_add(1);
         self.failing_since.get_or_insert(now);
@@ -104,7 +104,7 @@ impl Health {
         self.rests_until = None;
     }
 
-    /// The bulkhead: how many tries may be under way at once.
+    /// The limit of concurrent tries.
     pub(crate) const fn at_once(&self) -> u32 {
         match (self.proven, self.failures) {
             (true, 0) => 32,
@@ -113,23 +113,22 @@ impl Health {
         }
     }
 
-    /// Whether another try may begin beside so many that are under way; where none may, one that ends asks again.
+    /// Whether another try may begin while `under_way` are running. If not, the end of a try causes another check.
     pub(crate) const fn has_room(&self, under_way: u32) -> bool {
         under_way < self.at_once()
     }
 
-    /// How many tries begin at it, beside so many that are under way, where `left` may begin at it and those behind it in its lane, `endpoints` in all: each gets
-    /// its share.
+    /// How many tries may begin now: the fair share of `left` tries among `endpoints` endpoints of its lane, within its limit; `under_way` are running.
     pub(crate) fn share(&self, under_way: u32, left: u32, endpoints: u32) -> u32 {
         self.at_once().saturating_sub(under_way).min(left.div_ceil(endpoints.max(1)))
     }
 
-    /// When a delivery is tried that is due then: not while the endpoint rests.
+    /// The time of a delivery's next try: when it is due, and not during a rest.
     pub(crate) fn not_before(&self, due: Timestamp) -> Timestamp {
         self.rests_until.map_or(due, |until| until.max(due))
     }
 
-    /// Where it queues.
+    /// Its lane.
     pub(crate) const fn lane(&self) -> Lane {
         match (self.proven, self.failures) {
             (true, _) => Lane::Proven,
@@ -143,7 +142,7 @@ impl Health {
         !self.rest.is_zero()
     }
 
-    /// As the API shows it.
+    /// Its representation in the API.
     pub(crate) const fn shown(&self) -> Endpoint {
         let state = if self.is_down() {
             EndpointState::Down
@@ -165,7 +164,7 @@ mod tests {
         Timestamp::UNIX_EPOCH + Duration::from_secs(seconds)
     }
 
-    /// Fails at once, each time as soon as it may be tried, until it has rested so often.
+    /// Fails each try as soon as it is allowed, and returns the first `count` rests in seconds.
     fn rests(health: &mut Health, count: usize) -> Vec<u64> {
         let mut now = at(0);
         let mut rests = Vec::new();

@@ -22,7 +22,7 @@ const NO_WORKER_WAIT: Duration = Duration::from_secs(1);
 const DEFAULT_NAME: &str = "meetbot";
 
 /// What a request is judged by.
-pub(crate) struct Terms<'a> {
+pub(crate) struct CreationRules<'a> {
     /// Whether it came with a live key.
     pub live: bool,
     /// The ways into meetings for the key's jobs.
@@ -53,7 +53,7 @@ pub(crate) struct New {
 }
 
 /// Reads a body into a job. `null` is the same as absent (but in `autoLeave`).
-pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
+pub(crate) fn create(body: &str, terms: &CreationRules<'_>) -> Result<New, Vec<Issue>> {
     let fields = Fields::read(body).map_err(Issues::into_vec)?;
     let (mut issues, mut ignored) = (Issues::default(), Ignored::default());
     let platform = values::platform(&fields, &mut issues);
@@ -101,7 +101,7 @@ pub(crate) fn create(body: &str, terms: &Terms<'_>) -> Result<New, Vec<Issue>> {
 }
 
 /// A job is due at its time; the scenario without workers never is, and fails soon.
-fn start(job: &Job, link: &MeetingLink, terms: &Terms<'_>) -> Start {
+fn start(job: &Job, link: &MeetingLink, terms: &CreationRules<'_>) -> Start {
     let from = job.join_at.unwrap_or(job.created_at).max(terms.now);
     let scenario = scenario(link, terms.live);
     if scenario.is_some_and(|scenario| scenario.split('?').next() == Some(sandbox::NO_WORKER)) {
@@ -143,7 +143,7 @@ mod tests {
 
     fn issues(live: bool, available: &[Availability], body: &str) -> Result<New, Vec<Issue>> {
         let played = with_test_key(available);
-        let terms = Terms {
+        let terms = CreationRules {
             live,
             available: if live { available } else { &played },
             scenario,

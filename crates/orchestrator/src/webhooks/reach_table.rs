@@ -14,7 +14,7 @@ use url::{Host, Url};
 use crate::{
     config::{Config, SettingsFile},
     egress::{Guard, GuardedResolver, Lookup},
-    jobs::create::{Terms, create},
+    jobs::create::{CreationRules, create},
 };
 
 /// The settings of a server, as a column names them.
@@ -74,7 +74,7 @@ async fn webhook(config: &Config, host: &str) -> &'static str {
 
 /// Whether a live key's meeting may be at this host.
 fn meeting(config: &Config, host: &str) -> &'static str {
-    let terms = Terms {
+    let terms = CreationRules {
         live: true,
         available: &[Availability {
             platform: Platform::Janus,

@@ -48,7 +48,7 @@ impl Sender {
     /// Runs until `stop`; running tries are completed.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let Self { store, post, mut lanes, clock, wake, metrics } = self;
-        let trying = Arc::new(Trying { store: Arc::clone(&store), post, clock, metrics });
+        let trying = Arc::new(Delivering { store: Arc::clone(&store), post, clock, metrics });
         let mut in_flight: JoinSet<DeliveryId> = JoinSet::new();
         while !stop.is_cancelled() {
             while let Some(ended) = in_flight.try_join_next() {
@@ -109,14 +109,14 @@ fn until(next: Option<Timestamp>, now: Timestamp) -> Duration {
 }
 
 /// The state that all tries share.
-struct Trying {
+struct Delivering {
     store: Arc<dyn Store>,
     post: Arc<Post>,
     clock: Clock,
     metrics: Arc<Metrics>,
 }
 
-impl Trying {
+impl Delivering {
     async fn deliver(&self, delivery: DueDelivery) {
         let (tried, outcome) = self.post.make(&delivery).await;
         let now = self.clock.now();

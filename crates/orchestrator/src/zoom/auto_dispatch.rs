@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     fields::NEW_JOB,
-    jobs::create::{self, New, Terms},
+    jobs::create::{self, CreationRules, New},
 };
 
 /// Fields of the body that are the stream's: `externalId` keeps a second job from being made for it.
@@ -35,7 +35,10 @@ fn external_id(stream: &str) -> String {
 }
 
 /// Whether a job can be made of the template. The error is a sentence about what cannot stay.
-pub(crate) fn check(template: &Map<String, Value>, terms: &Terms<'_>) -> Result<(), String> {
+pub(crate) fn check(
+    template: &Map<String, Value>,
+    terms: &CreationRules<'_>,
+) -> Result<(), String> {
     if let Some(field) = OF_THE_STREAM.iter().find(|field| template.contains_key(**field)) {
         return Err(format!("must not have {field}: it follows from the stream"));
     }

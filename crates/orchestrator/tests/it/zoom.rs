@@ -114,7 +114,7 @@ async fn a_bot_in_the_lobby_receives_the_stream_of_its_meeting() {
 
 #[tokio::test]
 async fn record_video_of_the_job_overrides_the_apps_setting() {
-    for (app, wish, asked) in [
+    for (app, record_video, asked) in [
         (true, None, true),
         (false, None, false),
         (true, Some(false), false),
@@ -123,15 +123,15 @@ async fn record_video_of_the_job_overrides_the_apps_setting() {
         let data = TempDir::new().unwrap();
         let server = server_set(&data, |settings| settings.record_video = app).await;
         let key = server.key("acme", true, Scope::Write).await;
-        let job = json!({"meetingUrl": MEETING, "recordVideo": wish});
+        let job = json!({"meetingUrl": MEETING, "recordVideo": record_video});
         let created = server.request_as(&key, reqwest::Method::POST, "/api/v1/jobs").json(&job);
         let (status, job) = answered(created).await;
-        assert_eq!((status, &job["recordVideo"]), (StatusCode::CREATED, &json!(wish)));
+        assert_eq!((status, &job["recordVideo"]), (StatusCode::CREATED, &json!(record_video)));
         let order = server.bot().await.order.clone();
         assert_eq!(
             (order.zoom.unwrap().video, order.record_video),
-            (asked, wish),
-            "{app} {wish:?}"
+            (asked, record_video),
+            "{app} {record_video:?}"
         );
         server.stop().await;
     }

@@ -9,7 +9,7 @@ use meetbot_types::{
 
 use super::settings::{MAX_SECONDS, MAX_SPEAKERS, Settings};
 use crate::{
-    script::{Door, Finale, Line, Person, Script, Span, Voice},
+    script::{CallEnd, JoinResponse, Line, Person, Script, Span, Voice},
     speech,
     stage::PACKET,
 };
@@ -22,9 +22,9 @@ impl Settings {
             .map(|index| person(index, whole, turns(index, self.speakers, self.length)))
             .collect();
         let mut length = self.length;
-        let mut door = Door::Admits { after: self.admit_after };
-        let mut finale = Finale::Ends;
-        let (mut recording, mut outage, mut hush) = (RecordingRule::Free, None, None);
+        let mut join_response = JoinResponse::Admits { after: self.admit_after };
+        let mut call_end = CallEnd::Ends;
+        let (mut recording, mut outage, mut silence) = (RecordingRule::Free, None, None);
         let mut crash_after = None;
         let mut chat = vec![
             line(self.length / 5, 0, "Welcome! The agenda is in the invitation."),
@@ -71,15 +71,17 @@ impl Settings {
                     ..person(self.speakers, there, Vec::new())
                 });
             }
-            "kicked" => finale = Finale::Removes,
-            "host-denies" => door = Door::Denies { after: self.deny_after },
-            "nobody-admits" => door = Door::Waits(Lobby::WaitingRoom),
-            "host-absent" => door = Door::Waits(Lobby::WaitingForHost),
+            "kicked" => call_end = CallEnd::Removes,
+            "host-denies" => join_response = JoinResponse::Denies { after: self.deny_after },
+            "nobody-admits" => join_response = JoinResponse::Waits(Lobby::WaitingRoom),
+            "host-absent" => join_response = JoinResponse::Waits(Lobby::WaitingForHost),
             "no-such-meeting" => {
-                door = Door::Refuses(FailureCode::MeetingNotFound, "there is no such meeting");
+                join_response =
+                    JoinResponse::Refuses(FailureCode::MeetingNotFound, "there is no such meeting");
             }
             "bad-passcode" => {
-                door = Door::Refuses(FailureCode::AuthFailure, "the passcode is wrong");
+                join_response =
+                    JoinResponse::Refuses(FailureCode::AuthFailure, "the passcode is wrong");
             }
             "already-ended" => length = Duration::ZERO,
             "asks-permission" => recording = RecordingRule::AskHost,
@@ -90,7 +92,7 @@ impl Settings {
             }
             "media-stops" => {
                 let from = Duration::from_secs(2);
-                hush = Some(Span { from, to: from + Duration::from_secs(13) });
+                silence = Some(Span { from, to: from + Duration::from_secs(13) });
             }
             "network-lost" => {
                 outage = Some(Span { from: Duration::from_secs(2), to: Duration::MAX });
@@ -106,25 +108,26 @@ impl Settings {
             }
             "bot-crashes" => crash_after = Some(Duration::from_secs(1)),
             "over-quota" => {
-                door = Door::Refuses(
+                join_response = JoinResponse::Refuses(
                     FailureCode::QuotaExceeded,
                     "the quota of this consumer is used up",
                 );
             }
             "bot-blocked" => {
-                door = Door::Refuses(
+                join_response = JoinResponse::Refuses(
                     FailureCode::BotBlocked,
                     "the platform refuses the bot as automated",
                 );
             }
             "registration-required" => {
-                door = Door::Refuses(
+                join_response = JoinResponse::Refuses(
                     FailureCode::RegistrationRequired,
                     "the meeting admits only people who have registered for it",
                 );
             }
             "meeting-full" => {
-                door = Door::Refuses(FailureCode::MeetingFull, "the meeting is full");
+                join_response =
+                    JoinResponse::Refuses(FailureCode::MeetingFull, "the meeting is full");
             }
             "chatty" => {
                 chat = (1..=CHATTER)
@@ -143,7 +146,18 @@ impl Settings {
         }
         chat.retain(|line| people[line.person].there.contains(line.at));
         let answer = self.granted.map(|granted| (granted, self.answer_after));
-        Script { door, people, chat, length, finale, recording, answer, outage, hush, crash_after }
+        Script {
+            join_response,
+            people,
+            chat,
+            length,
+            call_end,
+            recording,
+            answer,
+            outage,
+            silence,
+            crash_after,
+        }
     }
 }
 

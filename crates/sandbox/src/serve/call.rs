@@ -12,7 +12,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Guest, Outcome, SELF_ID};
 use crate::{
     meeting::Meeting,
-    script::Finale,
+    script::CallEnd,
     stage::{PACKET, SceneEvent},
 };
 
@@ -83,8 +83,8 @@ impl<'a> Call<'a> {
             tokio::select! {
                 _ = ticks.tick() => {
                     self.send()?;
-                    if let Some(finale) = self.play_events().await? {
-                        return self.end(finale).await;
+                    if let Some(call_end) = self.play_events().await? {
+                        return self.end(call_end).await;
                     }
                 }
                 received = self.guest.receive() => {
@@ -159,9 +159,12 @@ impl<'a> Call<'a> {
     /// Sends the packets that are due.
     fn send(&mut self) -> Outcome<()> {
         let now = number(self.meeting.elapsed());
-        let hush =
-            self.meeting.script.hush.is_some_and(|hush| hush.contains(self.meeting.elapsed()));
-        if hush || !self.peer.is_connected() {
+        let silence = self
+            .meeting
+            .script
+            .silence
+            .is_some_and(|silence| silence.contains(self.meeting.elapsed()));
+        if silence || !self.peer.is_connected() {
             self.next = now;
             return Ok(());
         }
@@ -185,7 +188,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    async fn play_events(&mut self) -> Outcome<Option<Finale>> {
+    async fn play_events(&mut self) -> Outcome<Option<CallEnd>> {
         let now = self.meeting.elapsed();
         if self.meeting.script.outage.is_some_and(|outage| outage.contains(now)) {
             return Err("the scenario's outage".into());
@@ -242,20 +245,20 @@ impl<'a> Call<'a> {
                     };
                     self.guest.send(&message).await?;
                 }
-                SceneEvent::Finale(finale) => return Ok(Some(finale)),
+                SceneEvent::CallEnd(call_end) => return Ok(Some(call_end)),
             }
         }
         Ok(None)
     }
 
-    async fn end(&mut self, finale: Finale) -> Outcome<()> {
+    async fn end(&mut self, call_end: CallEnd) -> Outcome<()> {
         // The last packets are sent only while the session is polled.
         let _ = tokio::time::timeout(PACKET * 2, async { while self.peer.next().await.is_ok() {} })
             .await;
         self.guest
-            .send(&match finale {
-                Finale::Ends => FromMeeting::Ended,
-                Finale::Removes => FromMeeting::Removed,
+            .send(&match call_end {
+                CallEnd::Ends => FromMeeting::Ended,
+                CallEnd::Removes => FromMeeting::Removed,
             })
             .await
     }

@@ -1,6 +1,6 @@
 //! Zoom's Realtime Media Streams (RTMS) on loopback: one signalling server and media servers over TLS, as its public documents describe version 1.
 //!
-//! A test scripts the events step by step ([`Step`]). Anything that a bot does against the documents is a fault ([`Zoom::faults`]).
+//! A test scripts the events step by step ([`Step`]). A message of a bot that violates the documents is a fault ([`Zoom::faults`]).
 
 mod connection;
 mod webhook;
@@ -42,21 +42,21 @@ pub const SIGNALLING: Line = 0;
 /// The connection of sound.
 const SOUND: Line = 1;
 
-/// Given as a status: the connection is cut, and its handshake not answered.
+/// A status for [`Zoom::refuse`]: the connection is closed without an answer to its handshake.
 pub const CUT: u64 = u64::MAX;
 
 /// A scripted event. Each step except [`Step::Keep`] waits until its connection is open and its handshake done.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// The server sends this on a connection. Media are sent again on a connection that replaces another.
+    /// Sends a message on a connection. Media are sent again on a connection that replaces another.
     Say(Line, Value),
-    /// The server sends this on a media connection. Where none is open, it is sent on the next one, after everything that was sent before.
+    /// Sends a message on a media connection, or on the next one if none is open, after everything that was sent before.
     Keep(Line, Value),
-    /// The server cuts a connection.
+    /// Closes a connection.
     Cut(Line),
 }
 
-/// A running fake of Zoom; dropping it cuts all connections.
+/// A running fake of Zoom; dropping it closes all connections.
 #[derive(Debug)]
 pub struct Zoom {
     certificate: CertificateDer<'static>,
@@ -91,7 +91,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The statuses that the next handshakes are refused with.
+    /// The statuses with which the next handshakes are refused.
     refusals: BTreeMap<Line, VecDeque<u64>>,
     /// Connections whose handshakes are not answered yet.
     held: BTreeSet<Line>,
@@ -116,7 +116,7 @@ enum Out {
     Cut,
 }
 
-/// A packet of somebody's voice, captured at this moment, in ms of Unix time.
+/// A packet of a participant's voice, captured at this time in ms of Unix time.
 pub fn sound(id: i64, name: &str, packet: &[u8], at_ms: i64) -> Step {
     let data = STANDARD.encode(packet);
     let content = json!({"user_id": id, "user_name": name, "data": data, "timestamp": at_ms});
@@ -135,7 +135,7 @@ impl Zoom {
         Self::start_as("localhost", stream).await
     }
 
-    /// Listens on loopback under this name, which the caller makes resolve to it.
+    /// Listens on loopback under this host name, which must resolve to loopback.
     ///
     /// # Errors
     /// Where no port is free.
@@ -190,7 +190,7 @@ impl Zoom {
         &self.certificate
     }
 
-    /// The same in PEM.
+    /// Its certificate in PEM.
     pub fn pem(&self) -> String {
         crate::certificate::in_pem("CERTIFICATE", &self.certificate)
     }
@@ -200,12 +200,12 @@ impl Zoom {
         self.shared.state().refusals.entry(line).or_default().extend(statuses);
     }
 
-    /// Handshakes on a connection are not answered from now on.
+    /// Leaves handshakes on a connection unanswered until [`Zoom::release`].
     pub fn hold(&self, line: Line) {
         self.shared.state().held.insert(line);
     }
 
-    /// Answers handshakes again, those that wait too.
+    /// Answers the pending handshakes on a connection, and later ones.
     pub fn release(&self, line: Line) {
         self.shared.state().held.remove(&line);
         self.shared.changed();
@@ -263,7 +263,7 @@ impl Zoom {
             .await;
     }
 
-    /// Everything that bots did against the documents.
+    /// All violations of the documents by bots.
     pub fn faults(&self) -> Vec<String> {
         self.shared.state().faults.clone()
     }

@@ -8,7 +8,7 @@ use meetbot_types::{
 use serde_json::Value;
 use url::Url;
 
-use super::{MAX_EXTERNAL_ID, Terms, scenario};
+use super::{CreationRules, MAX_EXTERNAL_ID, scenario};
 use crate::{
     egress::Guard,
     fields::{Fields, Issues},
@@ -51,7 +51,7 @@ pub(super) fn platform(fields: &Fields<'_>, issues: &mut Issues) -> Option<Platf
 pub(super) fn meeting(
     fields: &Fields<'_>,
     platform: Option<&Platform>,
-    terms: &Terms<'_>,
+    terms: &CreationRules<'_>,
     issues: &mut Issues,
 ) -> Option<(MeetingLink, String)> {
     const FIELD: &[&str] = &["meetingUrl"];

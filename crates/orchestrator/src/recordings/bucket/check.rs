@@ -32,7 +32,7 @@ impl Bucket {
         let content =
             serde_json::to_vec(&marker).map_err(|error| BucketError::Wrong(error.to_string()))?;
         match self.owner().await? {
-            Some(owner) => self.own(owner, cluster)?,
+            Some(owner) => self.check_owner(owner, cluster)?,
             None => match self.put_new(MARKER, content.clone(), JSON).await {
                 Ok(()) | Err(BucketError::Exists) => {}
                 Err(error) => return Err(error),
@@ -50,7 +50,7 @@ impl Bucket {
             Err(error) => return Err(error),
         }
         match self.owner().await? {
-            Some(owner) => self.own(owner, cluster)?,
+            Some(owner) => self.check_owner(owner, cluster)?,
             None => return Err(BucketError::Wrong(format!("{MARKER} is gone that was put there"))),
         }
         self.try_out().await
@@ -60,13 +60,13 @@ impl Bucket {
     pub async fn check(&self, cluster: Option<&str>) -> Result<Checked> {
         let owner = self.owner().await?;
         if let (Some(owner), Some(cluster)) = (&owner, cluster) {
-            self.own(owner.clone(), cluster)?;
+            self.check_owner(owner.clone(), cluster)?;
         }
         self.try_out().await?;
         Ok(Checked { cluster: owner })
     }
 
-    fn own(&self, owner: String, cluster: &str) -> Result<()> {
+    fn check_owner(&self, owner: String, cluster: &str) -> Result<()> {
         if owner == cluster {
             return Ok(());
         }

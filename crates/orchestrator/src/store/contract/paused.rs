@@ -88,6 +88,7 @@ async fn a_restore_that_ends_running_jobs_fails_those_without_a_recording_and_fi
         (&ended.status, ended.failure_code, ended.manifest_uri, ended.ended_at),
         (&JobStatus::Failed, Some(FailureCode::InternalError), None, Some(at(10).wall))
     );
+    let detail = ended.failure_detail.unwrap();
     assert_eq!(fixture.timeline_names(joining.id).await, ["joining", "job.failed"]);
     let uncounted = fixture.store.recordings_to_count(false, None, 9).await.unwrap();
     assert_eq!(uncounted, [(joining.id, None)]);

@@ -14,15 +14,15 @@ use crate::store::{
 };
 
 /// What is written at once.
-pub(super) struct Noted {
+pub(super) struct AuditBatch {
     pub(super) uses: Vec<KeyUse>,
     pub(super) repeats: Vec<(UseId, u64)>,
     pub(super) last_used: Vec<(KeyId, Timestamp)>,
     pub(super) keep_from: Timestamp,
 }
 
-pub(super) async fn note(transaction: &Transaction, noted: &Noted) -> Outcome<()> {
-    let Noted { uses, repeats, last_used, keep_from } = noted;
+pub(super) async fn note(transaction: &Transaction, batch: &AuditBatch) -> Outcome<()> {
+    let AuditBatch { uses, repeats, last_used, keep_from } = batch;
     for used in uses {
         transaction
             .run(

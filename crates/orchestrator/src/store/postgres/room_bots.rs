@@ -63,7 +63,7 @@ async fn leave(transaction: &Transaction, job: JobId, now: Timestamp) -> Outcome
 }
 
 /// The ids of all bots in the room in which the attempt's bot is, in the order of [`meetbot_types::bot::OwnBots`].
-pub(super) async fn beside(
+pub(super) async fn own_bots(
     transaction: &Transaction,
     job: JobId,
     epoch: u32,

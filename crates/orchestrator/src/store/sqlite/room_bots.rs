@@ -60,7 +60,7 @@ fn leave(connection: &Connection, job: JobId, now: Timestamp) -> Outcome<()> {
 }
 
 /// The ids of all bots in the room in which the attempt's bot is, in the order of [`meetbot_types::bot::OwnBots`].
-pub(super) fn beside(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Vec<String>> {
+pub(super) fn own_bots(connection: &Connection, job: JobId, epoch: u32) -> Outcome<Vec<String>> {
     let mut statement = connection.prepare_cached(
         "SELECT other.participant FROM room_bots own
          JOIN room_bots other ON other.platform = own.platform AND other.room = own.room

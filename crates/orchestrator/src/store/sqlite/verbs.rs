@@ -298,7 +298,7 @@ impl JobStore for SqliteStore {
     }
 
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>> {
-        self.read(move |connection| room_bots::beside(connection, job, epoch)).await
+        self.read(move |connection| room_bots::own_bots(connection, job, epoch)).await
     }
 
     async fn release(&self, job: JobId, epoch: u32, now: StoreNow) -> Result<bool> {

@@ -307,7 +307,7 @@ impl JobStore for PostgresStore {
     }
 
     async fn own_bots(&self, job: JobId, epoch: u32) -> Result<Vec<String>> {
-        self.read((job, epoch), |it, (job, epoch)| Box::pin(room_bots::beside(it, *job, *epoch)))
+        self.read((job, epoch), |it, (job, epoch)| Box::pin(room_bots::own_bots(it, *job, *epoch)))
             .await
     }
 

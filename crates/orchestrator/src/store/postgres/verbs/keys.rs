@@ -77,8 +77,8 @@ impl KeyStore for PostgresStore {
         last_used: Vec<(KeyId, Timestamp)>,
         keep_from: Timestamp,
     ) -> Result<()> {
-        let noted = audit::Noted { uses, repeats, last_used, keep_from };
-        self.write(noted, |it, noted| Box::pin(audit::note(it, noted))).await
+        let batch = audit::AuditBatch { uses, repeats, last_used, keep_from };
+        self.write(batch, |it, batch| Box::pin(audit::note(it, batch))).await
     }
 
     async fn key_uses(&self, filter: UseFilter, window: Window<UseId>) -> Result<Page<KeyUse>> {
