@@ -9,8 +9,8 @@ import { clock } from "./format.js";
 /** With more voices than this the mix plays, and a voice by itself only where it is asked for. */
 const MOST_VOICES = 8;
 /** A track that is off by more, in ms, runs faster or slower until it is off by less than the second; by more than the third it is set right at once. */
-const NOTICED = 15;
-const IN_STEP = 5;
+const NOTICED = 8;
+const IN_STEP = 3;
 const TOO_FAR = 150;
 /** A track is brought back within this time, in ms, but never runs by more than this part faster or slower. */
 const BACK_WITHIN = 600;
