@@ -1,6 +1,6 @@
 //! The interface between a bot and its meeting, the same for all platforms.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -31,12 +31,27 @@ pub(crate) trait Meeting: Send {
     /// Asks a sender for a keyframe.
     fn request_keyframe(&mut self, track: TrackId);
 
-    /// Leaves, which takes a few seconds at most. Returns the commands that were still carried out.
-    async fn leave(self: Box<Self>) -> Vec<CommandId>;
+    /// Leaves, which takes a few seconds at most.
+    async fn leave(self: Box<Self>) -> Remainder;
 
     /// Leaves without ending the connection that the job's next bot can continue. Most platforms have no such connection, and are left.
-    async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
+    async fn hand_over(self: Box<Self>) -> Remainder {
         self.leave().await
+    }
+}
+
+/// What still came while the bot left.
+#[derive(Debug, Default)]
+pub(crate) struct Remainder {
+    /// The commands that were carried out.
+    pub(crate) done: Vec<CommandId>,
+    /// Lines of captions that were incomplete until then.
+    pub(crate) captions: Vec<CaptionLine>,
+}
+
+impl From<Vec<CommandId>> for Remainder {
+    fn from(done: Vec<CommandId>) -> Self {
+        Self { done, ..Self::default() }
     }
 }
 
@@ -190,4 +205,14 @@ pub(crate) struct CaptionLine {
     pub(crate) began_ms_ago: u64,
     pub(crate) ended_ms_ago: u64,
     pub(crate) text: String,
+}
+
+impl CaptionLine {
+    /// The line, seen from later by this duration.
+    pub(crate) fn older(self, by: Duration) -> Self {
+        let later =
+            |ms_ago: u64| ms_ago.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX));
+        let (began_ms_ago, ended_ms_ago) = (later(self.began_ms_ago), later(self.ended_ms_ago));
+        Self { began_ms_ago, ended_ms_ago, ..self }
+    }
 }

@@ -9,6 +9,7 @@ const LANES = 3;
 
 let connection;
 let captions;
+let captionsLabel;
 let syncs;
 let worker;
 
@@ -126,6 +127,7 @@ export const openSession = async (view) => {
   sendOwn(peer, neteq);
   peer.createDataChannel("media-director", { ordered: true });
   peer.createDataChannel("media-session", { ordered: true });
+  if (captionsLabel) setCaptions(true, captionsLabel);
   await peer.setLocalDescription();
   if (peer.iceGatheringState !== "complete") {
     await new Promise((resolve) => {
@@ -143,5 +145,6 @@ export const openSession = async (view) => {
 
 export const setCaptions = (on, label) => {
   captions?.close();
+  captionsLabel = on ? label : undefined;
   captions = on ? connection?.createDataChannel(label, { ordered: true, maxRetransmits: 10 }) : undefined;
 };

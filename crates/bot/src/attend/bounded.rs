@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     media::{Codec, Frame, TrackId},
-    meeting::{CaptionLine, ChatLine, Source},
+    meeting::{CaptionLine, ChatLine, Remainder, Source},
     recording::{files::MANIFEST, finalize::finalize},
 };
 
@@ -48,8 +48,8 @@ impl Meeting for Scripted {
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(self: Box<Self>) -> Vec<CommandId> {
-        Vec::new()
+    async fn leave(self: Box<Self>) -> Remainder {
+        Remainder::default()
     }
 }
 

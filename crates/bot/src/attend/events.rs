@@ -1,6 +1,6 @@
 //! Handles the meeting's events: each is written, reported and passed to the leave policy.
 
-use std::io;
+use std::{io, time::Instant};
 
 use meetbot_types::{
     Cause, Failure, FailureCode, LeaveReason,
@@ -13,7 +13,7 @@ use crate::{
     clock,
     leave_policy::Observed,
     media::TrackId,
-    meeting::{MeetingEvent, Source},
+    meeting::{CaptionLine, MeetingEvent, Source},
     recording::{Mode, Recording},
 };
 
@@ -149,10 +149,7 @@ impl Bot<'_> {
                 });
             }
             MeetingEvent::Caption(line) => {
-                let Some(recording) = &mut self.recording else { return Ok(None) };
-                if !recording.caption(line, now)? {
-                    self.reporter.report(BotReport::Withheld { messages: 0, captions: 1 });
-                }
+                self.caption(line, now)?;
             }
             MeetingEvent::Permission(granted) => {
                 if !self.permission.answer(granted)? {
@@ -202,6 +199,16 @@ impl Bot<'_> {
             MeetingEvent::Admitted { .. } | MeetingEvent::Lost(_) => {}
         }
         Ok(None)
+    }
+
+    /// Writes a line of captions, or counts it if nothing may be recorded.
+    pub(super) fn caption(&mut self, line: CaptionLine, now: Instant) -> io::Result<()> {
+        if let Some(recording) = &mut self.recording
+            && !recording.caption(line, now)?
+        {
+            self.reporter.report(BotReport::Withheld { messages: 0, captions: 1 });
+        }
+        Ok(())
     }
 
     /// Whether this attempt was in the meeting, or one before it may have been.

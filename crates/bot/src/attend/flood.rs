@@ -19,7 +19,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::*;
 use crate::{
     media::{Codec, Frame, TrackId},
-    meeting::Source,
+    meeting::{Remainder, Source},
     recording::{Mode, orders::order as order_of},
 };
 
@@ -78,8 +78,8 @@ impl Meeting for Flood {
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(self: Box<Self>) -> Vec<CommandId> {
-        Vec::new()
+    async fn leave(self: Box<Self>) -> Remainder {
+        Remainder::default()
     }
 }
 

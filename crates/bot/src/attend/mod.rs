@@ -227,10 +227,17 @@ impl<'a> Bot<'a> {
             tokio::task::yield_now().await;
         };
         if let Some(meeting) = meeting {
-            let done =
+            let rest =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
-            for id in done {
+            for id in rest.done {
                 self.on_command_result(id, &Ok(()));
+            }
+            for line in rest.captions {
+                if let Err(error) = self.caption(line, clock::now()) {
+                    // The recording is finished as it is.
+                    tracing::error!(job = %self.order.job_id, %error, "the last captions cannot be written");
+                    break;
+                }
             }
         }
         cause

@@ -29,7 +29,7 @@ use crate::{
     clock,
     connect::Connect,
     media::TrackId,
-    meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Source},
+    meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Remainder, Source},
 };
 
 /// A meeting of the sandbox that the bot attends or waits to enter.
@@ -306,10 +306,11 @@ impl Meeting for SandboxMeeting {
         let _ = self.peer.request_keyframe(webrtc::track_of_peer(track));
     }
 
-    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+    async fn leave(mut self: Box<Self>) -> Remainder {
         let _ = self.send(&FromBot::Leave);
         let sent = self.outbox.close(&mut self.sink).await;
         self.peer.close();
-        self.events.into_iter().filter_map(MeetingEvent::done).chain(sent).collect()
+        let done = self.events.into_iter().filter_map(MeetingEvent::done);
+        done.chain(sent).collect::<Vec<_>>().into()
     }
 }

@@ -84,10 +84,17 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
     await_job(&one, &id, |job| job.status == JobStatus::InCall);
     let says = |person: &str, ms| imitation.act(Action::Say { person: person.to_owned(), ms });
     says(people[0], 4_000);
+    runtime.block_on(imitation.until(|seen| seen.channels.iter().any(|it| it == "captions")));
+    let caption = |line, text: &str, last| {
+        let (person, text) = (people[0].to_owned(), text.to_owned());
+        imitation.act(Act::Caption { person, line, version: 1, text, last });
+    };
+    caption(1, "Shall we begin?", true);
     await_job(&one, &id, |job| job.status == JobStatus::Recording);
     let [bot] = bots(&id)[..] else { panic!("one process") };
     server.kill();
     // While there is no server.
+    caption(2, "Nobody is listening", false);
     says(people[1], 4_000);
     let said = |name: &'static str| {
         move |seen: &meetbot_imitation::Observed| {
@@ -104,6 +111,11 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
     assert_eq!(job.leave_reason, Some(LeaveReason::Requested));
     let manifest = manifest_of(&next, &id);
     assert!(manifest.complete && manifest.attempts.len() == 1, "{manifest:#?}");
+    let captions = next.captions(&id).unwrap().into_iter();
+    let captions: Vec<_> =
+        captions.map(|line| (line.speaker.unwrap(), line.text.unwrap())).collect();
+    let said = ["Shall we begin?", "Nobody is listening"];
+    assert_eq!(captions, said.map(|text| (people[0].to_owned(), text.to_owned())));
     let seen = imitation.observed();
     assert!(seen.faults.is_empty() && seen.left, "{:#?}", seen.faults);
     for name in people {

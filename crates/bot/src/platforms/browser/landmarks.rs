@@ -35,6 +35,8 @@ pub(crate) struct Controls {
     pub(crate) leave_for_good: Vec<String>,
     pub(crate) open_chat: Vec<String>,
     pub(crate) compose: Vec<String>,
+    pub(crate) turn_on_captions: Vec<String>,
+    pub(crate) captions_are_on: Vec<String>,
     pub(crate) dismiss: Vec<String>,
 }
 
@@ -44,7 +46,7 @@ impl Controls {
         self.lists().into_iter().flat_map(|(_, list)| list)
     }
 
-    fn lists(&self) -> [(&'static str, &Vec<String>); 9] {
+    fn lists(&self) -> [(&'static str, &Vec<String>); 11] {
         let Self {
             name,
             microphone_is_on,
@@ -54,6 +56,8 @@ impl Controls {
             leave_for_good,
             open_chat,
             compose,
+            turn_on_captions,
+            captions_are_on,
             dismiss,
         } = self;
         [
@@ -65,6 +69,8 @@ impl Controls {
             ("controls.leave_for_good", leave_for_good),
             ("controls.open_chat", open_chat),
             ("controls.compose", compose),
+            ("controls.turn_on_captions", turn_on_captions),
+            ("controls.captions_are_on", captions_are_on),
             ("controls.dismiss", dismiss),
         ]
     }

@@ -53,7 +53,7 @@ use crate::{
     clock,
     connect::Connect,
     media::TrackId,
-    meeting::{Meeting, MeetingEvent},
+    meeting::{Meeting, MeetingEvent, Remainder},
 };
 
 /// The capacity of the queue of events; the browser waits while it is full.
@@ -366,13 +366,18 @@ impl Meeting for BrowserMeeting {
 
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+    async fn leave(mut self: Box<Self>) -> Remainder {
         let _ = self.orders.send(DriverCommand::Leave);
-        let mut done = Vec::new();
+        let (mut rest, mut lines) = (Remainder::default(), Vec::new());
         while let Some(event) = self.events.recv().await {
-            done.extend(event.done());
+            match event {
+                MeetingEvent::Caption(line) => lines.push((line, clock::now())),
+                event => rest.done.extend(event.done()),
+            }
         }
-        done
+        let now = clock::now();
+        rest.captions = lines.into_iter().map(|(line, came)| line.older(now - came)).collect();
+        rest
     }
 }
 

@@ -1,7 +1,9 @@
 //! The state machine of a browser meeting: surveys, channel messages and media in; events and actions out. Pure.
 
 mod cameras;
+mod captions;
 mod chat;
+mod ending;
 mod join_flow;
 mod looks;
 mod roster;
@@ -12,9 +14,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use meetbot_types::{CommandId, Failure, FailureCode, Platform, bot::RecordingRule};
+use meetbot_types::{CommandId, Platform, bot::RecordingRule};
 
-use self::{chat::Chat, join_flow::JoinFlow, roster::Roster};
+use self::{captions::Captions, chat::Chat, join_flow::JoinFlow, roster::Roster};
 use super::{
     capture::{PageEvent, Record},
     evidence::{Evidence, Shown},
@@ -23,15 +25,10 @@ use super::{
     lanes::{Lanes, Speaker},
     page::Action,
     pictures::{Owner, PictureResult, Pictures},
-    products::google_meet::wire,
+    products::google_meet::{captions as caption_lines, wire},
     survey::Survey,
 };
-use crate::{
-    bounds::{self, Exceeded},
-    media::Frame,
-    meeting::MeetingEvent,
-    platforms::joins::BrowserHistory,
-};
+use crate::{bounds, media::Frame, meeting::MeetingEvent, platforms::joins::BrowserHistory};
 
 /// The time between two looks: before the lobby, in the lobby, in the meeting and while leaving.
 const LOOK_EVERY_JOINING: Duration = Duration::from_millis(250);
@@ -97,6 +94,7 @@ pub(crate) struct Session {
     early: VecDeque<(Speaker, Frame)>,
     early_pictures: VecDeque<(Owner, PictureResult)>,
     chat: Chat,
+    captions: Captions,
     /// The states of the page's connections.
     peers: HashMap<u32, String>,
     /// The labels of the open channels.
@@ -144,6 +142,7 @@ impl Session {
             early: VecDeque::new(),
             early_pictures: VecDeque::new(),
             chat: Chat::default(),
+            captions: Captions::default(),
             peers: HashMap::new(),
             channels: HashMap::new(),
             inside_since: None,
@@ -194,7 +193,13 @@ impl Session {
     pub(crate) fn wake(&self) -> Instant {
         let silent = self.beat + Duration::from_secs(self.landmarks.bounds.silent_s);
         let leaves = if let Phase::Leaving { until } = self.phase { until } else { silent };
-        let times = [self.lanes.wake(), self.pictures.wake(), self.chat.wake(), Some(leaves)];
+        let times = [
+            self.lanes.wake(),
+            self.pictures.wake(),
+            self.chat.wake(),
+            self.captions.wake(),
+            Some(leaves),
+        ];
         times.into_iter().flatten().fold(silent, Instant::min)
     }
 
@@ -205,6 +210,8 @@ impl Session {
         let shown = self.pictures.overdue(now);
         self.shown(shown);
         self.chat.tick(now, &mut self.output);
+        let spoken = self.captions.complete(now);
+        self.spoken(spoken, now);
         if matches!(self.phase, Phase::Leaving { until } if until <= now) {
             self.phase = Phase::Over;
         }
@@ -230,34 +237,6 @@ impl Session {
         self.emit(MeetingEvent::CommandDone { id, outcome });
     }
 
-    /// Begins to leave.
-    pub(crate) fn leave(&mut self, now: Instant) {
-        self.phase = match self.phase {
-            Phase::Inside => Phase::Leaving { until: now + LEAVE_TIMEOUT },
-            _ => Phase::Over,
-        };
-        self.next_look = now;
-    }
-
-    /// The connection to the meeting is lost.
-    pub(crate) fn lose(&mut self, why: &str) {
-        if let Phase::Leaving { .. } = self.phase {
-            self.phase = Phase::Over;
-        }
-        self.end(MeetingEvent::Lost(why.to_owned()));
-    }
-
-    /// The page crashed, or does not react.
-    pub(crate) fn die(&mut self, why: &str) {
-        self.mark = Some(Mark::Dead);
-        if self.earlier.dead >= 2 && self.phase == Phase::Outside {
-            let failure = Failure::new(FailureCode::InternalError, why);
-            self.end(MeetingEvent::Unreachable(failure));
-        } else {
-            self.lose(why);
-        }
-    }
-
     /// A survey of the page failed.
     pub(crate) fn cannot_look(&mut self, why: &str, now: Instant) {
         self.failed_looks += 1;
@@ -280,10 +259,17 @@ impl Session {
                 self.shown(shown);
             }
             Record::Message { channel, bytes } => {
-                if self.channels.get(&channel).is_some_and(|label| label == COLLECTIONS)
-                    && let Some(update) = wire::collections(&bytes)
-                {
-                    self.update(update, now);
+                match self.channels.get(&channel).map(String::as_str) {
+                    Some(COLLECTIONS) => {
+                        if let Some(update) = wire::collections(&bytes) {
+                            self.update(update, now);
+                        }
+                    }
+                    Some(label) => {
+                        let versions = caption_lines::captions(label, &bytes).unwrap_or_default();
+                        self.captioned(versions, now);
+                    }
+                    None => {}
                 }
             }
             Record::Answer(bytes) => {
@@ -431,31 +417,10 @@ impl Session {
         self.name_the_unknown();
     }
 
-    fn give_up(&mut self, why: &str, survey: &Survey) {
-        let version = &self.landmarks.version;
-        self.evidence.ended = Some(why.to_owned());
-        let detail = format!("{why}; {} (landmarks of {version})", survey.summary());
-        self.end(MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, detail)));
-    }
-
-    /// The meeting exceeded a bound.
-    pub(crate) fn exceed(&mut self, exceeded: Exceeded) {
-        self.end(MeetingEvent::Refused(exceeded.failure()));
-    }
-
     fn emit(&mut self, event: MeetingEvent) {
         if self.phase != Phase::Over {
             self.output.push_back(Output::Event(event));
         }
-    }
-
-    /// Ends the session; only the first end counts.
-    fn end(&mut self, event: MeetingEvent) {
-        if self.phase != Phase::Over && self.evidence.ended.is_none() {
-            self.evidence.ended = event.why();
-        }
-        self.emit(event);
-        self.phase = Phase::Over;
     }
 }
 

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use super::{
     capture::{self, Record},
     lanes::Lanes,
-    products::google_meet::wire,
+    products::google_meet::{captions as caption_lines, wire},
 };
 use crate::clock;
 
@@ -20,6 +20,18 @@ pub fn collections(bytes: &[u8]) {
     let mut people = update.people.iter().chain(&roster);
     assert!(people.all(|person| person.device.starts_with("spaces/")), "{update:?}");
     let _ = wire::roster(bytes);
+}
+
+/// A message of the channels for captions: each line has a device and a text.
+pub fn captions(bytes: &[u8]) {
+    for label in ["captions", "captions_v2"] {
+        let lines = caption_lines::captions(label, bytes).unwrap_or_default();
+        let mut lines = lines.iter();
+        assert!(
+            lines.all(|it| it.device.starts_with("spaces/") && !it.text.is_empty()),
+            "{lines:?}"
+        );
+    }
 }
 
 /// A batch of a page: no packet is written twice, and none without a packet of Opus.
@@ -47,6 +59,17 @@ mod tests {
         hostile_inputs::feed(&[roster, "x\u{1}\u{2}", "\u{1f}"], |bytes| {
             collections(bytes.as_bytes());
         });
+        let line =
+            "\n\u{23}\n\u{12}spaces/a/devices/7\u{10}\u{5}\u{18}\u{2}\u{20}\u{1}2\u{7}so it i";
+        let second = "\n\u{28}\n\u{26}\u{8}\u{5}\u{10}\u{2}\u{1a}\u{20}\u{1a}\u{8}so it is2\u{12}spaces/a/devices/7H\u{1}";
+        for (label, line) in [("captions", line), ("captions_v2", second)] {
+            assert_eq!(
+                caption_lines::captions(label, line.as_bytes()).unwrap().len(),
+                1,
+                "{label}"
+            );
+        }
+        hostile_inputs::feed(&[line, second], |bytes| captions(bytes.as_bytes()));
         let sound = "\0\0\0\0\0\0\0\0\u{1}\u{1a}\0\0\0\u{1}\u{7}\0\0\0\0\0\0\u{1}\0\0\0\0\0\0\0\0\0\u{1}\0\0\0\u{7}H\u{1}";
         hostile_inputs::feed(&[sound, "\0\0\0\0\0\0\0\0\u{3}\u{2}\0\0\0{}"], |bytes| {
             captured(bytes.as_bytes());

@@ -36,7 +36,7 @@ use crate::{
     clock,
     connect::Connect,
     media::{Frame, TrackId},
-    meeting::{Lost, Meeting, MeetingEvent, Outcome},
+    meeting::{Lost, Meeting, MeetingEvent, Outcome, Remainder},
     platforms::{
         dial::{DialError, Socket, Target, dial},
         drain::Drain,
@@ -448,8 +448,8 @@ impl Meeting for JanusMeeting {
         }
     }
 
-    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
-        let Some(mut call) = self.call.take() else { return Vec::new() };
+    async fn leave(mut self: Box<Self>) -> Remainder {
+        let Some(mut call) = self.call.take() else { return Remainder::default() };
         for message in call.session.leave() {
             let _ = call.send(&message);
         }
@@ -459,6 +459,7 @@ impl Meeting for JanusMeeting {
             chat.peer.close();
         }
         // Chat messages are sent at once, or wait until the bot is admitted to the text room.
-        self.events.into_iter().filter_map(MeetingEvent::done).collect()
+        let done: Vec<_> = self.events.into_iter().filter_map(MeetingEvent::done).collect();
+        done.into()
     }
 }

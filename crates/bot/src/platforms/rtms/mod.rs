@@ -35,7 +35,7 @@ use crate::{
     clock,
     connect::Connect,
     media::TrackId,
-    meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Source},
+    meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Remainder, Source},
 };
 
 /// An ended stream is drained after this time without a message: media come from other servers than the end, and may
@@ -379,7 +379,7 @@ impl Meeting for RtmsMeeting {
     /// Does nothing: Zoom has no such request, and begins each camera with a keyframe.
     fn request_keyframe(&mut self, _: TrackId) {}
 
-    async fn leave(mut self: Box<Self>) -> Vec<CommandId> {
+    async fn leave(mut self: Box<Self>) -> Remainder {
         if let Some(mut call) = self.call.take() {
             for act in call.leave() {
                 if let Action::Send(line, message) = act {
@@ -388,13 +388,13 @@ impl Meeting for RtmsMeeting {
             }
         }
         self.lines.close().await;
-        Vec::new()
+        Remainder::default()
     }
 
     /// Leaves the stream open: closing it would end it for the next bot too.
-    async fn hand_over(self: Box<Self>) -> Vec<CommandId> {
+    async fn hand_over(self: Box<Self>) -> Remainder {
         self.lines.close().await;
-        Vec::new()
+        Remainder::default()
     }
 }
 

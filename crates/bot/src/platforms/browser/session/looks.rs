@@ -13,6 +13,7 @@ use crate::{
     platforms::browser::{
         landmarks::{State, Verdict},
         page::Action,
+        products::google_meet::captions,
         survey::Survey,
     },
 };
@@ -106,7 +107,7 @@ impl Session {
         }
     }
 
-    /// In the meeting: keeps devices off, and writes the chat.
+    /// In the meeting: keeps devices off, writes the chat, and switches captions on.
     fn attend(&mut self, survey: &Survey, now: Instant) {
         if self.phase != Phase::Inside {
             return;
@@ -117,6 +118,8 @@ impl Session {
             self.output.push_back(Output::Action(Action::Click(on.key.clone())));
         } else {
             self.chat.look(controls, survey, now, &mut self.output);
+            let is_on = self.channels.values().any(|label| captions::is_channel(label));
+            self.captions.look(controls, survey, is_on, &mut self.output);
             if self.chat.is_waiting() {
                 self.next_look = now + LOOK_EVERY_JOINING;
             }

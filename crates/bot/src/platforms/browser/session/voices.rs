@@ -1,12 +1,12 @@
-//! Assigns audio frames to participants, and decides from when on they are reported. Pure.
+//! Assigns audio frames and captions to participants, and decides from when on they are reported. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Phase, Session};
+use super::{Phase, Session, captions::Spoken};
 use crate::{
     media::Frame,
-    meeting::{MeetingEvent, Source},
-    platforms::browser::lanes::Speaker,
+    meeting::{CaptionLine, MeetingEvent, Source},
+    platforms::browser::{lanes::Speaker, products::google_meet::captions::Version},
 };
 
 /// How long before the admission audio is kept: the page shows the admission later than the media begin.
@@ -57,6 +57,42 @@ impl Session {
                 }
             }
             self.emit(MeetingEvent::Media { participant, source, frame });
+        }
+    }
+
+    /// Handles versions of lines of captions.
+    pub(super) fn captioned(&mut self, versions: Vec<Version>, now: Instant) {
+        if self.phase == Phase::Inside {
+            for version in versions {
+                let spoken = self.captions.take(version, now);
+                self.spoken(spoken.into_iter().collect(), now);
+            }
+        }
+    }
+
+    /// Reports complete lines of captions of people.
+    pub(super) fn spoken(&mut self, spoken: Vec<Spoken>, now: Instant) {
+        if self.phase != Phase::Inside {
+            return;
+        }
+        let ms_ago = |at: Instant| {
+            u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)
+        };
+        for Spoken { device, began, ended, text } in spoken {
+            let device = self.roster.parent(&device).map(ToOwned::to_owned).unwrap_or(device);
+            if self.roster.is_self(&device) {
+                continue;
+            }
+            if let Some(who) = self.roster.introduce(&device) {
+                self.emit(MeetingEvent::Joined(who));
+            }
+            self.emit(MeetingEvent::Caption(CaptionLine {
+                speaker: self.roster.name(&device),
+                speaker_id: device,
+                began_ms_ago: ms_ago(began),
+                ended_ms_ago: ms_ago(ended),
+                text,
+            }));
         }
     }
 

@@ -1,5 +1,6 @@
 //! Google Meet: its landmarks, and the readers of its messages. Google documents none of this; it is based on the findings of public projects.
 
+pub(crate) mod captions;
 pub(crate) mod compression;
 pub(crate) mod protobuf;
 pub(crate) mod wire;

@@ -97,7 +97,7 @@ pub(crate) fn roster(answer: &[u8]) -> Option<Vec<Person>> {
     Some(message.under(&ROSTER_OF_RPC).iter().filter_map(person).collect())
 }
 
-fn device(message: &Message<'_>, field: u32) -> Option<String> {
+pub(super) fn device(message: &Message<'_>, field: u32) -> Option<String> {
     let device = message.text(field)?;
     let (space, number) = device.strip_prefix("spaces/")?.split_once("/devices/")?;
     (!space.is_empty() && !number.is_empty()).then(|| bounds::id(device.to_owned()))
