@@ -55,6 +55,8 @@ type RecordingEvent struct {
 	Codec string `json:"codec"`
 	// Rotation is by how many degrees clockwise its pictures are to be turned: of track.
 	Rotation *int64 `json:"rotation"`
+	// AttributedBy is how it is known whose it is, as in the manifest: of track.
+	AttributedBy string `json:"attributedBy"`
 	// StartMs is from when: of gap and speaking.
 	StartMs *int64 `json:"startMs"`
 	// EndMs is to when: of gap and speaking.

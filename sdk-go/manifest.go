@@ -118,6 +118,10 @@ type Track struct {
 	SHA256 string `json:"sha256"`
 	// Rotation is by how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
 	Rotation int `json:"rotation"`
+	// AttributedBy is how it is known whose it is: stream (the meeting sends each participant's media separately), source (the packets name a source,
+	// and the meeting its owner), unnamed (they name a source whose owner was not known when the file began) or mix (several participants at once, in
+	// one file). The set is open.
+	AttributedBy string `json:"attributedBy"`
 	// Gaps are where nothing was received.
 	Gaps []Gap `json:"gaps"`
 	// Extra holds the fields that this version does not know.

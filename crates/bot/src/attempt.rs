@@ -30,7 +30,7 @@ static FINISHING: Semaphore = Semaphore::const_new(8);
 /// the job, or `stop` was requested: then the bot leaves its files whole and its job unfinished, and the next attempt continues.
 pub async fn run(order: BotOrder, connect: Connect, stop: CancellationToken) {
     let counters = Counters::default();
-    let reporter = Reporter::start(&order, &connect, counters.clone());
+    let reporter = Reporter::start(&order, &connect, counters.clone(), &stop);
     let (cause, was_in, denied) = if let Some(ending) = order.finalize.clone() {
         finish(&order, false, reporter, &stop, move |_| ending).await;
         return;

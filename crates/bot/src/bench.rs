@@ -143,6 +143,7 @@ pub(crate) fn order(folder: &Path) -> BotOrder {
         folder: folder.to_owned(),
         most_bytes: None,
         heartbeat_ms: 5_000,
+        alone_ms: 86_400_000,
         finalize: None,
     }
 }

@@ -25,7 +25,8 @@ pub use self::{
     platforms::{
         Machine, available,
         browser::{
-            Unusable, chromium_version, landmarks_of, needs::user_namespaces, remove_left_browsers,
+            Unusable, chromium_version, examination::Examination, examine::examine, landmarks_of,
+            needs::user_namespaces, remove_left_browsers,
         },
         needs_browser,
     },

@@ -85,6 +85,31 @@ impl Source {
     }
 }
 
+/// How it is known whose media are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attribution {
+    /// The meeting sends each participant's media separately.
+    Stream,
+    /// The packets name a source, and the meeting its owner.
+    Source,
+    /// The packets name a source whose owner is not known yet.
+    Unnamed,
+    /// Several participants at once.
+    Mix,
+}
+
+impl Attribution {
+    /// Its name in manifests.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Source => "source",
+            Self::Unnamed => "unnamed",
+            Self::Mix => "mix",
+        }
+    }
+}
+
 /// Something that happened in the meeting.
 #[derive(Debug)]
 pub(crate) enum MeetingEvent {
@@ -131,6 +156,13 @@ pub(crate) enum MeetingEvent {
     },
     /// The host's answer to the request for permission to record.
     Permission(bool),
+    /// How it is known whose media of this participant are, if it is not as usual on the platform. Comes after the participant's join, and before the media.
+    Attributed {
+        /// The participant's id.
+        participant: String,
+        /// How.
+        attribution: Attribution,
+    },
     /// A participant sends media that cannot be recorded. Comes once for each codec of a source.
     Unavailable {
         /// The participant's id.

@@ -38,8 +38,13 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// Starts to report.
-    pub(crate) fn start(order: &BotOrder, connect: &Connect, counters: Counters) -> Self {
+    /// Starts to report. `stop` is cancelled if no server answers for too long: bots in processes of their own would not end.
+    pub(crate) fn start(
+        order: &BotOrder,
+        connect: &Connect,
+        counters: Counters,
+        stop: &CancellationToken,
+    ) -> Self {
         let reports =
             Arc::new(Reports { queue: Mutex::new(Queue::new(clock::now())), news: Notify::new() });
         let [closed, superseded] = [(); 2].map(|()| CancellationToken::new());
@@ -51,6 +56,8 @@ impl Reporter {
             counters,
             closed: closed.clone(),
             superseded: superseded.clone(),
+            // The others end with their server or worker.
+            deserted: connect.orchestrator.is_some().then(|| stop.clone()),
         };
         Self { reports, closed, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
     }
@@ -109,12 +116,15 @@ struct Sender {
     counters: Counters,
     closed: CancellationToken,
     superseded: CancellationToken,
+    /// Stops the bot, if it may end without its server.
+    deserted: Option<CancellationToken>,
 }
 
 impl Sender {
     async fn run(self) {
         let heartbeat = Duration::from_millis(self.order.heartbeat_ms);
         let mut wait = FIRST_WAIT;
+        let mut answered = clock::now();
         loop {
             let is_last = self.closed.is_cancelled();
             let sent = self.reports.queue().batch();
@@ -131,7 +141,11 @@ impl Sender {
                 }
                 continue;
             }
-            let problem = match self.send(&sent).await {
+            let answer = self.send(&sent).await;
+            if !matches!(answer, Err(Refusal::Unavailable(_))) {
+                answered = clock::now();
+            }
+            let problem = match answer {
                 Ok(seq) if self.reports.queue().acknowledged(seq, &sent) => {
                     wait = FIRST_WAIT;
                     continue;
@@ -156,6 +170,14 @@ impl Sender {
                 Err(Refusal::Unavailable(problem)) => problem,
             };
             tracing::debug!(job = %self.order.job_id, problem, "the orchestrator is unavailable");
+            let alone = clock::now().saturating_duration_since(answered);
+            if let Some(stop) = &self.deserted
+                && alone >= Duration::from_millis(self.order.alone_ms)
+            {
+                tracing::warn!(job = %self.order.job_id, hours = alone.as_secs() / 3_600, "no server has answered for too long; the bot ends");
+                stop.cancel();
+                return;
+            }
             self.address.use_next();
             tokio::time::sleep(wait).await;
             // Soon enough for the rest of the lease.

@@ -328,6 +328,7 @@ mod tests {
         let browser = BrowserSettings {
             binary: Some("/opt/chromium".into()),
             no_sandbox: true,
+            memory_mb: 4_000,
             ..BrowserSettings::default()
         };
         assert_eq!(config.browser, Some(browser));
@@ -343,6 +344,7 @@ mod tests {
         assert!(problem("[bots]\nmax = 0").contains("at least 1"));
         assert!(problem("[bots]\nworkers = \"two\"").contains("neither \"own\" nor \"none\""));
         assert!(problem("[bots.browser]\nmax = 0").contains("bots.browser.max"));
+        assert!(problem("[bots.browser]\nmemory_mb = 499").contains("at least 500"));
         assert!(problem("[limits]\nhead_seconds = 0").contains("limits.head_seconds"));
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));

@@ -221,6 +221,7 @@ impl Orchestrator {
             stun_servers: config.stun_servers,
             zoom: Arc::clone(&zoom),
             most_bytes_per_job: config.most_bytes_per_job,
+            alone_ms: config.timing.alone_ms(),
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         });
         let dispatch = Work {

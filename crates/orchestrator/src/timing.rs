@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use meetbot_types::bot::{HEARTBEAT_SECONDS, LEASE_SECONDS};
+use meetbot_types::bot::{ALONE_HOURS, HEARTBEAT_SECONDS, LEASE_SECONDS};
 use serde::Deserialize;
 
 /// The environment variable with shorter times for tests, as in `{"leaseMs":6000}`; accepted by a server that listens on loopback.
@@ -14,9 +14,11 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(10);
 /// The times, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "each has its unit")]
 pub struct Timing {
     lease_ms: NonZeroU32,
     pause_ms: NonZeroU32,
+    alone_ms: NonZeroU32,
 }
 
 impl Default for Timing {
@@ -24,6 +26,7 @@ impl Default for Timing {
         Self {
             lease_ms: const { NonZeroU32::new(LEASE_SECONDS * 1000).unwrap() },
             pause_ms: const { NonZeroU32::new(5_000).unwrap() },
+            alone_ms: const { NonZeroU32::new(ALONE_HOURS * 3_600_000).unwrap() },
         }
     }
 }
@@ -37,6 +40,11 @@ impl Timing {
     /// The interval of a bot's heartbeats: a fixed part of the lease.
     pub(crate) fn heartbeat(self) -> Duration {
         self.lease() * HEARTBEAT_SECONDS / LEASE_SECONDS
+    }
+
+    /// How long a bot in a process of its own goes on while no server answers it, in milliseconds.
+    pub(crate) fn alone_ms(self) -> u64 {
+        self.alone_ms.get().into()
     }
 
     /// How long a job waits at most for its next bot after `lost` bots were lost: the first is replaced at once, further ones

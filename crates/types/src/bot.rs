@@ -1,6 +1,7 @@
 //! Messages between a server and its bots: orders, reports and commands. Not part of the public API.
 
 mod browser;
+mod defaults;
 mod zoom;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
+pub use self::defaults::ALONE_HOURS;
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
@@ -73,15 +75,13 @@ pub struct BotOrder {
     #[serde(default)]
     pub most_bytes: Option<u64>,
     /// The interval of heartbeats, in ms.
-    #[serde(default = "heartbeat_ms")]
+    #[serde(default = "defaults::heartbeat_ms")]
     pub heartbeat_ms: u64,
+    /// How long a bot in a process of its own goes on while no server answers it, in ms.
+    #[serde(default = "defaults::alone_ms")]
+    pub alone_ms: u64,
     /// If set: join no meeting, finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
-}
-
-/// The default for orders without the field.
-fn heartbeat_ms() -> u64 {
-    u64::from(HEARTBEAT_SECONDS) * 1000
 }
 
 /// The order to make the mix of a recording whose job has ended, or to give the mix up.

@@ -152,6 +152,11 @@ pub struct Track {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(maximum = 270, multiple_of = 90))]
     pub rotation: u16,
+    /// How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the meeting its
+    /// owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one file). The set is open.
+    /// `null` in manifests of servers that did not write it.
+    #[serde(default)]
+    pub attributed_by: Option<String>,
     /// When the file's time 0 is, in ms.
     pub start_ms: u64,
     /// How long the file plays, in ms.

@@ -18,7 +18,7 @@ const FILES = {
   events: [
     ({ files }) => files.find(({ name }) => name === "events.jsonl")?.name,
     {
-      fields: "type atMs~ attempt~ startedAt@ participant; id file participantId kind source codec rotation~ startMs~ endMs~ reason lost~",
+      fields: "type atMs~ attempt~ startedAt@ participant; id file participantId kind source codec rotation~ attributedBy startMs~ endMs~ reason lost~",
       inner: { participant: person },
     },
   ] as File,

@@ -163,6 +163,11 @@ export interface Track {
   container: string | null;
   /** By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players turn them. */
   rotation: number;
+  /**
+   * How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the meeting its
+   * owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one file). The set is open.
+   */
+  attributedBy: string | null;
   startMs: number;
   durationMs: number;
   packets: number;
@@ -235,6 +240,8 @@ export interface RecordingEvent {
   codec: string | null;
   /** By how many degrees clockwise its pictures are to be turned: of `track`. */
   rotation: number | null;
+  /** How it is known whose it is, as in the manifest: of `track`. */
+  attributedBy: string | null;
   /** From: of `gap` and `speaking`. */
   startMs: number | null;
   /** To: of `gap` and `speaking`. */

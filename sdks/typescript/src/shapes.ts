@@ -44,7 +44,7 @@ export const manifest: Shape = {
     participants: { fields: "id name isBot? isHost? joinedAt# leftAt~ speakingMs# names[]" },
     speaking: { fields: "participantId startMs# endMs#" },
     tracks: {
-      fields: "file participantId kind source codec container rotation# startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
+      fields: "file participantId kind source codec container rotation# attributedBy startMs# durationMs# packets# lostPackets# bytes# sha256 gaps*",
       inner: { gaps: { fields: "startMs# endMs# reason" } },
     },
     unavailable: { fields: "participantId kind source codec startMs# missingBecause" },

@@ -59,7 +59,7 @@ async fn attend_scripted(play: Play, most_bytes: Option<u64>) -> (Failure, Manif
     let never = AutoLeave { after_silence_seconds: None, ..AutoLeave::default() };
     let order = BotOrder { most_bytes, ..order(&folder.path().join("job"), never) };
     let (connect, counters) = (connect(), Counters::default());
-    let reporter = Reporter::start(&order, &connect, counters.clone());
+    let reporter = Reporter::start(&order, &connect, counters.clone(), &CancellationToken::new());
     let mut bot = Bot::new(&order, &connect, &reporter, counters);
     let meeting: Box<dyn Meeting> = Box::new(Scripted { play, number: 0 });
     let joining = AbortOnDropHandle::new(tokio::spawn(async { Ok(meeting) }));

@@ -124,6 +124,11 @@ impl Bot<'_> {
                 let Some(recording) = &mut self.recording else { return Ok(None) };
                 recording.unavailable(&participant, source, codec, reason, now)?;
             }
+            MeetingEvent::Attributed { participant, attribution } => {
+                if let Some(recording) = &mut self.recording {
+                    recording.attribute(&participant, attribution);
+                }
+            }
             MeetingEvent::JoiningAs { platform, room, own_id } => {
                 self.own_id = Some(own_id.clone());
                 let participant_id = own_id;

@@ -136,7 +136,7 @@ async fn attend_flood(
     let folder = TempDir::new().unwrap();
     let order = order(&folder.path().join("job"), auto_leave);
     let (connect, counters) = (connect(), Counters::default());
-    let reporter = Reporter::start(&order, &connect, counters.clone());
+    let reporter = Reporter::start(&order, &connect, counters.clone(), &CancellationToken::new());
     let mut bot = Bot::new(&order, &connect, &reporter, counters);
     let (longest, began) = (Arc::default(), Arc::new(Notify::new()));
     let now = clock::now();

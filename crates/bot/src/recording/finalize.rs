@@ -236,7 +236,7 @@ fn copy_track(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Opt
             return Err(error);
         }
     }
-    let Content { kind, source, codec, rotation } = track.content;
+    let Content { kind, source, codec, rotation, attributed_by } = track.content;
     Ok(Some(Track {
         sha256: hash(&target)?,
         file: track.file,
@@ -246,6 +246,7 @@ fn copy_track(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Opt
         source,
         codec,
         rotation,
+        attributed_by,
         start_ms: track.start_ms,
         duration_ms: scan.duration_ms,
         packets: scan.packets,

@@ -252,6 +252,7 @@ impl Recording {
             source: key.source.word().to_owned(),
             codec: frame.codec.name().to_owned(),
             rotation,
+            attributed_by: Some(self.attributions.get(&key.person).word().to_owned()),
         };
         self.journal.push(&Line::Track {
             attempt: self.attempt,

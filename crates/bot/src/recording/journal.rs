@@ -69,7 +69,7 @@ pub(crate) enum Line {
 
 /// The content of a media file. Journals of the first version have audio only, and omit these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub(crate) struct Content {
     pub(crate) kind: MediaKind,
     /// `microphone`, `camera` or `screen`.
@@ -77,6 +77,9 @@ pub(crate) struct Content {
     pub(crate) codec: String,
     /// By how many degrees clockwise pictures must be rotated for display; 0 in journals without it.
     pub(crate) rotation: u16,
+    /// How it is known whose it is; `None` in journals without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attributed_by: Option<String>,
 }
 
 impl Default for Content {
@@ -86,6 +89,7 @@ impl Default for Content {
             source: "microphone".to_owned(),
             codec: "opus".to_owned(),
             rotation: 0,
+            attributed_by: None,
         }
     }
 }
@@ -216,7 +220,10 @@ mod tests {
                     at_ms: 4,
                     file: file(),
                     participant_id: "p".to_owned(),
-                    content: Content::default(),
+                    content: Content {
+                        attributed_by: Some("source".to_owned()),
+                        ..Content::default()
+                    },
                 },
                 Some(Line::Track { .. }) => Line::TrackStart { at_ms: 5, file: file() },
                 Some(Line::TrackStart { .. }) => Line::TrackUnavailable {

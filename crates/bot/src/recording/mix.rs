@@ -285,6 +285,7 @@ mod tests {
             packets: 0,
             lost_packets: 0,
             rotation: 0,
+            attributed_by: None,
             bytes: 0,
             sha256: String::new(),
             gaps: Vec::new(),

@@ -1,5 +1,6 @@
 //! Recording: writes packets to disk while a bot is in a meeting. Nothing is decoded, and a crash loses at most half a second.
 
+pub(crate) mod attribution;
 pub(crate) mod clock;
 mod counters;
 pub(crate) mod failure;
@@ -48,6 +49,7 @@ use meetbot_types::{
 
 pub(crate) use self::counters::Counters;
 use self::{
+    attribution::Attributions,
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
@@ -99,6 +101,7 @@ pub(crate) struct Recording {
     chat: Option<LineFile>,
     captions: Option<LineFile>,
     people: People,
+    attributions: Attributions,
     /// How many sources were found with a codec that cannot be recorded.
     unavailable: usize,
     tracks: HashMap<Key, SourceWriter>,
@@ -182,6 +185,7 @@ impl Recording {
             chat: None,
             captions: None,
             people: People::after(&journal_state.participants),
+            attributions: Attributions::of(&order.link.platform),
             unavailable: 0,
             tracks: HashMap::new(),
             levels,

@@ -461,6 +461,12 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
         // Packets in transit while a connection is replaced are lost.
         assert!(packets * 100 >= sent * 97 && packets <= sent, "{name}: {packets} of {sent}");
     }
+    for track in &manifest.tracks {
+        let person = manifest.participants.iter().find(|one| one.id == track.participant_id);
+        let is_mix = person.unwrap().name == "Several speakers";
+        let expected = if is_mix { "mix" } else { "source" };
+        assert_eq!(track.attributed_by.as_deref(), Some(expected), "{track:?}");
+    }
     let captions = std::fs::read_to_string(fixture.folder(1).join("captions.jsonl")).unwrap();
     assert!(captions.contains("Eve Late") && captions.contains("I came late"), "{captions}");
     assert!(packets("Several speakers") >= 45, "{manifest:#?}");

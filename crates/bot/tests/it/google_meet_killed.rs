@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
-use meetbot_imitation::{Action, Imitation, Observed, Scenario, Signal};
-use meetbot_types::{JobStatus, bot::BotReport};
+use meetbot_imitation::{Act, Imitation, Observed, Scenario, Signal};
+use meetbot_types::{
+    CommandId, ControlAction, JobStatus,
+    bot::{BotCommand, BotReport},
+};
 
 use crate::{
     google_meet::{evidence, has_chromium, order, says, step},
-    orchestrator::{Fixture, ended},
+    orchestrator::{Fixture, ended, now},
 };
 
 /// The processes of this test's browsers, with their groups.
@@ -34,6 +37,28 @@ fn groups(imitation: &Imitation) -> Vec<(i32, String)> {
         Some((pid, read(path, "cmdline").ok()?))
     };
     members.filter_map(process).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_that_uses_too_much_memory_is_replaced() {
+    if !has_chromium() {
+        return;
+    }
+    let imitation = meetbot_imitation::serve(Scenario::default()).await.unwrap();
+    let fixture = Fixture::start().await;
+    let mut order = order(&fixture, &imitation);
+    if let Some(browser) = &mut order.browser {
+        browser.memory_mb = 60;
+    }
+    let bot = Fixture::run(order);
+    let reconnecting =
+        |all: &[BotReport]| all.iter().filter(|it| matches!(it, BotReport::Reconnecting)).count();
+    fixture.wait_until(|all| reconnecting(all) == 2).await;
+    let id = CommandId::generate(now());
+    fixture.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
+    bot.finish().await;
+    assert_eq!(groups(&imitation), vec![]);
+    imitation.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

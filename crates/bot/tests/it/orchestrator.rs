@@ -135,6 +135,7 @@ impl Fixture {
             folder: self.folder.path().join(self.job.to_string()),
             most_bytes: None,
             heartbeat_ms: 5_000,
+            alone_ms: 86_400_000,
             finalize: None,
         }
     }

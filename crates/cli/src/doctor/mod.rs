@@ -2,6 +2,7 @@
 
 mod browser;
 mod folder;
+mod join;
 mod loopback;
 mod machine;
 mod programs;
@@ -15,7 +16,12 @@ use meetbot_orchestrator::clock::Clock;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{connection::Connection, log, output::Output, serve::Settings};
+use crate::{
+    connection::Connection,
+    log,
+    output::{Output, Usage},
+    serve::Settings,
+};
 
 /// The arguments of `doctor`.
 #[derive(Debug, clap::Args)]
@@ -24,8 +30,14 @@ use crate::{connection::Connection, log, output::Output, serve::Settings};
 )]
 pub(crate) struct Args {
     /// Look at this alone: `zoom` is the Zoom apps of the settings, whether the server at --base-url answers Zoom's validation of their endpoint, and the clock.
+    /// `join` joins the Google Meet meeting of the link that follows, for a minute, and prints what the bot recognises there and what not, for a bug report.
     #[arg(value_enum)]
     only: Option<Only>,
+    /// The meeting of `join`.
+    link: Option<String>,
+    /// How long `join` stays in the meeting, in seconds.
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
     #[command(flatten)]
     settings: Settings,
 }
@@ -34,6 +46,7 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Only {
     Zoom,
+    Join,
 }
 
 /// The state of a finding.
@@ -79,6 +92,13 @@ pub(crate) async fn run(
     connection: &Connection,
     output: Output,
 ) -> anyhow::Result<ExitCode> {
+    if args.only == Some(Only::Join) {
+        let settings = args.settings.config()?.browser.unwrap_or_default();
+        return join::run(args.link.as_deref(), args.seconds, &settings, output).await;
+    }
+    if args.link.is_some() {
+        return Err(Usage("only `meetbot doctor join` takes a link".to_owned()).into());
+    }
     let now = Clock::start().now().wall;
     let mut findings = Vec::new();
     match args.settings.config().and_then(|config| log::wanted().map(|_| config)) {

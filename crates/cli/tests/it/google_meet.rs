@@ -9,13 +9,13 @@ use std::{
 };
 
 use meetbot::{JobStatus, LeaveReason, NewJob, Webhooks};
-use meetbot_imitation::{Action, Imitation, Scenario, Signal, Step};
+use meetbot_imitation::{Act, Dialect, Imitation, Scenario, Screen, Signal, Step};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
 use tempfile::TempDir;
 
 use crate::{
     processes::{bots, gone},
-    program::{PATIENCE, await_job, client, create, manifest_of, serve_with},
+    program::{PATIENCE, await_job, client, create, manifest_of, meetbot, run, serve_with},
 };
 
 /// Whether there is a browser. Where CI expects one, a test without it fails.
@@ -89,8 +89,8 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
         let (person, text) = (people[0].to_owned(), text.to_owned());
         imitation.act(Act::Caption { person, line, version: 1, text, last });
     };
-    caption(1, "Shall we begin?", true);
     await_job(&one, &id, |job| job.status == JobStatus::Recording);
+    caption(1, "Shall we begin?", true);
     let [bot] = bots(&id)[..] else { panic!("one process") };
     server.kill();
     // While there is no server.
@@ -131,5 +131,73 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
         0 => Ok(()),
         left => Err(format!("{left} processes of the browser are left")),
     });
+    runtime.block_on(imitation.stop());
+}
+
+#[test]
+fn the_doctor_joins_a_meeting_and_reports_what_it_recognises_without_words_of_people() {
+    if !has_chromium() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let said = |text: &str| Act::Write { person: "Ann Host".to_owned(), text: text.to_owned() };
+    let speaks = Act::Say { person: "Ann Host".to_owned(), ms: 20_000 };
+    let steps = vec![
+        Step { on: Signal::Knocked, then: vec![Act::Admit] },
+        Step { on: Signal::Joined, then: vec![said("hush one"), speaks] },
+    ];
+    let scenario = Scenario { steps, dialect: Dialect::Text, ..Scenario::default() };
+    let imitation = runtime.block_on(meetbot_imitation::serve(scenario)).unwrap();
+    let (data, tools) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let chromium = led_to(&imitation, tools.path());
+    let doctor = |link: &str, seconds: &str, json: bool| {
+        let mut command = meetbot();
+        command.args(["doctor", "join", link, "--seconds", seconds, "--data-dir"]).arg(data.path());
+        command.args(json.then_some("--json"));
+        command.env("MEETBOT_BOTS_BROWSER_ENABLED", "true");
+        command.env("MEETBOT_BOTS_BROWSER_NO_SANDBOX", "true");
+        run(command.env("MEETBOT_BOTS_BROWSER_BINARY", &chromium))
+    };
+    let link = "https://meet.google.com/abc-mnop-xyz?pwd=hush-hush";
+    let output = doctor(link, "6", true);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    let report = output.json();
+    let found = |list: &str, name: &str, value: &str| {
+        let all = report[list].as_array().unwrap().iter();
+        all.clone().find(|it| it["name"] == name).unwrap_or_else(|| panic!("{name}: {report:#}"))
+            [value]
+            .clone()
+    };
+    assert!(found("states", "prejoin", "firstMs").is_u64(), "{report:#}");
+    assert!(found("states", "inside", "firstMs").is_u64(), "{report:#}");
+    assert!(found("states", "denied", "firstMs").is_null(), "{report:#}");
+    assert_eq!(found("controls", "controls.join", "text"), "Ask to join");
+    assert!(found("controls", "controls.compose", "text").is_null(), "{report:#}");
+    let collections = report["channels"]["collections"]["fields"].as_array().unwrap();
+    let count = |path: &str| {
+        let field = collections.iter().find(|field| field["path"] == path);
+        field.unwrap_or_else(|| panic!("{path}: {report:#}"))["count"].as_u64().unwrap()
+    };
+    // A name, and the text of a message; a field that the bot does not read; one that never came.
+    assert!(count("1.2.13.1.2.2") > 0 && count("1.2.13.4.2.5.1") == 1, "{report:#}");
+    assert!(count("1.2.13.1.2.11") > 0 && count("1.2.13.1.2.21") == 0, "{report:#}");
+    assert!(report["sound"]["ofOne"].as_u64().unwrap() > 100, "{report:#}");
+    assert_eq!((&report["read"]["people"], &report["read"]["messages"]), (&3.into(), &1.into()));
+    for secret in ["hush", "Ann", "imitation-cookie", "spaces/"] {
+        assert!(!output.out.contains(secret), "{secret}: {}", output.out);
+    }
+    assert_eq!(imitation.observed().faults, []);
+    runtime.block_on(imitation.stop());
+
+    let scenario = Scenario { opens: Screen::Full, ..Scenario::default() };
+    let imitation = runtime.block_on(meetbot_imitation::serve(scenario)).unwrap();
+    led_to(&imitation, tools.path());
+    let output = doctor(link, "6", false);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.out.contains("not joined"), "{output:?}");
+    assert!(output.out.lines().any(|line| line.contains("  seen      full, after ")), "{output:?}");
+    assert!(!output.out.contains("hush"), "{output:?}");
+    let output = doctor("https://example.com/", "6", false);
+    assert_eq!(output.code, Some(2), "{output:?}");
     runtime.block_on(imitation.stop());
 }

@@ -247,3 +247,29 @@ fn a_bot_that_gets_sigterm_finishes_its_files_and_is_replaced() {
     assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
     gone(&id);
 }
+
+#[test]
+fn a_bot_whose_server_never_returns_ends_and_its_recording_is_kept() {
+    // One is in its meeting, one waits to report the meeting's end.
+    for seconds in [600, 4] {
+        let setup = Setup::new();
+        let alone = (TIMING, r#"{"pauseMs":100,"aloneMs":6000}"#);
+        let (server, one) = setup.serve(&[alone]);
+        let id = setup.recording(&one, seconds);
+        server.kill();
+        gone(&id);
+        for file in crate::kills::webm_files(&setup.folder(&id, 1)) {
+            decodes(&file);
+        }
+        let (_server, next) = setup.serve(&[]);
+        if seconds > 10 {
+            await_job(&next, &id, |job| job.attempt == 2 && job.status == JobStatus::Recording);
+            next.leave_bot(&id).unwrap();
+        }
+        let job = await_job(&next, &id, |job| job.status.is_final());
+        assert_eq!((&job.status, job.attempt), (&JobStatus::Completed, 2), "{job:#?}");
+        let manifest = manifest_of(&next, &id);
+        assert!(!manifest.tracks.is_empty(), "{manifest:#?}");
+        gone(&id);
+    }
+}

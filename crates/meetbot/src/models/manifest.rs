@@ -147,6 +147,9 @@ pub struct Track {
     /// By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them.
     #[serde(default, deserialize_with = "or_default")]
     pub rotation: u64,
+    /// How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the meeting its
+    /// owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one file). The set is open.
+    pub attributed_by: Option<String>,
     /// When the file's time 0 is, in ms.
     #[serde(default, deserialize_with = "or_default")]
     pub start_ms: u64,

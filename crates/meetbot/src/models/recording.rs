@@ -58,6 +58,8 @@ pub struct RecordingEvent {
     pub codec: Option<String>,
     /// By how many degrees clockwise its pictures are to be turned: of `track`.
     pub rotation: Option<u64>,
+    /// How it is known whose it is, as in the manifest: of `track`.
+    pub attributed_by: Option<String>,
     /// From: of `gap` and `speaking`.
     pub start_ms: Option<u64>,
     /// To: of `gap` and `speaking`.
@@ -88,6 +90,7 @@ pub(crate) fn recording_event(line: &[u8]) -> serde_json::Result<RecordingEvent>
         source: fields.take("source")?,
         codec: fields.take("codec")?,
         rotation: fields.take("rotation")?,
+        attributed_by: fields.take("attributedBy")?,
         start_ms: fields.take("startMs")?,
         end_ms: fields.take("endMs")?,
         reason: fields.take("reason")?,

@@ -81,6 +81,9 @@ struct Bots {
     browser: Browser,
 }
 
+/// With less, no browser can open a meeting.
+const LEAST_BROWSER_MB: u32 = 500;
+
 #[derive(Deserialize)]
 struct Browser {
     enabled: bool,
@@ -89,6 +92,8 @@ struct Browser {
     no_sandbox: bool,
     headful: bool,
     landmarks_dir: PathBuf,
+    memory_mb: u32,
+    processors: u32,
 }
 
 /// A path; `None` if the text is empty.
@@ -260,6 +265,10 @@ impl Config {
             networks("webhooks.allow_networks", &settings.webhooks.allow_networks)?;
         let meeting_networks = networks("bots.allow_networks", &settings.bots.allow_networks)?;
         let browser = settings.bots.browser;
+        if (1..LEAST_BROWSER_MB).contains(&browser.memory_mb) {
+            let problem = format!("must be 0, or at least {LEAST_BROWSER_MB}");
+            return Err(invalid("bots.browser.memory_mb", problem));
+        }
         let max_browsers = match browser.max {
             -1 => machine::browsers(),
             max => usize::try_from(max).ok().filter(|max| *max > 0).ok_or_else(|| {
@@ -313,6 +322,8 @@ impl Config {
                 no_sandbox: browser.no_sandbox,
                 headful: browser.headful,
                 landmarks_dir: given(browser.landmarks_dir),
+                memory_mb: browser.memory_mb,
+                processors: browser.processors,
             }),
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),

@@ -50,6 +50,8 @@ pub(crate) struct Orders {
     pub(crate) most_bytes_per_job: Option<u64>,
     /// How often a bot reports even when nothing happens, in milliseconds.
     pub(crate) heartbeat_ms: u64,
+    /// How long a bot in a process of its own goes on while no server answers it, in milliseconds.
+    pub(crate) alone_ms: u64,
 }
 
 impl Orders {
@@ -167,6 +169,7 @@ impl Orders {
             folder: self.recordings.join(job.id.to_string()),
             most_bytes: self.most_bytes_per_job,
             heartbeat_ms: self.heartbeat_ms,
+            alone_ms: self.alone_ms,
             finalize,
         }
     }

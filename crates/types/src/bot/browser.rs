@@ -19,6 +19,10 @@ pub struct BrowserSettings {
     pub landmarks_dir: Option<PathBuf>,
     /// It has a window, on the X server that `DISPLAY` names.
     pub headful: bool,
+    /// The most memory of its processes, in MB; 0: no limit.
+    pub memory_mb: u32,
+    /// How many of the machine's processors it may use; 0: all.
+    pub processors: u32,
 }
 
 /// Where an imitation plays a product's web site.

@@ -79,6 +79,8 @@ class RecordingEvent(Model):
     """`opus`, `vp8`, `vp9`, `h264` or `pcm_s16le`, others where it is unavailable: of `track` and `track_unavailable`."""
     rotation: Whole | None = None
     """By how many degrees clockwise its pictures are to be turned: of `track`."""
+    attributed_by: str | None = None
+    """How it is known whose it is, as in the manifest: of `track`."""
     start_ms: Whole | None = None
     """From: of `gap` and `speaking`."""
     end_ms: Whole | None = None

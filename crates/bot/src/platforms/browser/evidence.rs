@@ -168,7 +168,7 @@ fn segment(part: &str) -> String {
 }
 
 /// A label or a name, if it looks like one from a program; else its length.
-fn label(text: &str) -> String {
+pub(super) fn label(text: &str) -> String {
     let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if text.len() <= LONGEST_NAME && text.bytes().all(is_label) {
         text.to_owned()
@@ -178,7 +178,7 @@ fn label(text: &str) -> String {
 }
 
 /// The kinds of error in a message, as in `TypeError`; the rest of the message is dropped.
-fn kinds(message: &str) -> Vec<String> {
+pub(super) fn kinds(message: &str) -> Vec<String> {
     let words = message.split(|letter: char| !letter.is_ascii_alphanumeric());
     let is_kind = |word: &&str| word.len() <= LONGEST_NAME && word.ends_with("Error");
     words.filter(is_kind).map(ToOwned::to_owned).collect()

@@ -46,7 +46,8 @@ impl Controls {
         self.lists().into_iter().flat_map(|(_, list)| list)
     }
 
-    fn lists(&self) -> [(&'static str, &Vec<String>); 11] {
+    /// All names, by the names of their lists.
+    pub(crate) fn lists(&self) -> [(&'static str, &Vec<String>); 11] {
         let Self {
             name,
             microphone_is_on,

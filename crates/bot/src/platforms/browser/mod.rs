@@ -6,12 +6,15 @@
 mod capture;
 mod cdp;
 mod evidence;
+pub(crate) mod examination;
+pub(crate) mod examine;
 #[cfg(test)]
 mod fragments;
 mod judge;
 mod landmark_files;
 mod landmarks;
 mod lanes;
+mod limits;
 pub(crate) mod needs;
 mod page;
 mod pictures;
@@ -23,7 +26,7 @@ mod survey;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod untrusted;
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::{
@@ -31,7 +34,7 @@ use meetbot_types::{
     bot::{BotOrder, BrowserSettings, ImitationSeat, Secret},
 };
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument as _;
 use url::Url;
@@ -40,6 +43,7 @@ pub use self::landmark_files::Unusable;
 use self::{
     capture::Record,
     cdp::{Cdp, Event},
+    examination::Examination,
     landmarks::Landmarks,
     needs::{Environment, Need},
     page::{Action, Page},
@@ -58,6 +62,9 @@ use crate::{
 
 /// The capacity of the queue of events; the browser waits while it is full.
 const MOST_EVENTS: usize = 2_000;
+
+/// How often the memory of a browser is compared with its limit.
+const MEMORY_EVERY: Duration = Duration::from_secs(2);
 
 /// A meeting in a browser.
 pub(crate) struct BrowserMeeting {
@@ -88,8 +95,9 @@ impl BrowserMeeting {
         let (order, settings, joins) = (order.clone(), settings.clone(), joins.clone());
         let driver = async move {
             let _place = place;
-            match open(&order, settings).await {
-                Ok(driver) => driver.drive(&order, sender, inbox, &joins).await,
+            let visit = Visit::of(&order);
+            match open(&visit, settings).await {
+                Ok(driver) => driver.drive(&visit, sender, inbox, &joins, None).await,
                 Err(event) => {
                     // The meeting was dropped: nothing to report.
                     let _ = sender.send(event).await;
@@ -124,6 +132,28 @@ pub fn chromium_version(settings: &BrowserSettings) -> Option<String> {
     needs::version_of(settings)
 }
 
+/// The meeting that a browser joins.
+struct Visit<'a> {
+    meeting_url: &'a str,
+    display_name: &'a str,
+    record_video: bool,
+    imitation: Option<&'a ImitationSeat>,
+    /// The job's folder, in which evidence of a failed join is kept, and the attempt.
+    evidence: Option<(&'a Path, u32)>,
+}
+
+impl<'a> Visit<'a> {
+    fn of(order: &'a BotOrder) -> Self {
+        Self {
+            meeting_url: &order.meeting_url,
+            display_name: &order.display_name,
+            record_video: order.record_video == Some(true),
+            imitation: order.imitation.as_ref(),
+            evidence: Some((&order.folder, order.epoch)),
+        }
+    }
+}
+
 /// A browser with the meeting's page.
 struct Driver {
     browser: Browser,
@@ -131,19 +161,22 @@ struct Driver {
     page: Page,
     url: String,
     landmarks: &'static Landmarks,
+    /// The most memory of the browser, in MB; 0: no limit.
+    memory_mb: u32,
 }
 
 /// Starts the browser and opens the page; an error is the event for the bot.
-async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, MeetingEvent> {
+async fn open(visit: &Visit<'_>, settings: BrowserSettings) -> Result<Driver, MeetingEvent> {
     let lost = |error: cdp::Error| MeetingEvent::Lost(error.to_string());
     // Another try would fail in the same way.
     let unreachable =
         |why| MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, why));
     let landmarks = landmark_files::of_google_meet(settings.landmarks_dir.as_deref());
     let landmarks = landmarks.map_err(|unusable| unreachable(unusable.to_string()))?;
-    let url = address(&order.meeting_url)
+    let url = address(visit.meeting_url)
         .map_err(|error| MeetingEvent::Lost(format!("the meeting's URL: {error}")))?;
-    let switches = order.imitation.as_ref().map(switches).unwrap_or_default();
+    let memory_mb = settings.memory_mb;
+    let switches = visit.imitation.map(switches).unwrap_or_default();
     // On a blocking thread, since it waits for the program.
     let started = tokio::task::spawn_blocking(move || Browser::start(&settings, &switches)).await;
     let started = started.map_err(|error| MeetingEvent::Lost(error.to_string()))?;
@@ -156,7 +189,7 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     let mut binding = Secret::random().expose().replace('-', "_");
     binding.insert(0, '_');
     // With video a browser needs several times the processor time.
-    let records_video = order.record_video == Some(true);
+    let records_video = visit.record_video;
     let settings = (!records_video).then_some(products::google_meet::WITHOUT_VIDEO);
     let page = Page::of(
         cdp,
@@ -170,7 +203,7 @@ async fn open(order: &BotOrder, settings: BrowserSettings) -> Result<Driver, Mee
     let page = page.map_err(lost)?;
     page.open(&url).await.map_err(lost)?;
     page.bind().await.map_err(lost)?;
-    Ok(Driver { browser, cdp_events, page, url, landmarks })
+    Ok(Driver { browser, cdp_events, page, url, landmarks, memory_mb })
 }
 
 /// The meeting's URL with the language set to English, which the landmarks need.
@@ -206,21 +239,25 @@ impl Driver {
     /// Drives the meeting until it is over, then closes the browser.
     async fn drive(
         self,
-        order: &BotOrder,
+        visit: &Visit<'_>,
         sender: mpsc::Sender<MeetingEvent>,
         mut inbox: mpsc::UnboundedReceiver<DriverCommand>,
         joins: &Joins,
+        mut examination: Option<&mut Examination>,
     ) {
-        let Self { browser, mut cdp_events, page, url, landmarks } = self;
+        let Self { browser, mut cdp_events, page, url, landmarks, memory_mb } = self;
+        let mut measure = tokio::time::interval(MEMORY_EVERY);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let room = Url::parse(&url).map(|url| url.path().trim_matches('/').to_owned());
         let mut session = Session::new(
             landmarks,
             url,
             room.unwrap_or_default(),
-            order.display_name.clone(),
+            visit.display_name.to_owned(),
             joins.browser_history(),
             clock::now(),
         );
+        let opened = clock::now();
         let mut messages = Messages::new(clock::now());
         let mut actions = Vec::<Action>::new();
         let mut busy: Option<Busy> = None;
@@ -232,9 +269,13 @@ impl Driver {
                 None => {}
             }
             // Before the end is reported, after which the bot drops this meeting.
-            if let Some(evidence) = session.evidence() {
-                let place = (order.epoch, joins.count_failure());
-                let kept = evidence::keep(evidence, landmarks, &page, &order.folder, place);
+            let evidence = session.evidence();
+            if let Some(examination) = &mut examination {
+                examination.finish(evidence.as_ref());
+            }
+            if let Some((evidence, (folder, epoch))) = evidence.zip(visit.evidence) {
+                let place = (epoch, joins.count_failure());
+                let kept = evidence::keep(evidence, landmarks, &page, folder, place);
                 if let Err(error) = kept.await {
                     tracing::warn!(%error, "the evidence of a failed join cannot be written");
                 }
@@ -277,15 +318,28 @@ impl Driver {
                 done = finished(busy.as_mut()) => {
                     busy = None;
                     match done {
-                        Done::Looked(Ok(survey)) => session.look(&survey, clock::now()),
+                        Done::Looked(Ok(survey)) => {
+                            if let Some(examination) = &mut examination {
+                                examination.look(landmarks, &survey, opened, clock::now());
+                            }
+                            session.look(&survey, clock::now());
+                        }
                         Done::Looked(Err(error)) => session.cannot_look(&error.to_string(), clock::now()),
                         Done::Acted(Ok(())) => {}
                         // The next look shows the result.
                         Done::Acted(Err(error)) => tracing::info!(%error, "an action in a meeting's page failed"),
                     }
                 }
+                _ = measure.tick(), if memory_mb > 0 => {
+                    if browser.memory().await > u64::from(memory_mb) * 1_000_000 {
+                        session.lose(&format!("the browser used more than {memory_mb} MB of memory (`bots.browser.memory_mb`)"));
+                    }
+                }
                 event = cdp_events.recv() => match event {
-                    Some(event) => on_browser_event(&event, &page, &mut session, &mut messages),
+                    Some(event) => {
+                        let examination = examination.as_deref_mut();
+                        on_browser_event(&event, &page, &mut session, &mut messages, examination);
+                    }
                     None => session.die("the browser is gone"),
                 },
                 () = clock::sleep_until(Some(wake)) => session.tick(clock::now()),
@@ -312,7 +366,13 @@ async fn finished(busy: Option<&mut Busy>) -> Done {
 }
 
 /// Handles an event of the browser.
-fn on_browser_event(event: &Event, page: &Page, session: &mut Session, messages: &mut Messages) {
+fn on_browser_event(
+    event: &Event,
+    page: &Page,
+    session: &mut Session,
+    messages: &mut Messages,
+    mut examination: Option<&mut Examination>,
+) {
     if !page.is_of(event.session.as_deref()) {
         return;
     }
@@ -328,6 +388,9 @@ fn on_browser_event(event: &Event, page: &Page, session: &mut Session, messages:
                 };
                 if bytes.is_some_and(|bytes| !messages.take(bytes, now)) {
                     return session.exceed(Exceeded::Messages);
+                }
+                if let Some(examination) = &mut examination {
+                    examination.record(&record);
                 }
                 session.on_record(record, now);
             }

@@ -13,6 +13,8 @@ use meetbot_types::bot::BrowserSettings;
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 /// The program that makes the kernel kill Chromium when its parent dies; a part of util-linux.
 pub(super) const SETPRIV: &str = "setpriv";
+/// The program that limits the processors; a part of util-linux too.
+pub(super) const TASKSET: &str = "taskset";
 /// The first release with `--headless=new`; the headless mode of older ones is a different browser.
 const OLDEST: u32 = 112;
 
@@ -32,6 +34,10 @@ pub(crate) enum Need {
     )]
     Setpriv,
     #[error(
+        "taskset is not on the path, which `bots.browser.processors` needs: install util-linux (Debian: apt-get install util-linux)"
+    )]
+    Taskset,
+    #[error(
         "Chromium has no sandbox when root runs it: run the server as another user, or accept that with `bots.browser.no_sandbox`"
     )]
     Root,
@@ -49,6 +55,7 @@ impl Need {
             Self::Version { .. } => "chromium_does_not_start",
             Self::TooOld(_) => "chromium_too_old",
             Self::Setpriv => "no_setpriv",
+            Self::Taskset => "no_taskset",
             Self::Root => "chromium_as_root",
             Self::Display => "no_display",
         }
@@ -107,6 +114,9 @@ impl Environment<'_> {
         let mut needs = Vec::new();
         if self.find(&[SETPRIV]).is_none() {
             needs.push(Need::Setpriv);
+        }
+        if settings.processors > 0 && self.find(&[TASKSET]).is_none() {
+            needs.push(Need::Taskset);
         }
         if self.is_root && !settings.no_sandbox {
             needs.push(Need::Root);
@@ -212,6 +222,8 @@ mod tests {
             assert!(message.contains(remedy), "{message}");
         }
         assert_eq!(codes(&Environment { is_root: true, ..whole }, &settings), ["chromium_as_root"]);
+        let limited = BrowserSettings { processors: 1, ..settings.clone() };
+        assert_eq!(codes(&whole, &limited), ["no_taskset"]);
         let accepted = BrowserSettings { no_sandbox: true, ..settings };
         assert_eq!(codes(&Environment { is_root: true, ..whole }, &accepted), [""; 0]);
     }

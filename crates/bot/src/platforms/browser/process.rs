@@ -27,7 +27,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::needs::{Environment, Need, SETPRIV, version};
+use super::{
+    limits::{allowed_processors, memory_of, processors},
+    needs::{Environment, Need, SETPRIV, TASKSET, version},
+};
 
 /// The prefix of profiles' names, in the system's folder for temporary files.
 const PROFILES: &str = "meetbot-browser-";
@@ -36,6 +39,8 @@ const LOCK: &str = "lock";
 /// How long Chromium may take to close by itself, and then to end after a kill.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 const KILL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest path of a folder in which Chromium can make its socket (`sun_path` has 108 bytes).
+const LONGEST_FOLDER: usize = 107 - "/org.chromium.Chromium.XXXXXX/SingletonSocket".len();
 /// One switch with all disabled features: a second such switch would replace it.
 const DISABLED_FEATURES: &str = "--disable-features=Translate,MediaRouter,OptimizationHints,AutofillServerCommunication,GlobalMediaControls";
 
@@ -113,6 +118,14 @@ impl Browser {
                 tracing::error!("a browser cannot be killed");
             }
         }
+    }
+
+    /// The memory of its processes, in bytes.
+    pub(crate) async fn memory(&self) -> u64 {
+        let group = *self.group.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(group) = group else { return 0 };
+        // It reads a file of each process of the machine.
+        tokio::task::spawn_blocking(move || memory_of(group)).await.unwrap_or_default()
     }
 
     fn kill(&self) {
@@ -217,7 +230,14 @@ fn command(
 ) -> io::Result<Command> {
     let mut command = Command::new(SETPRIV);
     let to_descriptors = "exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null";
-    command.args(["--pdeathsig", "KILL", "sh", "-c", to_descriptors]).arg(binary);
+    command.args(["--pdeathsig", "KILL"]);
+    let count = usize::try_from(settings.processors).unwrap_or(usize::MAX);
+    // Browsers of different bots, which are different processes, begin with different processors.
+    let first = usize::try_from(std::process::id()).unwrap_or_default();
+    if let Some(list) = allowed_processors().and_then(|all| processors(&all, count, first)) {
+        command.args([TASKSET, "-c", &list]);
+    }
+    command.args(["sh", "-c", to_descriptors]).arg(binary);
     command.args([
         "--remote-debugging-pipe",
         "--disable-blink-features=AutomationControlled",
@@ -256,6 +276,13 @@ fn command(
     let silence = profile.join("silence.wav");
     command.arg(argument("--use-file-for-fake-audio-capture=", &silence));
     command.arg(argument("--user-data-dir=", profile)).args(switches).arg("about:blank");
+    // Its temporary files (its shared memory, the folder of its socket) are removed with the profile.
+    if profile.as_os_str().len() <= LONGEST_FOLDER {
+        command.env("TMPDIR", profile);
+    }
+    for variable in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"] {
+        command.env(variable, profile);
+    }
     command.env("HOME", profile).env("LANG", "en_US.UTF-8").env_remove("LANGUAGE");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     command.current_dir(profile).process_group(0);
@@ -313,9 +340,16 @@ mod tests {
         found.collect()
     }
 
-    fn profiles(folder: &Path) -> usize {
+    /// The names in a folder for temporary files.
+    fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap().flatten();
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PROFILES)).count()
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Whether it holds one profile, and nothing else.
+    fn has_one_profile(folder: &Path) -> bool {
+        let names = names(folder);
+        names.len() == 1 && names[0].starts_with(PROFILES)
     }
 
     #[tokio::test]
@@ -343,16 +377,43 @@ mod tests {
         let group = lines.find_map(|line| line.unwrap().strip_prefix("browser ")?.parse().ok());
         let group: i32 = group.unwrap();
         let missing = |is_there: bool, what| if is_there { Ok(()) } else { Err(what) };
-        // It has begun to write into its profile.
+        // It has begun to write into its profile, which has its temporary files too.
+        let profile = folder.path().join(&names(folder.path())[0]);
+        let has_socket = || names(&profile).iter().any(|name| name.starts_with("org.chromium."));
         poll_until(TIMEOUT, || missing(processes(group).len() > 3, "Chromium has begun"));
+        poll_until(TIMEOUT, || missing(has_socket(), "Chromium has a socket"));
         remove_left_profiles(folder.path());
-        assert_eq!(profiles(folder.path()), 1, "its process lives");
+        assert!(has_one_profile(folder.path()), "{:?}", names(folder.path()));
 
         driver.kill().unwrap();
         driver.wait().unwrap();
         poll_until(TIMEOUT, || missing(processes(group).is_empty(), "Chromium is gone"));
-        assert_eq!(profiles(folder.path()), 1, "it is not removed yet");
+        assert!(has_one_profile(folder.path()), "it is not removed yet");
         remove_left_profiles(folder.path());
-        assert_eq!(profiles(folder.path()), 0);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_browser_stays_on_its_processors_and_its_memory_is_known() {
+        let settings = BrowserSettings { processors: 1, ..settings() };
+        let can_start = Environment::of_process(|around| around.check(&settings)).is_ok();
+        if !can_start && std::env::var_os("MEETBOT_TEST_AS_ROOT").is_none() {
+            return;
+        }
+        let (browser, _output, _input) = Browser::start(&settings, &[]).unwrap();
+        let group = browser.group.lock().unwrap().unwrap().as_raw_nonzero().get();
+        let missing = |is_there: bool, what| if is_there { Ok(()) } else { Err(what) };
+        poll_until(TIMEOUT, || missing(processes(group).len() > 3, "Chromium has begun"));
+        for stat in processes(group) {
+            let pid = stat.split(' ').next().unwrap();
+            // A process may have ended meanwhile.
+            let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+            let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list:")).unwrap();
+            let list = line.split_whitespace().last().unwrap();
+            let has_one = list.parse::<usize>().is_ok();
+            assert!(has_one || allowed_processors().unwrap().parse::<usize>().is_ok(), "{line}");
+        }
+        assert!(browser.memory().await > 20_000_000);
+        browser.closes().await;
     }
 }

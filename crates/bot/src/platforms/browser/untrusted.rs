@@ -4,12 +4,14 @@
 
 #![cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "public for `fuzz/` alone"))]
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
     capture::{self, Record},
     lanes::Lanes,
-    products::google_meet::{captions as caption_lines, wire},
+    products::google_meet::{captions as caption_lines, fields, wire},
 };
 use crate::clock;
 
@@ -20,6 +22,9 @@ pub fn collections(bytes: &[u8]) {
     let mut people = update.people.iter().chain(&roster);
     assert!(people.all(|person| person.device.starts_with("spaces/")), "{update:?}");
     let _ = wire::roster(bytes);
+    let mut counts = BTreeMap::new();
+    fields::count("collections", bytes, &mut counts);
+    assert!(counts.len() <= 500, "{}", counts.len());
 }
 
 /// A message of the channels for captions: each line has a device and a text.

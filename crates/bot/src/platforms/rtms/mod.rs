@@ -35,7 +35,7 @@ use crate::{
     clock,
     connect::Connect,
     media::TrackId,
-    meeting::{CaptionLine, ChatLine, Meeting, MeetingEvent, Remainder, Source},
+    meeting::{Attribution, CaptionLine, ChatLine, Meeting, MeetingEvent, Remainder, Source},
 };
 
 /// An ended stream is drained after this time without a message: media come from other servers than the end, and may
@@ -269,7 +269,9 @@ impl RtmsMeeting {
         if piece.person.is_none() && !std::mem::replace(&mut self.mixed, true) {
             tracing::warn!("Zoom sends one mix instead of a stream for each person");
             let everybody = session::participant(&everybody());
+            let (participant, attribution) = (everybody.id.clone(), Attribution::Mix);
             self.events.push_back(MeetingEvent::Joined(everybody));
+            self.events.push_back(MeetingEvent::Attributed { participant, attribution });
         }
         let sound = self.call.as_ref().map_or(Sound::Opus, Session::sound);
         if let Some((participant, frame)) = self.streams.sound(piece, sound, now) {

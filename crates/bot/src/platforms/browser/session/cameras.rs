@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Phase, Session};
 use crate::{
-    meeting::{MeetingEvent, Source},
+    meeting::{Attribution, MeetingEvent, Source},
     platforms::browser::pictures::{Owner, PictureResult},
 };
 
@@ -33,6 +33,8 @@ impl Session {
                     let who = self.roster.introduce_as(&id, format!("Unknown camera {lane}"));
                     if let Some(who) = who {
                         self.emit(MeetingEvent::Joined(who));
+                        let (participant, attribution) = (id.clone(), Attribution::Unnamed);
+                        self.emit(MeetingEvent::Attributed { participant, attribution });
                         // Counted as a bot: the bot does not stay in a meeting because of them.
                         self.emit(MeetingEvent::Left(id.clone()));
                     }

@@ -1,5 +1,7 @@
 //! Tests of a session with scripted surveys, messages and packets.
 
+mod captions;
+
 use super::{voices::unknown_speaker, *};
 use crate::{
     clock,
@@ -42,7 +44,7 @@ fn page(text: &str, controls: &[Control]) -> Survey {
 }
 
 fn meeting() -> Survey {
-    page("", &[button("Chat with everyone"), button("Leave call")])
+    page("", &["Chat with everyone", "Leave call", "Turn off captions"].map(button))
 }
 
 fn person(device: &str, name: Option<&str>, presence: wire::Presence) -> wire::Person {
@@ -148,6 +150,9 @@ impl TestSession {
                 }
                 Output::Event(MeetingEvent::Joined(who)) => format!("{} is {}", who.id, who.name),
                 Output::Event(MeetingEvent::Left(id)) => format!("{id} left"),
+                Output::Event(MeetingEvent::Attributed { participant, attribution }) => {
+                    format!("{participant} is {}", attribution.word())
+                }
                 Output::Event(MeetingEvent::Admitted { people, .. }) => {
                     format!("Admitted {:?}", people.iter().map(|who| &who.name).collect::<Vec<_>>())
                 }
@@ -263,7 +268,12 @@ fn a_late_name_also_applies_to_earlier_audio() {
     let (id, name) = unknown_speaker(300, 0);
     assert_eq!(
         harness.events(),
-        [format!("{id} is {name}"), format!("{id} left"), format!("of {id}")]
+        [
+            format!("{id} is {name}"),
+            format!("{id} is unnamed"),
+            format!("{id} left"),
+            format!("of {id}")
+        ]
     );
     // The device of the source comes first, the name later.
     harness.hears(&[], &[(BEN, 300)]);

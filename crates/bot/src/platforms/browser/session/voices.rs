@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Phase, Session, captions::Spoken};
 use crate::{
     media::Frame,
-    meeting::{CaptionLine, MeetingEvent, Source},
+    meeting::{Attribution, CaptionLine, MeetingEvent, Source},
     platforms::browser::{lanes::Speaker, products::google_meet::captions::Version},
 };
 
@@ -32,6 +32,7 @@ impl Session {
                 }
                 speaker => speaker,
             };
+            let mut attribution = Attribution::Source;
             let (participant, introduced) = match speaker {
                 Speaker::Device(device) if self.roster.is_self(&device) => continue,
                 Speaker::Device(device) => {
@@ -39,11 +40,13 @@ impl Session {
                     (device, introduced.map(|who| (who, true)))
                 }
                 Speaker::Source { source: number, turn } => {
+                    attribution = Attribution::Unnamed;
                     let (id, name) = unknown_speaker(number, turn);
                     let introduced = self.roster.introduce_as(&id, name);
                     (id, introduced.map(|who| (who, false)))
                 }
                 Speaker::Several => {
+                    attribution = Attribution::Mix;
                     let id = "several".to_owned();
                     let introduced = self.roster.introduce_as(&id, "Several speakers".to_owned());
                     (id, introduced.map(|who| (who, false)))
@@ -52,6 +55,8 @@ impl Session {
             if let Some((who, is_there)) = introduced {
                 self.emit(MeetingEvent::Joined(who));
                 if !is_there {
+                    let unnamed = participant.clone();
+                    self.emit(MeetingEvent::Attributed { participant: unnamed, attribution });
                     // Counted as a bot: the bot does not stay in a meeting because of them.
                     self.emit(MeetingEvent::Left(participant.clone()));
                 }

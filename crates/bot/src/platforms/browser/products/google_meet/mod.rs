@@ -2,6 +2,7 @@
 
 pub(crate) mod captions;
 pub(crate) mod compression;
+pub(crate) mod fields;
 pub(crate) mod protobuf;
 pub(crate) mod wire;
 

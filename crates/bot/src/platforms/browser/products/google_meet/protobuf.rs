@@ -44,6 +44,11 @@ impl<'a> Message<'a> {
         Some(Self(fields))
     }
 
+    /// The numbers of all fields, in order.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|(number, _)| *number)
+    }
+
     /// The last number in this field: a later one replaces it.
     pub(crate) fn number(&self, field: u32) -> Option<u64> {
         self.0.iter().rev().find_map(|(number, value)| match value {
