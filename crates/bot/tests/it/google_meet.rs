@@ -137,7 +137,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_separate_file
             (people[1], 1, "Gr\u{fc}\u{df} Gott, \u{65e5}\u{672c}", false),
         ] {
             let (person, text) = (person.to_owned(), text.to_owned());
-            imitation.act(Act::Caption { person, line: 7, version, text, last });
+            imitation.act(Action::Caption { person, line: 7, version, text, last });
         }
         let command = |seq, action, message: Option<&str>| {
             let (id, message) = (CommandId::generate(now()), message.map(ToOwned::to_owned));
@@ -430,7 +430,7 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
     // The page has opened the channel for captions again.
     let text = "I came late".to_owned();
     let person = "Eve Late".to_owned();
-    imitation.act(Act::Caption { person, line: 1, version: 1, text, last: true });
+    imitation.act(Action::Caption { person, line: 1, version: 1, text, last: true });
     // A mix has no single speaker.
     imitation.act(Action::Mix(true));
     imitation.act(says("Ann Host", 1_000));

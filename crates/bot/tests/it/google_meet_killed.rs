@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use meetbot_imitation::{Act, Imitation, Observed, Scenario, Signal};
+use meetbot_imitation::{Action, Imitation, Observed, Scenario, Signal};
 use meetbot_types::{
     CommandId, ControlAction, JobStatus,
     bot::{BotCommand, BotReport},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use meetbot::{JobStatus, LeaveReason, NewJob, Webhooks};
-use meetbot_imitation::{Act, Dialect, Imitation, Scenario, Screen, Signal, Step};
+use meetbot_imitation::{Action, Dialect, Imitation, Scenario, Screen, Signal, Step};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
 use tempfile::TempDir;
 
@@ -87,7 +87,7 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
     runtime.block_on(imitation.until(|seen| seen.channels.iter().any(|it| it == "captions")));
     let caption = |line, text: &str, last| {
         let (person, text) = (people[0].to_owned(), text.to_owned());
-        imitation.act(Act::Caption { person, line, version: 1, text, last });
+        imitation.act(Action::Caption { person, line, version: 1, text, last });
     };
     await_job(&one, &id, |job| job.status == JobStatus::Recording);
     caption(1, "Shall we begin?", true);
@@ -140,10 +140,10 @@ fn the_doctor_joins_a_meeting_and_reports_what_it_recognises_without_words_of_pe
         return;
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let said = |text: &str| Act::Write { person: "Ann Host".to_owned(), text: text.to_owned() };
-    let speaks = Act::Say { person: "Ann Host".to_owned(), ms: 20_000 };
+    let said = |text: &str| Action::Write { person: "Ann Host".to_owned(), text: text.to_owned() };
+    let speaks = Action::Say { person: "Ann Host".to_owned(), ms: 20_000 };
     let steps = vec![
-        Step { on: Signal::Knocked, then: vec![Act::Admit] },
+        Step { on: Signal::Knocked, then: vec![Action::Admit] },
         Step { on: Signal::Joined, then: vec![said("hush one"), speaks] },
     ];
     let scenario = Scenario { steps, dialect: Dialect::Text, ..Scenario::default() };
