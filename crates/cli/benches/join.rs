@@ -1,5 +1,5 @@
 //! `cargo xtask bench join`: how long from the call that dispatches a bot to the bot being in the call. With `--scheduled`: how long after its
-//! `joinAt` a job gets its bot, and is in the call.
+//! `joinAt` a job gets its bot, and is in the call. With `--browser`: how long bots with Chromium take to join, and what they cost.
 
 #![expect(
     clippy::disallowed_methods,
@@ -8,6 +8,8 @@
     reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
+mod browser;
+mod cost;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/it/program.rs"]
 mod program;
@@ -25,6 +27,9 @@ const SCHEDULED: usize = 200;
 const AHEAD: Duration = Duration::from_secs(4);
 
 fn main() {
+    if std::env::args().any(|argument| argument == "--browser") {
+        return browser::run();
+    }
     let data = TempDir::new().unwrap();
     let (_server, url) = program::serve(data.path(), None);
     let (key, _) = program::create_key(data.path(), &[]);

@@ -26,26 +26,31 @@ pub(crate) fn costs<const N: usize>(programs: [&[u32]; N]) -> [Cost; N] {
     // What has just begun or ended settles first.
     thread::sleep(Duration::from_secs(2));
     let started = Instant::now();
-    let ticks = || programs.map(|processes| processes.iter().map(|pid| cpu_ticks(*pid)).sum());
-    let before: [f64; N] = ticks();
+    let ticks = |pids: &[u32]| pids.iter().map(|pid| cpu_ticks(*pid)).collect::<Vec<_>>();
+    let before = programs.map(ticks);
     thread::sleep(WINDOW);
-    let after: [f64; N] = ticks();
+    let after = programs.map(ticks);
+    // A process that has ended meanwhile is left out.
+    let spent = |index: usize| -> f64 {
+        let pairs = before[index].iter().zip(&after[index]);
+        pairs.filter_map(|(before, after)| Some((*after)? - (*before)?)).sum()
+    };
     let seconds = started.elapsed().as_secs_f64();
     std::array::from_fn(|index| Cost {
-        megabytes: programs[index].iter().map(|pid| megabytes(*pid)).sum(),
-        core_percent: (after[index] - before[index]) / TICKS / seconds * 100.0,
+        megabytes: programs[index].iter().filter_map(|pid| megabytes(*pid)).sum(),
+        core_percent: spent(index) / TICKS / seconds * 100.0,
     })
 }
 
-/// User and system time since the process began.
-fn cpu_ticks(pid: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+/// User and system time since the process began; `None` if it has ended.
+fn cpu_ticks(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<&str> = stat.rsplit(") ").next()?.split(' ').collect();
+    Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
 }
 
-fn megabytes(pid: u32) -> f64 {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+fn megabytes(pid: u32) -> Option<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)
 }
