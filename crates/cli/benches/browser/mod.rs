@@ -14,7 +14,7 @@ use std::{
 };
 
 use meetbot::{JobStatus, NewJob, blocking::MeetBot};
-use meetbot_imitation::{Act, Imitation, Scenario, Signal, Step};
+use meetbot_imitation::{Action, Imitation, Scenario, Signal, Step};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -56,7 +56,7 @@ pub(crate) fn run() {
         for (id, imitation) in &meetings {
             await_status(&live, id, &JobStatus::InCall);
             for person in ["Ann Host", "Ben Weber"] {
-                imitation.act(Act::Say { person: person.to_owned(), ms: 60_000 });
+                imitation.act(Action::Say { person: person.to_owned(), ms: 60_000 });
             }
             await_status(&live, id, &JobStatus::Recording);
         }
@@ -118,7 +118,7 @@ fn joins(runtime: &Runtime, client: &MeetBot, folder: &Path) {
 
 /// Sends a bot to a meeting that admits it.
 fn join(runtime: &Runtime, client: &MeetBot, folder: &Path) -> (String, Imitation) {
-    let steps = vec![Step { on: Signal::Knocked, then: vec![Act::Admit] }];
+    let steps = vec![Step { on: Signal::Knocked, then: vec![Action::Admit] }];
     let scenario = Scenario { steps, ..Scenario::default() };
     let imitation = runtime.block_on(meetbot_imitation::serve(scenario)).unwrap();
     let id = dispatch(client, "https://meet.google.com/abc-mnop-xyz");
