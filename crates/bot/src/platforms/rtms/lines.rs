@@ -1,20 +1,20 @@
-//! The connections of a stream, each in a task, so that a slow one does not delay the others.
+//! The connections of a stream. The meeting's own task reads them all, so that a message wakes one task, not two.
 
-use std::{collections::BTreeMap, future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, future, sync::Arc, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{self, BoxStream, SelectAll},
+};
 use meetbot_types::AddressPolicy;
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::{Message as Packet, Utf8Bytes};
-use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::session::Line;
 use crate::platforms::dial::{DialError, Socket, Target, dial};
 
-/// The capacity of the queue of received messages, over all connections. While it is full, the server waits.
-const INCOMING_QUEUE: usize = 64;
 /// The capacity of a connection's queue of outgoing messages: handshakes and answers to keep-alives.
 const OUTGOING_QUEUE: usize = 16;
 /// How long sending one of them may take.
@@ -37,8 +37,6 @@ pub(super) enum LineEvent {
 #[derive(Debug)]
 pub(super) struct LineReport {
     pub(super) line: Line,
-    /// Whether it is the line's present connection; else it is a dropped one.
-    pub(super) current: bool,
     pub(super) event: LineEvent,
 }
 
@@ -47,39 +45,32 @@ pub(super) struct Lines {
     tls: Arc<ClientConfig>,
     address_policy: AddressPolicy,
     open: BTreeMap<Line, Open>,
-    /// How many connections were made.
-    made: u64,
-    reports: mpsc::Receiver<(Line, u64, LineEvent)>,
-    reporter: mpsc::Sender<(Line, u64, LineEvent)>,
+    /// The events of all connections. Only connections with something new are polled.
+    reports: SelectAll<BoxStream<'static, LineReport>>,
 }
 
 struct Open {
-    number: u64,
     sender: mpsc::Sender<String>,
-    task: AbortOnDropHandle<()>,
+    /// Dropping it drops the connection.
+    held: oneshot::Sender<Infallible>,
 }
 
 impl Lines {
     /// No connections.
     pub(super) fn new(tls: Arc<ClientConfig>, address_policy: AddressPolicy) -> Self {
-        let (reporter, reports) = mpsc::channel(INCOMING_QUEUE);
-        Self { tls, address_policy, open: BTreeMap::new(), made: 0, reports, reporter }
+        Self { tls, address_policy, open: BTreeMap::new(), reports: SelectAll::new() }
     }
 
-    /// Connects a line in a separate task; its previous connection is dropped.
+    /// Connects a line during the next calls of [`Lines::next`]; its previous connection is dropped.
     pub(super) fn dial(&mut self, line: Line, url: Url) {
-        self.made += 1;
         let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
-        let reporter = LineReporter { line, number: self.made, to: self.reporter.clone() };
-        let running = run_connection(
-            url,
-            self.address_policy.clone(),
-            Arc::clone(&self.tls),
-            outgoing,
-            reporter,
-        );
-        let task = AbortOnDropHandle::new(tokio::spawn(running));
-        self.open.insert(line, Open { number: self.made, sender, task });
+        let (held, dropped) = oneshot::channel();
+        let (address_policy, tls) = (self.address_policy.clone(), Arc::clone(&self.tls));
+        let connection = Connection::New { url, address_policy, tls, outgoing };
+        let events = stream::unfold(connection, Connection::next);
+        let reports = events.map(move |event| LineReport { line, event }).take_until(dropped);
+        self.reports.push(reports.boxed());
+        self.open.insert(line, Open { sender, held });
     }
 
     pub(super) fn hang_up(&mut self, line: Line) {
@@ -99,92 +90,88 @@ impl Lines {
 
     /// The next event. Cancel-safe.
     pub(super) async fn next(&mut self) -> LineReport {
-        match self.reports.recv().await {
-            Some((line, number, event)) => {
-                let current = self.open.get(&line).is_some_and(|open| open.number == number);
-                LineReport { line, current, event }
-            }
+        match self.reports.next().await {
+            Some(report) => report,
             None => future::pending().await,
         }
     }
 
     /// Sends the remaining messages and closes all connections, within [`CLOSE_TIMEOUT`].
-    pub(super) async fn close(self) {
-        drop(self.reports);
-        let tasks = self.open.into_values().map(|Open { sender, task, .. }| {
-            drop(sender);
-            task
-        });
-        let tasks: Vec<_> = tasks.collect();
-        let all = futures_util::future::join_all(tasks);
+    pub(super) async fn close(mut self) {
+        let (_held, senders): (Vec<_>, Vec<_>) =
+            self.open.into_values().map(|Open { sender, held }| (held, sender)).unzip();
+        drop(senders);
+        let all = async { while self.reports.next().await.is_some() {} };
         let _ = tokio::time::timeout(CLOSE_TIMEOUT, all).await;
     }
 }
 
-/// Reports the events of one connection.
-struct LineReporter {
-    line: Line,
-    number: u64,
-    to: mpsc::Sender<(Line, u64, LineEvent)>,
+/// The state of one connection.
+enum Connection {
+    New {
+        url: Url,
+        address_policy: AddressPolicy,
+        tls: Arc<ClientConfig>,
+        outgoing: mpsc::Receiver<String>,
+    },
+    Up {
+        socket: Socket,
+        outgoing: mpsc::Receiver<String>,
+    },
+    Down,
 }
 
-impl LineReporter {
-    async fn report(&self, event: LineEvent) {
-        // The receiver is gone once the meeting is left.
-        let _ = self.to.send((self.line, self.number, event)).await;
-    }
-}
-
-async fn run_connection(
-    url: Url,
-    address_policy: AddressPolicy,
-    tls: Arc<ClientConfig>,
-    outgoing: mpsc::Receiver<String>,
-    reporter: LineReporter,
-) {
-    let target =
-        Target { url: &url, protocol: None, token: None, address_policy: Some(&address_policy) };
-    let why = match dial(&target, &tls).await {
-        Err(DialError::Temporary(why) | DialError::Permanent(why)) => why,
-        Ok(dialled) => {
-            reporter.report(LineEvent::Connected).await;
-            match relay(dialled.socket, outgoing, &reporter).await {
-                Some(why) => why,
-                None => return,
-            }
-        }
-    };
-    reporter.report(LineEvent::Down(why)).await;
-}
-
-/// Relays in both directions until the connection fails; `None` if the bot closes it.
-async fn relay(
-    socket: Socket,
-    mut outgoing: mpsc::Receiver<String>,
-    reporter: &LineReporter,
-) -> Option<String> {
-    let (mut sink, mut stream) = socket.split();
-    loop {
-        tokio::select! {
-            text = outgoing.recv() => {
-                let Some(text) = text else {
-                    let _ = sink.close().await;
-                    return None;
+impl Connection {
+    /// Opens the connection, or relays in both directions until something is received. Returns the event and the next state; `None` once the connection is
+    /// down, or closed by the bot.
+    async fn next(self) -> Option<(LineEvent, Self)> {
+        let down = |why: String| Some((LineEvent::Down(why), Self::Down));
+        let (mut socket, mut outgoing) = match self {
+            Self::New { url, address_policy, tls, outgoing } => {
+                let target = Target {
+                    url: &url,
+                    protocol: None,
+                    token: None,
+                    address_policy: Some(&address_policy),
                 };
-                match tokio::time::timeout(SEND_TIMEOUT, sink.send(Packet::text(text))).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Some(format!("the connection failed: {error}")),
-                    Err(_) => return Some("the server does not read its messages".to_owned()),
-                }
+                // Boxed: its state is large, and is needed only once.
+                return match Box::pin(dial(&target, &tls)).await {
+                    Ok(dialled) => {
+                        let socket = dialled.socket;
+                        Some((LineEvent::Connected, Self::Up { socket, outgoing }))
+                    }
+                    Err(DialError::Temporary(why) | DialError::Permanent(why)) => down(why),
+                };
             }
-            packet = stream.next() => match packet {
-                Some(Ok(Packet::Text(text))) => reporter.report(LineEvent::Text(text)).await,
-                Some(Ok(Packet::Close(_))) | None => {
-                    return Some("the server closed the connection".to_owned());
+            Self::Up { socket, outgoing } => (socket, outgoing),
+            Self::Down => return None,
+        };
+        loop {
+            tokio::select! {
+                biased;
+                text = outgoing.recv() => {
+                    let Some(text) = text else {
+                        let _ = socket.close(None).await;
+                        return None;
+                    };
+                    let sent = tokio::time::timeout(SEND_TIMEOUT, socket.send(Packet::text(text)));
+                    match sent.await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => return down(format!("the connection failed: {error}")),
+                        Err(_) => return down("the server does not read its messages".to_owned()),
+                    }
                 }
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Some(format!("the connection failed: {error}")),
-            },
+                packet = socket.next() => match packet {
+                    Some(Ok(Packet::Text(text))) => {
+                        return Some((LineEvent::Text(text), Self::Up { socket, outgoing }));
+                    }
+                    Some(Ok(Packet::Close(_))) | None => {
+                        return down("the server closed the connection".to_owned());
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return down(format!("the connection failed: {error}")),
+                },
+            }
         }
     }
 }

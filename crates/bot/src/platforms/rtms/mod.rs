@@ -166,13 +166,12 @@ impl RtmsMeeting {
         }
     }
 
-    fn on_line_report(&mut self, LineReport { line, current, event }: LineReport) {
+    fn on_line_report(&mut self, LineReport { line, event }: LineReport) {
         let now = clock::now();
         let Some(call) = &mut self.call else { return };
         let actions = match event {
-            LineEvent::Connected if current => call.connected(line, now),
-            LineEvent::Down(why) if current => call.down(line, &bounds::REASON.cut(why), now),
-            LineEvent::Connected | LineEvent::Down(_) => return,
+            LineEvent::Connected => call.connected(line, now),
+            LineEvent::Down(why) => call.down(line, &bounds::REASON.cut(why), now),
             LineEvent::Text(text) => {
                 // Media are not counted: the recording bounds their bytes.
                 let is_media = matches!(
@@ -186,14 +185,9 @@ impl RtmsMeeting {
                     self.events.push_back(MeetingEvent::Refused(failure));
                     return;
                 }
-                match (Message::read(&text), line) {
-                    (Ok(message), _) if current => call.on_message(line, message, now),
-                    (
-                        Ok(Message::Audio(piece) | Message::Video(piece) | Message::Share(piece)),
-                        Line::Media(media),
-                    ) => call.late(media, piece),
-                    (Ok(_), _) => return,
-                    (Err(error), _) => {
+                match Message::read(&text) {
+                    Ok(message) => call.on_message(line, message, now),
+                    Err(error) => {
                         let error = bounds::REASON.cut(error.to_string());
                         tracing::debug!(?line, error, "a message of Zoom is ignored");
                         return;

@@ -219,11 +219,6 @@ impl Session {
         vec![Action::Emit(event)]
     }
 
-    /// Media came on a connection that was dropped meanwhile.
-    pub(super) fn late(&mut self, media: MediaType, piece: Media) -> Vec<Action> {
-        self.piece(media, piece, false)
-    }
-
     fn media(&mut self, media: MediaType, piece: Media) -> Vec<Action> {
         let connection = self.lines.get_mut(&Line::Media(media));
         let resumed = connection.is_some_and(|connection| std::mem::take(&mut connection.resumed));

@@ -70,7 +70,7 @@ struct Content<'a> {
     #[serde(default, deserialize_with = "id")]
     user_name: Option<String>,
     #[serde(default, borrow)]
-    data: Option<Cow<'a, str>>,
+    data: Option<Data<'a>>,
     #[serde(default, deserialize_with = "maybe_number")]
     timestamp: Option<u64>,
     #[serde(default, deserialize_with = "maybe_number")]
@@ -78,6 +78,10 @@ struct Content<'a> {
     #[serde(default, deserialize_with = "maybe_number")]
     end_time: Option<u64>,
 }
+
+/// Borrowed from the message, unless a character is escaped. Serde always copies an `Option<Cow>`.
+#[derive(Deserialize)]
+struct Data<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Raw<'a> {
     /// The reason as text: the meaning of a number depends on the message's type.
@@ -105,10 +109,10 @@ impl<'a> Raw<'a> {
 
     pub(super) fn media(self) -> Result<Media, ReadError> {
         let content = self.content()?;
-        let data = content.data.as_deref().ok_or(ReadError::lacks("content.data"))?;
+        let data = content.data.ok_or(ReadError::lacks("content.data"))?;
         Ok(Media {
             at_ms: content.timestamp.ok_or(ReadError::lacks("content.timestamp"))?,
-            data: STANDARD.decode(data).map_err(|_| ReadError::Data)?,
+            data: STANDARD.decode(&*data.0).map_err(|_| ReadError::Data)?,
             person: Person::of(content.user_id, content.user_name),
         })
     }
@@ -120,7 +124,7 @@ impl<'a> Raw<'a> {
         Ok(Text {
             at_ms: at_ms.ok_or(ReadError::lacks("content.timestamp"))?,
             span_ms,
-            content: content.data.ok_or(ReadError::lacks("content.data"))?,
+            content: content.data.ok_or(ReadError::lacks("content.data"))?.0,
             person: Person::of(content.user_id, content.user_name),
         })
     }
