@@ -8,6 +8,7 @@ use super::{
     Recording,
     gap::GapCauses,
     journal::{Content, Line},
+    replay::HALF_PACKET,
     sound,
     source_writer::{Key, Media, SourceWriter},
     stream_clock::Placement,
@@ -50,7 +51,9 @@ impl Recording {
     ) -> io::Result<Recorded> {
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
         self.counters.add(|counters| counters.packets_received += packets);
-        if self.replay.is_some() && frame.arrived < self.anchor {
+        // Where the whole recording is replayed, its start is rounded twice, and may be a moment after the first frame.
+        let before = self.anchor.saturating_duration_since(frame.arrived);
+        if self.replay.is_some() && before > HALF_PACKET {
             return Ok(Recorded::default());
         }
         let at_ms = self.at_ms(frame.arrived);

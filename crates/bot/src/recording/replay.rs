@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, BufReader},
     path::Path,
+    time::Duration,
 };
 
 use meetbot_types::bot::{BotOrder, Caption, ChatMessage, MediaKind};
@@ -17,6 +18,8 @@ use crate::meeting::{ChatLine, Source};
 
 /// Half a packet: a frame that begins this much before the recorded end is the next packet, with a rounded timestamp.
 const HALF_PACKET_MS: u64 = 10;
+/// The same.
+pub(super) const HALF_PACKET: Duration = Duration::from_millis(HALF_PACKET_MS);
 /// How much the start of a replayed caption may differ: each bot maps Zoom's clock to its own.
 const SAME_CAPTION_MS: u64 = 1_000;
 
