@@ -68,6 +68,9 @@ pub(crate) struct RtmsMeeting {
     was_in: bool,
     /// The event that ended the meeting, and how many messages are still handled.
     over: Option<(MeetingEvent, usize)>,
+    /// Actions for the next calls of `next`. One waits until the events of those before it are handled: opening the recording takes a while, and the age of a
+    /// line of the chat is that of the moment.
+    actions: VecDeque<Action>,
     /// Events for the next calls of `next`.
     events: VecDeque<MeetingEvent>,
 }
@@ -87,6 +90,7 @@ impl RtmsMeeting {
             mixed: false,
             was_in: order.joined_ms_ago.is_some() || joins.zoom_media.borrow().clock.is_some(),
             over: None,
+            actions: VecDeque::new(),
             events: VecDeque::new(),
         };
         let known = meeting.stream_updates.borrow_and_update().clone();
@@ -146,7 +150,7 @@ impl RtmsMeeting {
             }
             (ZoomStreamState::GivenToAnotherJob, None) => return self.wait(OTHER_JOBS_STREAM),
         };
-        self.perform(actions);
+        self.actions.extend(actions);
     }
 
     /// Drives the stream until something happened.
@@ -161,7 +165,7 @@ impl RtmsMeeting {
             report = self.lines.next() => self.on_line_report(report),
             () = clock::sleep_until(wake) => {
                 let actions = self.call.as_mut().map(|call| call.poll(clock::now()));
-                self.perform(actions.unwrap_or_default());
+                self.actions.extend(actions.unwrap_or_default());
             }
         }
     }
@@ -174,11 +178,7 @@ impl RtmsMeeting {
             LineEvent::Down(why) => call.down(line, &bounds::REASON.cut(why), now),
             LineEvent::Text(text) => {
                 // Media are not counted: the recording bounds their bytes.
-                let is_media = matches!(
-                    line,
-                    Line::Media(MediaType::Audio | MediaType::Video | MediaType::Share)
-                );
-                if is_media {
+                if line.carries_media() {
                     self.messages.pass(text.len());
                 } else if !self.messages.take(text.len(), now) {
                     let failure = Exceeded::Messages.failure();
@@ -195,60 +195,58 @@ impl RtmsMeeting {
                 }
             }
         };
-        self.perform(actions);
+        self.actions.extend(actions);
     }
 
-    fn perform(&mut self, actions: Vec<Action>) {
-        for act in actions {
-            match act {
-                Action::Dial(line, url) => self.dial(line, &url),
-                Action::HangUp(line) => self.lines.hang_up(line),
-                Action::Send(line, message) => self.lines.send(line, message.to_string()),
-                Action::Admit { people, first_ms } => {
-                    let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
-                    let first = first_ms.map(|first| self.streams.begin(first, wall_ms, now));
-                    let from = first.unwrap_or(now);
-                    self.events.push_back(MeetingEvent::Replays { from });
-                    // Zoom shows a notice to everybody in the meeting, and the host's account allows the app.
-                    let recording = RecordingRule::Free;
-                    self.events.push_back(MeetingEvent::Admitted { people, recording });
-                }
-                Action::Emit(event) => self.events.push_back(event),
-                Action::Media { media, piece, resumed } => {
-                    if resumed {
-                        self.streams.resumed(media);
-                    }
-                    self.media(media, piece);
-                }
-                Action::Text { media, person, at_ms, span_ms, text } => {
-                    let (id, name) = person.map_or_else(Default::default, |it| (it.id, it.name));
-                    if !self.streams.is_new(media, &id, at_ms, &text) {
-                        continue;
-                    }
-                    let now = clock::now();
-                    self.events.push_back(if media == MediaType::Chat {
-                        MeetingEvent::Chat(ChatLine {
-                            id: format!("{at_ms}-{id}"),
-                            sender_id: id,
-                            sender: name,
-                            text: bounds::MESSAGE.cut(text),
-                            private: false,
-                            ms_ago: self.streams.ms_ago(at_ms, now),
-                        })
-                    } else {
-                        let (from_ms, to_ms) = span_ms.unwrap_or((at_ms, at_ms));
-                        MeetingEvent::Caption(CaptionLine {
-                            speaker_id: id,
-                            speaker: name,
-                            began_ms_ago: self.streams.ms_ago(from_ms, now),
-                            ended_ms_ago: self.streams.ms_ago(to_ms, now),
-                            text: bounds::CAPTION.cut(text),
-                        })
-                    });
-                }
-                Action::Speaks(person) => self.streams.speaks(person, clock::now()),
-                Action::Shares(person) => self.streams.shares(person),
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Dial(line, url) => self.dial(line, &url),
+            Action::HangUp(line) => self.lines.hang_up(line),
+            Action::Send(line, message) => self.lines.send(line, message.to_string()),
+            Action::Admit { people, first_ms } => {
+                let (now, wall_ms) = (clock::now(), clock::wall().as_millis());
+                let first = first_ms.map(|first| self.streams.begin(first, wall_ms, now));
+                let from = first.unwrap_or(now);
+                self.events.push_back(MeetingEvent::Replays { from });
+                // Zoom shows a notice to everybody in the meeting, and the host's account allows the app.
+                let recording = RecordingRule::Free;
+                self.events.push_back(MeetingEvent::Admitted { people, recording });
             }
+            Action::Emit(event) => self.events.push_back(event),
+            Action::Media { media, piece, resumed } => {
+                if resumed {
+                    self.streams.resumed(media);
+                }
+                self.media(media, piece);
+            }
+            Action::Text { media, person, at_ms, span_ms, text } => {
+                let (id, name) = person.map_or_else(Default::default, |it| (it.id, it.name));
+                if !self.streams.is_new(media, &id, at_ms, &text) {
+                    return;
+                }
+                let now = clock::now();
+                self.events.push_back(if media == MediaType::Chat {
+                    MeetingEvent::Chat(ChatLine {
+                        id: format!("{at_ms}-{id}"),
+                        sender_id: id,
+                        sender: name,
+                        text: bounds::MESSAGE.cut(text),
+                        private: false,
+                        ms_ago: self.streams.ms_ago(at_ms, now),
+                    })
+                } else {
+                    let (from_ms, to_ms) = span_ms.unwrap_or((at_ms, at_ms));
+                    MeetingEvent::Caption(CaptionLine {
+                        speaker_id: id,
+                        speaker: name,
+                        began_ms_ago: self.streams.ms_ago(from_ms, now),
+                        ended_ms_ago: self.streams.ms_ago(to_ms, now),
+                        text: bounds::CAPTION.cut(text),
+                    })
+                });
+            }
+            Action::Speaks(person) => self.streams.speaks(person, clock::now()),
+            Action::Shares(person) => self.streams.shares(person),
         }
     }
 
@@ -336,6 +334,10 @@ impl Meeting for RtmsMeeting {
                     return event;
                 }
                 self.over.get_or_insert((event, LAST_MESSAGES));
+                continue;
+            }
+            if let Some(action) = self.actions.pop_front() {
+                self.perform(action);
                 continue;
             }
             if let Some((_, left)) = &mut self.over {

@@ -36,11 +36,18 @@ const FIRST_AUDIO_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many bytes from before the first audio are held: the first audio determines when the recording begins.
 const EARLY_BYTES: usize = 8 << 20;
 
-/// A connection of the stream.
+/// A connection of the stream, in the order in which they are read: sound, which says when the recording begins, is first, and what happened to people last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Line {
-    Signalling,
     Media(MediaType),
+    Signalling,
+}
+
+impl Line {
+    /// Whether it carries sound or pictures, and not a message now and then.
+    pub(super) const fn carries_media(self) -> bool {
+        matches!(self, Self::Media(MediaType::Audio | MediaType::Video | MediaType::Share))
+    }
 }
 
 /// An action for [`super::RtmsMeeting`].
