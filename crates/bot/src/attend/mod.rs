@@ -39,6 +39,9 @@ const FLUSH: Duration = Duration::from_millis(500);
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
 
+/// At most this many events are handled after the decision to leave.
+const LAST_EVENTS: usize = 1_000;
+
 /// How the bot's attendance ended.
 pub(crate) enum Attended {
     /// It left, for this cause.
@@ -226,7 +229,10 @@ impl<'a> Bot<'a> {
             // A meeting that always has another event would block the thread, timers included.
             tokio::task::yield_now().await;
         };
-        if let Some(meeting) = meeting {
+        if let Some(mut meeting) = meeting {
+            if matches!(cause, None | Some(Cause::Requested)) {
+                self.record_arrived(meeting.as_mut()).await;
+            }
             let rest =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
             for id in rest.done {
@@ -241,6 +247,22 @@ impl<'a> Bot<'a> {
             }
         }
         cause
+    }
+
+    /// Records the media that have arrived, but were not read: a bot of Zoom reads in ticks.
+    async fn record_arrived(&mut self, meeting: &mut dyn Meeting) {
+        for _ in 0..LAST_EVENTS {
+            let event = tokio::select! {
+                biased;
+                event = meeting.next() => event,
+                // A meeting that is still not ready after it has yielded has nothing more.
+                () = tokio::task::yield_now() => break,
+            };
+            let is_media = matches!(event, MeetingEvent::Media { .. });
+            if is_media && self.on_event(event).await.is_err() {
+                break;
+            }
+        }
     }
 
     fn carry_out(&mut self, effect: Effect, meeting: &mut dyn Meeting) {
@@ -312,6 +334,8 @@ async fn next(meeting: Option<&mut Box<dyn Meeting>>) -> MeetingEvent {
     }
 }
 
+#[cfg(test)]
+mod arrived;
 #[cfg(test)]
 mod bounded;
 #[cfg(test)]

@@ -10,10 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use meetbot_types::{AddressPolicy, address_policy, bot::Secret};
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
@@ -21,6 +18,7 @@ use tokio_tungstenite::{
 };
 use url::{Host, Url};
 
+use super::wire::{Tcp, Wire};
 use crate::bounds::SOCKET_MESSAGE_BYTES;
 
 /// How long a server may take to answer.
@@ -29,10 +27,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// The setting that allows bots to connect to other than public addresses.
 const SETTING: &str = "bots.allow_networks";
-
-/// TCP, with TLS or without.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// The WebSocket of a meeting's server.
 pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
@@ -92,6 +86,7 @@ async fn connect(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<Dialled
     let local = tcp.local_addr().map_err(temporary)?.ip();
     let remote = tcp.peer_addr().map_err(temporary)?.ip();
     tcp.set_nodelay(true).map_err(temporary)?;
+    let tcp = Tcp::Waking(tcp);
     let wire: Box<dyn Wire> = if url.scheme() == "wss" {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(|_| {

@@ -12,6 +12,7 @@ mod outbox;
 pub(crate) mod rtms;
 mod sandbox;
 mod webrtc;
+mod wire;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 

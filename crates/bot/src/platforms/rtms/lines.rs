@@ -1,20 +1,39 @@
-//! The connections of a stream. The meeting's own task reads them all, so that a message wakes one task, not two.
+//! The connections of a stream. The meeting's own task reads them all, so that a message wakes one task, not two; and those with sound and pictures wake
+//! none.
 
-use std::{collections::BTreeMap, convert::Infallible, future, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future,
+    sync::{Arc, LazyLock},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
 
 use futures_util::{
     SinkExt as _, StreamExt as _,
-    stream::{self, BoxStream, SelectAll},
+    future::join_all,
+    stream::{self, BoxStream},
 };
 use meetbot_types::AddressPolicy;
 use rustls::ClientConfig;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior},
+};
 use tokio_tungstenite::tungstenite::{Message as Packet, Utf8Bytes};
 use url::Url;
 
 use super::session::Line;
-use crate::platforms::dial::{DialError, Socket, Target, dial};
+use crate::{
+    clock,
+    platforms::dial::{DialError, Socket, Target, dial},
+};
 
+/// How often sound and pictures are read: two packets of each voice at once. Nobody listens live, and each message has its own timestamp, so the
+/// wait costs nothing but this long until the bot knows that someone speaks.
+const TICK: Duration = Duration::from_millis(40);
+/// Ticks of different bots are a multiple of this apart.
+const STEP: Duration = Duration::from_millis(10);
 /// The capacity of a connection's queue of outgoing messages: handshakes and answers to keep-alives.
 const OUTGOING_QUEUE: usize = 16;
 /// How long sending one of them may take.
@@ -45,32 +64,29 @@ pub(super) struct Lines {
     tls: Arc<ClientConfig>,
     address_policy: AddressPolicy,
     open: BTreeMap<Line, Open>,
-    /// The events of all connections. Only connections with something new are polled.
-    reports: SelectAll<BoxStream<'static, LineReport>>,
+    ticks: Interval,
 }
 
 struct Open {
     sender: mpsc::Sender<String>,
-    /// Dropping it drops the connection.
-    held: oneshot::Sender<Infallible>,
+    /// What comes on the connection. Dropping it drops the connection.
+    events: BoxStream<'static, LineEvent>,
 }
 
 impl Lines {
     /// No connections.
     pub(super) fn new(tls: Arc<ClientConfig>, address_policy: AddressPolicy) -> Self {
-        Self { tls, address_policy, open: BTreeMap::new(), reports: SelectAll::new() }
+        Self { tls, address_policy, open: BTreeMap::new(), ticks: ticks() }
     }
 
     /// Connects a line during the next calls of [`Lines::next`]; its previous connection is dropped.
     pub(super) fn dial(&mut self, line: Line, url: Url) {
         let (sender, outgoing) = mpsc::channel(OUTGOING_QUEUE);
-        let (held, dropped) = oneshot::channel();
         let (address_policy, tls) = (self.address_policy.clone(), Arc::clone(&self.tls));
         let connection = Connection::New { url, address_policy, tls, outgoing };
-        let events = stream::unfold(connection, Connection::next);
-        let reports = events.map(move |event| LineReport { line, event }).take_until(dropped);
-        self.reports.push(reports.boxed());
-        self.open.insert(line, Open { sender, held });
+        let next = move |connection: Connection| connection.next(line.carries_media());
+        let events = stream::unfold(connection, next).fuse().boxed();
+        self.open.insert(line, Open { sender, events });
     }
 
     pub(super) fn hang_up(&mut self, line: Line) {
@@ -90,20 +106,43 @@ impl Lines {
 
     /// The next event. Cancel-safe.
     pub(super) async fn next(&mut self) -> LineReport {
-        match self.reports.next().await {
-            Some(report) => report,
-            None => future::pending().await,
+        future::poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// Looks into all connections in their order, whatever woke the task: so the media from before a message in the chat or a departure are handled before
+    /// it. When all are empty, the next tick wakes the task, or a message on a connection without media.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<LineReport> {
+        for (line, open) in &mut self.open {
+            if let Poll::Ready(Some(event)) = open.events.poll_next_unpin(context) {
+                return Poll::Ready(LineReport { line: *line, event });
+            }
         }
+        if self.open.keys().any(|line| line.carries_media()) {
+            while self.ticks.poll_tick(context).is_ready() {}
+        }
+        Poll::Pending
     }
 
     /// Sends the remaining messages and closes all connections, within [`CLOSE_TIMEOUT`].
-    pub(super) async fn close(mut self) {
-        let (_held, senders): (Vec<_>, Vec<_>) =
-            self.open.into_values().map(|Open { sender, held }| (held, sender)).unzip();
-        drop(senders);
-        let all = async { while self.reports.next().await.is_some() {} };
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, all).await;
+    pub(super) async fn close(self) {
+        let all = self.open.into_values().map(|Open { sender, events }| {
+            drop(sender);
+            events.for_each(|_| future::ready(()))
+        });
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, join_all(all)).await;
     }
+}
+
+/// The times at which sound and pictures are read. They are in step with those of the process's other bots, so that one timer wakes many, and in four groups,
+/// so that it does not wake all at once.
+fn ticks() -> Interval {
+    static FIRST: LazyLock<Instant> = LazyLock::new(clock::now);
+    let first = *FIRST;
+    let steps = clock::now().duration_since(first).as_millis().div_ceil(STEP.as_millis());
+    let start = first + STEP * u32::try_from(steps).unwrap_or(0);
+    let mut ticks = tokio::time::interval_at(start.into(), TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 /// The state of one connection.
@@ -123,8 +162,8 @@ enum Connection {
 
 impl Connection {
     /// Opens the connection, or relays in both directions until something is received. Returns the event and the next state; `None` once the connection is
-    /// down, or closed by the bot.
-    async fn next(self) -> Option<(LineEvent, Self)> {
+    /// down, or closed by the bot. In ticks, a connection wakes its task only until the first message, which answers its handshake.
+    async fn next(self, in_ticks: bool) -> Option<(LineEvent, Self)> {
         let down = |why: String| Some((LineEvent::Down(why), Self::Down));
         let (mut socket, mut outgoing) = match self {
             Self::New { url, address_policy, tls, outgoing } => {
@@ -163,6 +202,9 @@ impl Connection {
                 }
                 packet = socket.next() => match packet {
                     Some(Ok(Packet::Text(text))) => {
+                        if in_ticks && let Err(error) = socket.get_mut().stop_waking() {
+                            return down(format!("the connection failed: {error}"));
+                        }
                         return Some((LineEvent::Text(text), Self::Up { socket, outgoing }));
                     }
                     Some(Ok(Packet::Close(_))) | None => {
