@@ -304,13 +304,13 @@ export class JobView extends HTMLElement {
   #controls(lane) {
     const player = this.#player;
     if (!player?.hasVoice(lane.id)) return null;
-    const mute = h("button", { type: "button", class: "tiny", "aria-label": `Mute ${lane.name}`, title: "Mute", onclick: () => player.mute(lane.id) }, "M");
-    const solo = h("button", { type: "button", class: "tiny", "aria-label": `Solo ${lane.name}`, title: "Solo", onclick: () => player.solo(lane.id) }, "S");
+    const mute = h("button", { type: "button", class: "tiny", "aria-label": `Mute ${lane.name}`, title: "Mute", onclick: () => player.toggleMute(lane.id) }, "M");
+    const solo = h("button", { type: "button", class: "tiny", "aria-label": `Solo ${lane.name}`, title: "Solo", onclick: () => player.toggleSolo(lane.id) }, "S");
     let [muted, alone] = [false, false];
     mute.addEventListener("click", () => mute.setAttribute("aria-pressed", String((muted = !muted))));
     solo.addEventListener("click", () => solo.setAttribute("aria-pressed", String((alone = !alone))));
     const controls = h("span", { class: "controls" }, !player.playsMix && mute, solo);
-    player.addEventListener("volumes", () => controls.parentElement?.classList.toggle("silent", !player.hears(lane.id)), { signal: this.#end.signal });
+    player.addEventListener("volumes", () => controls.parentElement?.classList.toggle("silent", !player.isHeard(lane.id)), { signal: this.#end.signal });
     return controls;
   }
 

@@ -1,4 +1,4 @@
-// Plays all tracks of a recording in step. The clock is the recording's: each track runs after it, a little faster or slower where it is off.
+// Plays all tracks of a recording in step. The clock is the recording's: each track follows it, a little faster or slower where it is off.
 
 /** @import { Manifest, Track } from "../sdks/typescript/src/models.js" */
 
@@ -8,18 +8,20 @@ import { clock } from "./format.js";
 
 /** With more voices than this the mix plays, and a voice by itself only where it is asked for. */
 const MOST_VOICES = 8;
-/** A track that is off by more, in ms, runs faster or slower until it is off by less than the second; by more than the third it is set right at once. */
+/** A track that is off by more than this, in ms, runs faster or slower. */
 const NOTICED = 8;
+/** It does so until it is off by less than this, in ms. */
 const IN_STEP = 3;
+/** A track that is off by more than this, in ms, seeks. */
 const TOO_FAR = 150;
 /** A track is brought back within this time, in ms, but never runs by more than this part faster or slower. */
 const BACK_WITHIN = 600;
-const HURRY = 0.1;
-/** One that is off by more, in ms, hurries so many times more: on a busy machine a track that begins in the middle begins late. */
-const HEARD = 30;
-const MORE = 2.5;
+const MOST_RATE_CHANGE = 0.1;
+/** A track that is off by more than this, in ms, changes its rate by a multiple: on a busy machine a track that begins in the middle begins late. */
+const AUDIBLE = 30;
+const AUDIBLE_FACTOR = 2.5;
 /** How often the tracks are compared with the clock, in ms. */
-const LOOK = 100;
+const SYNC_EVERY = 100;
 /** A track that has so little left, in ms, is not waited for: its file may end sooner than its manifest says. */
 const LAST = 250;
 /** Whether there is something of a track to play: one whose sender sent nothing has no length. @param {Track} track */
@@ -43,7 +45,7 @@ export class RecordingPlayer extends HTMLElement {
   /** @type {Playing | null} */
   #mix = null;
   #muted = new Set();
-  #alone = new Set();
+  #solo = new Set();
   #rate = 1;
   #playing = false;
   /** Whether the clock stands until the files have come. */
@@ -52,8 +54,8 @@ export class RecordingPlayer extends HTMLElement {
   #timer = 0;
   /** How long after it was asked to a track begins to play, in ms, as it was the last time; a track that begins in the middle is asked so much earlier. */
   #lag = 20;
-  /** Whether tracks were asked to play since the last look. */
-  #begun = false;
+  /** Whether tracks were started since the last comparison. */
+  #justStarted = false;
   /** Where the clock was, in ms of the recording, and when. */
   #base = { ms: 0, at: 0 };
   /** Where the clock was when it was shown last. */
@@ -85,14 +87,14 @@ export class RecordingPlayer extends HTMLElement {
     fill(this, this.#pictures, h("div", { class: "row player" }, skip(-10), this.#button, skip(10), this.#time, this.#range, speed, link));
     const voices = new Set(tracks.filter((track) => track.kind === "audio").map((track) => track.participantId));
     if (voices.size > MOST_VOICES && this.#manifest.mixed.file) {
-      this.#mix = this.#begin("audio", { file: this.#manifest.mixed.file, startMs: 0, durationMs, participantId: null });
+      this.#mix = this.#addTrack("audio", { file: this.#manifest.mixed.file, startMs: 0, durationMs, participantId: null });
     }
     for (const track of tracks) {
-      if (track.kind === "video") this.#begin("video", track);
-      else if (!this.#mix) this.#begin("audio", track);
+      if (track.kind === "video") this.#addTrack("video", track);
+      else if (!this.#mix) this.#addTrack("audio", track);
     }
     this.#show();
-    const timer = setInterval(() => this.#look(), LOOK);
+    const timer = setInterval(() => this.#sync(), SYNC_EVERY);
     this.#end.signal.addEventListener("abort", () => (clearInterval(timer), clearTimeout(this.#timer)));
   }
 
@@ -132,7 +134,7 @@ export class RecordingPlayer extends HTMLElement {
     // Nothing plays until all tracks that play there have come there: then they begin together.
     this.#waits = this.#playing;
     for (const track of this.#all()) this.#hold(track, this.#isDue(track, this.ms), this.ms);
-    this.#look();
+    this.#sync();
   }
 
   toggle() {
@@ -159,23 +161,23 @@ export class RecordingPlayer extends HTMLElement {
   }
 
   /** Whether somebody is heard. @param {string} who */
-  hears(who) {
-    return this.#alone.size > 0 ? this.#alone.has(who) : !this.#muted.has(who);
+  isHeard(who) {
+    return this.#solo.size > 0 ? this.#solo.has(who) : !this.#muted.has(who);
   }
 
-  /** @param {string} who */
-  mute(who) {
+  /** Mutes somebody, or no longer. @param {string} who */
+  toggleMute(who) {
     toggle(this.#muted, who);
     this.#volumes();
   }
 
-  /** Only those are heard who are alone, until nobody is. @param {string} who */
-  solo(who) {
-    toggle(this.#alone, who);
+  /** Makes somebody solo, or no longer: while anybody is solo, only they are heard. @param {string} who */
+  toggleSolo(who) {
+    toggle(this.#solo, who);
     const loaded = this.#tracks.some((track) => track.who === who && track.media instanceof HTMLAudioElement);
     if (this.#mix && !loaded) {
       for (const track of this.#manifest.tracks) {
-        if (track.kind === "audio" && track.participantId === who && isPlayable(track)) this.#begin("audio", track);
+        if (track.kind === "audio" && track.participantId === who && isPlayable(track)) this.#addTrack("audio", track);
       }
     }
     this.#volumes();
@@ -186,12 +188,12 @@ export class RecordingPlayer extends HTMLElement {
   }
 
   /** @param {"audio" | "video"} kind @param {Pick<Track, "file" | "startMs" | "durationMs" | "participantId"> & Partial<Pick<Track, "source">>} track @returns {Playing} */
-  #begin(kind, { file, startMs, durationMs, participantId, source }) {
+  #addTrack(kind, { file, startMs, durationMs, participantId, source }) {
     const media = h(kind, { preload: "auto", src: artifact(this.#job, file ?? "") });
     /** @type {Playing} */
     const playing = { startMs, durationMs, who: participantId ?? "", media, figure: null, hidden: false };
     // A seek ends, or data comes: the others do not wait for the next look.
-    for (const event of ["seeked", "canplay", "error"]) media.addEventListener(event, () => this.#waits && this.#look());
+    for (const event of ["seeked", "canplay", "error"]) media.addEventListener(event, () => this.#waits && this.#sync());
     if (media instanceof HTMLVideoElement) {
       media.muted = true;
       media.playsInline = true;
@@ -213,14 +215,14 @@ export class RecordingPlayer extends HTMLElement {
     track.hidden = !track.hidden;
     track.media.hidden = track.hidden;
     button.setAttribute("aria-pressed", String(track.hidden));
-    this.#look();
+    this.#sync();
   }
 
   #volumes() {
     for (const { media, who } of this.#tracks) {
-      if (media instanceof HTMLAudioElement) media.muted = this.#mix ? !this.#alone.has(who) : !this.hears(who);
+      if (media instanceof HTMLAudioElement) media.muted = this.#mix ? !this.#solo.has(who) : !this.isHeard(who);
     }
-    if (this.#mix) this.#mix.media.muted = this.#alone.size > 0;
+    if (this.#mix) this.#mix.media.muted = this.#solo.size > 0;
     this.dispatchEvent(new Event("volumes"));
   }
 
@@ -252,7 +254,7 @@ export class RecordingPlayer extends HTMLElement {
   }
 
   /** Brings every track to the clock. */
-  #look() {
+  #sync() {
     clearTimeout(this.#timer);
     let ms = this.ms;
     if (this.#playing && ms >= this.#manifest.durationMs) {
@@ -260,21 +262,22 @@ export class RecordingPlayer extends HTMLElement {
       this.#base = { ms: this.#manifest.durationMs, at: 0 };
     }
     const due = this.#all().filter((track) => this.#isDue(track, ms));
-    const late = due.some((track) => this.#isLate(track, ms));
+    const voices = due.filter(({ media }) => media instanceof HTMLAudioElement);
+    // After a seek all wait for each other. Later a slow picture does not interrupt the voices.
+    const late = (this.#waits || voices.length === 0 ? due : voices).some((track) => this.#isLate(track, ms));
     if (this.#playing && late !== this.#waits) {
       this.#base = { ms, at: performance.now() };
       this.#waits = late;
-      this.#begun = !late;
-    } else if (this.#playing && this.#begun) {
-      this.#begun = false;
+      this.#justStarted = !late;
+    } else if (this.#playing && this.#justStarted) {
+      this.#justStarted = false;
       const lags = due.filter(isRunning).map((track) => -off(track, ms));
-      if (lags.length > 0) this.#lag = Math.min(Math.max(...lags, 0) / this.#rate, LOOK);
+      if (lags.length > 0) this.#lag = Math.min(Math.max(...lags, 0) / this.#rate, SYNC_EVERY);
     }
     const runs = this.#playing && !this.#waits;
     if (runs) {
       // Files play by the clock of the machine's sound, which is not the page's: the recording's clock goes with them.
-      const heard = due.filter(({ media }) => media instanceof HTMLAudioElement);
-      const offs = (heard.length > 0 ? heard : due).filter(isRunning).map((track) => off(track, ms)).sort((a, b) => a - b);
+      const offs = (voices.length > 0 ? voices : due).filter(isRunning).map((track) => off(track, ms)).sort((a, b) => a - b);
       const middle = offs[Math.floor((offs.length - 1) / 2)] ?? 0;
       if (Math.abs(middle) < TOO_FAR) this.#base = { ms: (ms += middle), at: performance.now() };
     }
@@ -285,15 +288,15 @@ export class RecordingPlayer extends HTMLElement {
       else this.#hold(track, isDue, ms);
       if (track.figure) track.figure.hidden = ms < track.startMs || ms >= track.startMs + track.durationMs;
     }
-    if (runs) this.#wake(ms);
+    if (runs) this.#scheduleNext(ms);
     this.#show();
   }
 
   /** Looks again when the next track begins, where that is before the next look. @param {number} ms */
-  #wake(ms) {
+  #scheduleNext(ms) {
     const next = Math.min(...this.#all().map(({ startMs }) => startMs).filter((startMs) => startMs > ms));
     const wait = (next - ms) / this.#rate - this.#lag;
-    if (wait > 0 && wait < LOOK) this.#timer = setTimeout(() => this.#look(), wait);
+    if (wait > 0 && wait < SYNC_EVERY) this.#timer = setTimeout(() => this.#sync(), wait);
   }
 
   /** A track that does not play stands where it is to begin. @param {Playing} track @param {boolean} due @param {number} ms */
@@ -307,8 +310,8 @@ export class RecordingPlayer extends HTMLElement {
   /** A track that plays is brought to the clock. @param {Playing} track @param {number} ms */
   #run(track, ms) {
     const { media, startMs } = track;
-    // A file that has ended would begin anew.
-    if (media.ended) return;
+    // A file that has ended would begin anew. A seek would begin again, and a slow picture never arrive.
+    if (media.ended || media.seeking) return;
     const offMs = ms < startMs ? 0 : off(track, ms);
     if (media.paused) {
       if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
@@ -317,10 +320,10 @@ export class RecordingPlayer extends HTMLElement {
       return;
     }
     if (Math.abs(offMs) > TOO_FAR) media.currentTime = (ms - startMs) / 1000;
-    const hurries = media.playbackRate !== this.#rate;
-    const more = Math.abs(offMs) > HEARD ? MORE : 1;
-    const hurry = more * Math.max(-HURRY, Math.min(HURRY, -offMs / BACK_WITHIN));
-    const rate = Math.abs(offMs) > (hurries ? IN_STEP : NOTICED) ? this.#rate * (1 + hurry) : this.#rate;
+    const isAdjusted = media.playbackRate !== this.#rate;
+    const factor = Math.abs(offMs) > AUDIBLE ? AUDIBLE_FACTOR : 1;
+    const change = factor * Math.max(-MOST_RATE_CHANGE, Math.min(MOST_RATE_CHANGE, -offMs / BACK_WITHIN));
+    const rate = Math.abs(offMs) > (isAdjusted ? IN_STEP : NOTICED) ? this.#rate * (1 + change) : this.#rate;
     if (media.playbackRate !== rate) media.playbackRate = rate;
   }
 
