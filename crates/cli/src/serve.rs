@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::{
     folder::{FolderArgs, quoted},
-    launcher::Bots,
+    launcher::BotLauncher,
     log,
     output::{Output, Usage},
     signals::Signals,
@@ -253,7 +253,7 @@ pub(crate) async fn start(
         landmarks_of(settings).context("bots.browser.landmarks_dir")?;
         tokio::task::spawn_blocking(meetbot_bot::remove_left_browsers);
     }
-    let launcher = Arc::new(Bots::new(&config, own.is_some(), imitation)?);
+    let launcher = Arc::new(BotLauncher::for_server(&config, own.is_some(), imitation)?);
     let link = SandboxLink { address, token, check: scenario::check };
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }

@@ -152,7 +152,7 @@ impl Orchestrator {
         let metrics = Arc::new(Metrics::new(clock.now().wall, max_bots, &times));
         store.set_default_quota(config.quota).await?;
         launcher
-            .serves_at(&url_of(address))
+            .set_server_url(&url_of(address))
             .map_err(|error| DataFolderError::Unusable { path: folder.path().to_owned(), error })?;
         let alive = Arc::clone(&launcher);
         let is_alive = Arc::new(move |job, attempt| alive.is_alive(job, attempt));

@@ -7,7 +7,7 @@ use meetbot_bot::needs_browser;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect, processes::BotLaunch, slots};
+use super::{processes::BotLaunch, shared_connections, slots};
 use crate::{log, output::Usage, signals::Signals};
 
 /// The largest order, in bytes.
@@ -36,7 +36,7 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         );
     }
     let launch: BotLaunch = serde_json::from_slice(&order).context("the order cannot be read")?;
-    let connect = connect(launch.server().as_deref(), 0)?;
+    let connect = shared_connections(launch.server().as_deref(), 0)?;
     let output = launch.output();
     let BotLaunch { order, folder, browsers, .. } = launch;
     if needs_browser(&order) {

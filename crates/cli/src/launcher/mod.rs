@@ -21,7 +21,7 @@ use self::processes::Processes;
 
 /// Runs each bot; those that are tasks share one HTTP client.
 #[derive(Debug)]
-pub(crate) struct Bots {
+pub(crate) struct BotLauncher {
     connect: Connect,
     browser: Option<BrowserSettings>,
     /// Whether bots without a browser run as separate processes too.
@@ -33,15 +33,15 @@ pub(crate) struct Bots {
     processes: Processes,
 }
 
-impl Bots {
-    /// Bots of a server with these settings.
-    pub(crate) fn new(
+impl BotLauncher {
+    /// The launcher of a server with these settings. Processes of bots outlive the server.
+    pub(crate) fn for_server(
         config: &Config,
         sandbox_is_here: bool,
         imitation: Option<ImitationSeat>,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            connect: connect(None, config.max_browsers)?,
+            connect: shared_connections(None, config.max_browsers)?,
             browser: config.browser.clone(),
             all_as_processes: config.own_processes,
             sandbox_is_here,
@@ -50,12 +50,12 @@ impl Bots {
         })
     }
 
-    /// Bots of a worker with these settings, which leave their meetings when it ends.
-    pub(crate) fn of_worker(config: &Config) -> anyhow::Result<Self> {
+    /// The launcher of a worker with these settings. The bots leave their meetings when the worker ends.
+    pub(crate) fn for_worker(config: &Config) -> anyhow::Result<Self> {
         let processes = Processes::new(&config.data_dir, config.max_browsers, false)?;
         processes.prepare()?;
         Ok(Self {
-            connect: connect(None, config.max_browsers)?,
+            connect: shared_connections(None, config.max_browsers)?,
             browser: config.browser.clone(),
             all_as_processes: config.own_processes,
             sandbox_is_here: false,
@@ -64,16 +64,16 @@ impl Bots {
         })
     }
 
-    /// Whether a bot runs as a separate process. A bot that only finishes files needs none; neither does one whose meeting ends with this process.
-    fn has_process(&self, order: &BotOrder) -> bool {
+    /// Whether a bot has to run as a separate process. A bot that only finishes files needs none; neither does one whose meeting ends with this process.
+    fn needs_process(&self, order: &BotOrder) -> bool {
         let stays_behind = order.sandbox.is_some() && self.sandbox_is_here;
         let wants_it = needs_browser(order) || self.all_as_processes && !stays_behind;
         order.finalize.is_none() && self.imitation.is_none() && wants_it
     }
 }
 
-/// The connections of the bots of one process. `orchestrator` is the file with the server's address, for bots that outlive it.
-fn connect(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Connect> {
+/// The HTTP client, the TLS settings and the limits that the bots of one process share. `orchestrator` is the file with the server's address, for bots that outlive it.
+fn shared_connections(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Connect> {
     // Bots connect to the server that launched them only, without a proxy of the environment.
     let http = Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
     Ok(Connect {
@@ -85,7 +85,7 @@ fn connect(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Conn
 }
 
 #[async_trait]
-impl Launcher for Bots {
+impl Launcher for BotLauncher {
     fn available(&self) -> Vec<Availability> {
         meetbot_bot::available(&Machine::look(), self.browser.as_ref())
     }
@@ -93,15 +93,15 @@ impl Launcher for Bots {
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let (browser, imitation) = (self.browser.clone(), self.imitation.clone());
         let order = BotOrder { browser, imitation, ..order };
-        if self.has_process(&order) {
+        if self.needs_process(&order) {
             return self.processes.run(order, stop).await;
         }
         meetbot_bot::run(order, self.connect.clone(), stop.leave).await;
         BotExit::Ended
     }
 
-    fn serves_at(&self, url: &str) -> io::Result<()> {
-        self.processes.serves_at(url)
+    fn set_server_url(&self, url: &str) -> io::Result<()> {
+        self.processes.set_server_url(url)
     }
 
     fn is_alive(&self, job: JobId, attempt: u32) -> bool {

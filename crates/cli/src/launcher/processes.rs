@@ -78,7 +78,7 @@ impl Processes {
     }
 
     /// Writes the server's address for the bots that live.
-    pub(super) fn serves_at(&self, url: &str) -> io::Result<()> {
+    pub(super) fn set_server_url(&self, url: &str) -> io::Result<()> {
         self.prepare()?;
         // Atomically: a bot that finds no file assumes that its server is gone.
         let next = self.folder.join("server.next");
@@ -213,7 +213,7 @@ mod tests {
     fn outputs_of_running_bots_and_of_the_newest_crashed_ones_are_kept() {
         let data = tempfile::tempdir().unwrap();
         let processes = Processes::new(data.path(), 1, true).unwrap();
-        processes.serves_at("http://127.0.0.1:1").unwrap();
+        processes.set_server_url("http://127.0.0.1:1").unwrap();
         let job = JobId::generate(Timestamp::UNIX_EPOCH);
         let made = |attempt: u32| {
             let file = File::create(output(&processes.folder, job, attempt)).unwrap();
@@ -226,7 +226,7 @@ mod tests {
         for attempt in 2..=60 {
             made(attempt);
         }
-        processes.serves_at("http://127.0.0.1:2").unwrap();
+        processes.set_server_url("http://127.0.0.1:2").unwrap();
         let there = |attempt| output(&processes.folder, job, attempt).exists();
         let kept: Vec<u32> = (1..=60).filter(|attempt| there(*attempt)).collect();
         assert_eq!(kept, [1].into_iter().chain(11..=60).collect::<Vec<_>>());

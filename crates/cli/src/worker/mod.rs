@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::servers::Servers;
 use crate::{
     folder::FolderArgs,
-    launcher::Bots,
+    launcher::BotLauncher,
     log,
     output::{Output, Usage},
     serve::SandboxToken,
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         landmarks_of(settings).context("bots.browser.landmarks_dir")?;
         tokio::task::spawn_blocking(meetbot_bot::remove_left_browsers);
     }
-    let launcher = Arc::new(Bots::of_worker(&config).context("bots cannot be started")?);
+    let launcher = Arc::new(BotLauncher::for_worker(&config).context("bots cannot be started")?);
     let servers = Servers {
         urls: args.servers,
         key,

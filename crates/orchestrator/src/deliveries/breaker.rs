@@ -33,11 +33,11 @@ pub(crate) struct Health {
 /// The class of an endpoint: proven endpoints never wait for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// It responds.
+    /// A try has succeeded, and fewer than [`DOUBTED_AFTER`] in a row have failed since.
     Proven,
-    /// It has had no try yet.
+    /// No try has ended yet.
     New,
-    /// It does not respond.
+    /// A try has failed, and the endpoint is not proven.
     Failing,
 }
 
@@ -56,8 +56,8 @@ impl Lane {
 }
 
 impl Health {
-    /// Records a try. `rest_wanted` is the endpoint's `Retry-After`. Returns whether deliveries that have waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING) are
-    /// given up: the rest of an endpoint that is down delays it further.
+    /// Records a try's outcome. `rest_wanted` is the endpoint's `Retry-After`. Returns whether the endpoint is down now: the caller then gives up deliveries that have
+    /// waited for longer than [`KEEP_TRYING`](super::KEEP_TRYING).
     pub(crate) fn tried(
         &mut self,
         verdict: Verdict,
@@ -105,7 +105,7 @@ impl Health {
     }
 
     /// The limit of concurrent tries.
-    pub(crate) const fn at_once(&self) -> u32 {
+    pub(crate) const fn max_concurrent(&self) -> u32 {
         match (self.proven, self.failures) {
             (true, 0) => 32,
             (true, _) => 4,
@@ -115,12 +115,12 @@ impl Health {
 
     /// Whether another try may begin while `under_way` are running. If not, the end of a try causes another check.
     pub(crate) const fn has_room(&self, under_way: u32) -> bool {
-        under_way < self.at_once()
+        under_way < self.max_concurrent()
     }
 
     /// How many tries may begin now: the fair share of `left` tries among `endpoints` endpoints of its lane, within its limit; `under_way` are running.
     pub(crate) fn share(&self, under_way: u32, left: u32, endpoints: u32) -> u32 {
-        self.at_once().saturating_sub(under_way).min(left.div_ceil(endpoints.max(1)))
+        self.max_concurrent().saturating_sub(under_way).min(left.div_ceil(endpoints.max(1)))
     }
 
     /// The time of a delivery's next try: when it is due, and not during a rest.
@@ -128,7 +128,7 @@ impl Health {
         self.rests_until.map_or(due, |until| until.max(due))
     }
 
-    /// Its lane.
+    /// The endpoint's lane.
     pub(crate) const fn lane(&self) -> Lane {
         match (self.proven, self.failures) {
             (true, _) => Lane::Proven,
@@ -137,13 +137,13 @@ impl Health {
         }
     }
 
-    /// Whether it is down.
+    /// Whether the endpoint is down.
     pub(crate) const fn is_down(&self) -> bool {
         !self.rest.is_zero()
     }
 
-    /// Its representation in the API.
-    pub(crate) const fn shown(&self) -> Endpoint {
+    /// The endpoint's state in the API.
+    pub(crate) const fn api_endpoint(&self) -> Endpoint {
         let state = if self.is_down() {
             EndpointState::Down
         } else if self.failures > 0 {
@@ -180,10 +180,13 @@ mod tests {
     fn the_rest_of_an_endpoint_doubles_with_each_failed_probe() {
         let mut health = Health::default();
         assert_eq!(rests(&mut health, 9), [5, 10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!((health.shown().state, health.at_once()), (EndpointState::Down, 1));
-        assert_eq!(health.shown().failing_since, Some(at(0)));
+        assert_eq!(
+            (health.api_endpoint().state, health.max_concurrent()),
+            (EndpointState::Down, 1)
+        );
+        assert_eq!(health.api_endpoint().failing_since, Some(at(0)));
         health.succeeded(at(0));
-        assert_eq!((health.shown().state, health.lane()), (EndpointState::Up, Lane::Proven));
+        assert_eq!((health.api_endpoint().state, health.lane()), (EndpointState::Up, Lane::Proven));
         assert_eq!(rests(&mut health, 1), [5], "the next outage begins anew");
     }
 
@@ -234,15 +237,15 @@ mod tests {
     #[test]
     fn a_few_failures_lower_a_proven_endpoints_limit_before_its_lane() {
         let mut health = Health::default();
-        assert_eq!((health.lane(), health.at_once()), (Lane::New, 1));
+        assert_eq!((health.lane(), health.max_concurrent()), (Lane::New, 1));
         health.succeeded(at(0));
-        assert_eq!((health.lane(), health.at_once()), (Lane::Proven, 32));
+        assert_eq!((health.lane(), health.max_concurrent()), (Lane::Proven, 32));
         health.failed(at(0), None, at(0));
         health.failed(at(0), None, at(0));
-        assert_eq!((health.lane(), health.at_once()), (Lane::Proven, 4));
-        assert_eq!(health.shown().state, EndpointState::Failing);
+        assert_eq!((health.lane(), health.max_concurrent()), (Lane::Proven, 4));
+        assert_eq!(health.api_endpoint().state, EndpointState::Failing);
         health.failed(at(0), None, at(0));
-        assert_eq!((health.lane(), health.at_once()), (Lane::Failing, 1));
+        assert_eq!((health.lane(), health.max_concurrent()), (Lane::Failing, 1));
         assert!(!health.is_down());
     }
 

@@ -6,15 +6,15 @@ use meetbot_types::DeliveryId;
 
 use super::{Capacity, Lane};
 
-/// A try at an endpoint that usually answers is set aside once it takes longer than this, so that another one may begin.
+/// A try at a proven endpoint is set aside once it takes longer than this: it no longer counts against `proven`, so that another one may begin.
 const SLOW: Duration = Duration::from_secs(1);
 
 /// The running tries. Proven endpoints have separate capacity, which endpoints that hang cannot take.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    /// Tries at proven endpoints that are quick, at most; as many again may be set aside.
+    /// The most quick tries at proven endpoints; as many again may be set aside.
     proven: u32,
-    /// Tries at all other endpoints, at most.
+    /// The most tries at all other endpoints.
     unproven: u32,
     in_flight: HashMap<DeliveryId, (Lane, Duration)>,
 }
@@ -37,7 +37,7 @@ impl Lanes {
         self.in_flight.remove(&delivery);
     }
 
-    /// How many tries may begin.
+    /// How many tries may begin, in each lane.
     pub(crate) fn room(&self, now: Duration) -> Capacity {
         let (mut quick, mut slow, mut unproven) = (0_u32, 0_u32, 0_u32);
         for (lane, began) in self.in_flight.values() {
@@ -55,8 +55,8 @@ impl Lanes {
         }
     }
 
-    /// Whether a try may be set aside later, so that the sender looks again before one ends.
-    pub(crate) fn is_full(&self, now: Duration) -> bool {
+    /// Whether no try may begin at proven endpoints. The sender then checks again soon: a running try may have become slow, which makes room.
+    pub(crate) fn proven_is_full(&self, now: Duration) -> bool {
         self.room(now).proven == 0
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     fn slow_tries_are_counted_apart_up_to_a_limit() {
         let mut lanes = Lanes::new(1_024);
         filled(&mut lanes, Lane::Proven, 128, Duration::ZERO);
-        assert!(lanes.is_full(Duration::from_millis(999)));
+        assert!(lanes.proven_is_full(Duration::from_millis(999)));
         assert_eq!(lanes.room(SLOW).proven, 128);
         filled(&mut lanes, Lane::Proven, 100, SLOW);
         assert_eq!(lanes.room(2 * SLOW).proven, 28, "a hundred found no place aside");

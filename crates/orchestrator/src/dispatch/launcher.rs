@@ -19,8 +19,8 @@ pub trait Launcher: Send + Sync + 'static {
     /// having done so is replaced.
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit;
 
-    /// Where the server listens, which bots that outlive a server have to find out. Comes before any other call but `available`.
-    fn serves_at(&self, url: &str) -> io::Result<()>;
+    /// Sets the URL at which the server listens, for bots that outlive an earlier server. Called before all other methods but `available`.
+    fn set_server_url(&self, url: &str) -> io::Result<()>;
 
     /// Whether the bot of an attempt, launched by an earlier server, still runs.
     fn is_alive(&self, job: JobId, attempt: u32) -> bool;

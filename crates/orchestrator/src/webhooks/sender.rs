@@ -80,7 +80,7 @@ impl Sender {
             if unproven == UNPROVEN_AT_A_TIME as usize && places > UNPROVEN_AT_A_TIME {
                 continue;
             }
-            let full = lanes.is_full(now.steady);
+            let full = lanes.proven_is_full(now.steady);
             let sleep = until(next, now.wall).min(if full { POLL_FULL } else { POLL });
             tokio::select! {
                 biased;

@@ -73,7 +73,7 @@ impl Launcher for ManualLauncher {
         BotExit::Ended
     }
 
-    fn serves_at(&self, _: &str) -> io::Result<()> {
+    fn set_server_url(&self, _: &str) -> io::Result<()> {
         Ok(())
     }
 

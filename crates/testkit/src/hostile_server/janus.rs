@@ -265,7 +265,7 @@ impl Call<'_> {
         }
         let (number, mut random) = (numbers.start, SeededRandom::of(flood, numbers.start));
         let id = OTHERS + u64::from(number);
-        let in_the_room = |data: &Value| event(ROSTER, data, None);
+        let room_event = |data: &Value| event(ROSTER, data, None);
         let word = match &flood.kind {
             Kind::Joins => {
                 let people: Vec<Value> = numbers
@@ -277,19 +277,19 @@ impl Call<'_> {
                         )
                     })
                     .collect();
-                in_the_room(&json!({"videoroom": "event", "publishers": people}))
+                room_event(&json!({"videoroom": "event", "publishers": people}))
             }
             Kind::Leaves if number % 2 == 0 => {
                 let person = person(id, random.one_of(&["Ann", "Bob", "", "Eve"]), false);
-                in_the_room(&json!({"videoroom": "event", "joining": person}))
+                room_event(&json!({"videoroom": "event", "joining": person}))
             }
-            Kind::Leaves => in_the_room(&json!({"videoroom": "event", "leaving": id - 1})),
+            Kind::Leaves => room_event(&json!({"videoroom": "event", "leaving": id - 1})),
             Kind::Renames if number < 50 => {
-                in_the_room(&json!({"videoroom": "event", "joining": person(id, "Bob", false)}))
+                room_event(&json!({"videoroom": "event", "joining": person(id, "Bob", false)}))
             }
             Kind::Renames => {
                 let name = format!("Bob {number}");
-                in_the_room(
+                room_event(
                     &json!({"videoroom": "event", "id": OTHERS + random.below(50), "display": name}),
                 )
             }
@@ -312,7 +312,7 @@ impl Call<'_> {
             Kind::Talking => {
                 let word = if random.below(2) == 0 { "talking" } else { "stopped-talking" };
                 let id = if random.below(2) == 0 { ANN } else { random.below(1 << 50) };
-                in_the_room(&json!({"videoroom": word, "id": id, "audio-level-dBov-avg": 30}))
+                room_event(&json!({"videoroom": word, "id": id, "audio-level-dBov-avg": 30}))
             }
             Kind::Lines => return None,
             Kind::Renegotiations => {

@@ -176,7 +176,7 @@ async fn delivery(transaction: &Transaction, row: &Row) -> Outcome<Delivery> {
         next_try_at: due_at.map(|due| health.not_before(due)),
         state: text(row, 5)?.as_str().into(),
         created_at: time(row, 7)?,
-        endpoint: health.shown(),
+        endpoint: health.api_endpoint(),
         tries,
     })
 }

@@ -154,7 +154,7 @@ fn delivery(connection: &Connection, row: &Row<'_>) -> Outcome<Delivery> {
         next_try_at: due_at.map(|due| health.not_before(due)),
         state: state.as_str().into(),
         created_at: Timestamp::from_millis(row.get(7)?),
-        endpoint: health.shown(),
+        endpoint: health.api_endpoint(),
         tries,
     })
 }
