@@ -230,8 +230,9 @@ impl<'a> Bot<'a> {
             tokio::task::yield_now().await;
         };
         if let Some(mut meeting) = meeting {
-            if matches!(cause, None | Some(Cause::Requested)) {
-                self.record_arrived(meeting.as_mut()).await;
+            let requested = matches!(cause, None | Some(Cause::Requested));
+            if requested && self.recording.is_some() {
+                self.handle_arrived(meeting.as_mut()).await;
             }
             let rest =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
@@ -249,8 +250,8 @@ impl<'a> Bot<'a> {
         cause
     }
 
-    /// Records the media that have arrived, but were not read: a bot of Zoom reads in ticks.
-    async fn record_arrived(&mut self, meeting: &mut dyn Meeting) {
+    /// Handles what has arrived, but was not read: a bot of Zoom reads in ticks. The results of commands, which the platform gives only once, are among it.
+    async fn handle_arrived(&mut self, meeting: &mut dyn Meeting) {
         for _ in 0..LAST_EVENTS {
             let event = tokio::select! {
                 biased;
@@ -258,8 +259,8 @@ impl<'a> Bot<'a> {
                 // A meeting that is still not ready after it has yielded has nothing more.
                 () = tokio::task::yield_now() => break,
             };
-            let is_media = matches!(event, MeetingEvent::Media { .. });
-            if is_media && self.on_event(event).await.is_err() {
+            let last = matches!(event, MeetingEvent::Lost(_));
+            if self.on_event(event).await.is_err() || last {
                 break;
             }
         }
