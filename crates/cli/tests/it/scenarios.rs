@@ -61,7 +61,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case("two-speakers?seconds=3", "completed meeting_ended -", Some(true)),
         case(
-            "two-speakers?seconds=2&speakers=7&admitAfter=1",
+            "two-speakers?seconds=6&speakers=7&admitAfter=1",
             "completed meeting_ended -",
             Some(true),
         ),
