@@ -129,8 +129,8 @@ async fn cameras_and_screens_are_recorded_unchanged_and_in_sync_with_the_voice()
             let picture = track(&manifest, name, &MediaKind::Video);
             let is = (picture.source.as_str(), picture.codec.as_str(), picture.container.as_str());
             assert_eq!(is, (source, codec, container));
-            // Pictures from before the roster named their owner are included; the last ones may be missing.
-            assert!(picture.packets + 12 >= sent, "{name}: {sent} were sent: {picture:?}");
+            // Pictures from before the roster named their owner are included. Those of the last second, in which the bot leaves, may be missing.
+            assert!(picture.packets + 25 >= sent, "{name}: {sent} were sent: {picture:?}");
             let folder = fixture.folder(1);
             let (voice, shown) =
                 (loud(&folder, track(&manifest, name, &MediaKind::Audio)), white(&folder, picture));
