@@ -218,12 +218,7 @@ impl<'a> Bot<'a> {
                 () = clock::sleep_until(wake) => Ok(()),
             };
             if let Err(error) = written {
-                let job = self.order.job_id;
-                if let Some(bound) = bounds::exceeded(&error) {
-                    tracing::warn!(%job, %bound, "the bot leaves the meeting");
-                } else {
-                    tracing::error!(%job, %error, "the recording cannot be written");
-                }
+                self.log_write_error(&error);
                 self.observe(Observed::Over(cannot_write(&error)));
             }
             // A meeting that always has another event would block the thread, timers included.
@@ -242,7 +237,7 @@ impl<'a> Bot<'a> {
             for line in rest.captions {
                 if let Err(error) = self.caption(line, clock::now()) {
                     // The recording is finished as it is.
-                    tracing::error!(job = %self.order.job_id, %error, "the last captions cannot be written");
+                    self.log_write_error(&error);
                     break;
                 }
             }
@@ -259,10 +254,23 @@ impl<'a> Bot<'a> {
                 // A meeting that is still not ready after it has yielded has nothing more.
                 () = tokio::task::yield_now() => break,
             };
-            let last = matches!(event, MeetingEvent::Lost(_));
-            if self.on_event(event).await.is_err() || last {
+            if matches!(event, MeetingEvent::Lost(_)) {
                 break;
             }
+            if let Err(error) = self.on_event(event).await {
+                // The recording is finished as it is.
+                self.log_write_error(&error);
+                break;
+            }
+        }
+    }
+
+    fn log_write_error(&self, error: &io::Error) {
+        let job = self.order.job_id;
+        if let Some(bound) = bounds::exceeded(error) {
+            tracing::warn!(%job, %bound, "the bot leaves the meeting");
+        } else {
+            tracing::error!(%job, %error, "the recording cannot be written");
         }
     }
 
