@@ -21,6 +21,8 @@ pub(crate) const NO_KEY: &str = "mb_none";
 const LOGIN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Which server; the key comes from the environment or a login, where no process list shows it.
+///
+/// Flattened behind a command's own arguments: those that follow it would be listed under its heading.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Connection (the key: MEETBOT_API_KEY, or `meetbot login`)")]
 pub(crate) struct Connection {

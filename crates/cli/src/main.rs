@@ -74,16 +74,16 @@ enum Command {
     /// Send a bot to a meeting.
     Dispatch {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         args: dispatch::Args,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// Follow a job until it ends.
     Watch {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         args: watch::Args,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// List jobs, tell their bots what to do, download or delete what they recorded.
     Jobs {
@@ -98,9 +98,9 @@ enum Command {
     /// Get a key of a server by a code that is approved in its dashboard, and keep it for the commands of this program.
     Login {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         args: login::Args,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// End the key of a login and forget it.
     Logout(Connection),
@@ -110,9 +110,9 @@ enum Command {
     /// Open the dashboard in a browser, signed in with your key.
     Dashboard {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         args: dashboard::Args,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// What the consumers of a server, on this machine or with --server, have used, and what they may use.
     #[command(subcommand)]
@@ -127,9 +127,9 @@ enum Command {
     /// Check this machine and its server, and say what to do about each problem.
     Doctor {
         #[command(flatten)]
-        connection: Connection,
-        #[command(flatten)]
         args: doctor::Args,
+        #[command(flatten)]
+        connection: Connection,
     },
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),

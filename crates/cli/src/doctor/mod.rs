@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// The meeting of `join`.
     link: Option<String>,
     /// How long `join` stays in the meeting, in seconds.
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..), requires = "link")]
     seconds: u32,
     #[command(flatten)]
     settings: Settings,

@@ -276,6 +276,21 @@ fn help_names_completions_certificates_and_keys() {
     assert!(empty.code == Some(2) && empty.err.contains("meetbot keys create --test"), "{empty:?}");
 }
 
+#[test]
+fn only_the_options_of_the_connection_are_listed_under_its_heading() {
+    for command in ["dispatch", "watch", "login", "dashboard", "doctor"] {
+        let help = run(meetbot().args([command, "--help"])).out;
+        let (_, listed) = help.split_once("Connection (").unwrap_or_else(|| panic!("{help}"));
+        let listed = listed.split("\n\n").next().unwrap();
+        let options: Vec<_> = listed
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("--")?.split(' ').next())
+            .collect();
+        assert_eq!(options, ["base-url", "ca-bundle", "profile"], "{command}: {help}");
+        assert!(!listed.contains("\n  [") && !listed.contains("\n  <"), "{command}: {help}");
+    }
+}
+
 /// What a command prints on a terminal of so many columns.
 fn on_a_terminal(columns: usize, arguments: &str) -> Vec<String> {
     let program = env!("CARGO_BIN_EXE_meetbot");

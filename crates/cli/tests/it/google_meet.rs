@@ -197,7 +197,9 @@ fn the_doctor_joins_a_meeting_and_reports_what_it_recognises_without_words_of_pe
     assert!(output.out.contains("not joined"), "{output:?}");
     assert!(output.out.lines().any(|line| line.contains("  seen      full, after ")), "{output:?}");
     assert!(!output.out.contains("hush"), "{output:?}");
-    let output = doctor("https://example.com/", "6", false);
-    assert_eq!(output.code, Some(2), "{output:?}");
+    for (link, seconds) in [("https://example.com/", "6"), (link, "0")] {
+        let output = doctor(link, seconds, false);
+        assert_eq!(output.code, Some(2), "{output:?}");
+    }
     runtime.block_on(imitation.stop());
 }
