@@ -43,7 +43,8 @@ async function text(address) {
 const described = text("/openapi.json").then((text) => JSON.parse(text));
 
 async function show() {
-  const [kind = "guides", name = "quickstart", part] = location.hash.replace(/^#\/?/, "").split("/").filter(Boolean);
+  const { hash } = location;
+  const [kind = "guides", name = "quickstart", part] = hash.replace(/^#\/?/, "").split("/").filter(Boolean);
   const view = h("section", { class: "prose" });
   if (kind === "api") {
     const document = await described;
@@ -53,6 +54,8 @@ async function show() {
     const known = GUIDES.some(([guide]) => guide === name);
     fill(view, ...(known ? markdown(await text(`/docs/${name}.md`), leads) : [h("p", {}, "There is no such page.")]));
   }
+  // Another page was opened meanwhile: this one must not replace it.
+  if (location.hash !== hash) return;
   fill(main, view);
   document.title = `${view.querySelector("h1")?.textContent ?? name} · meetbot`;
   for (const link of contents.querySelectorAll("a")) {
