@@ -1,30 +1,17 @@
 // The dashboard in a real browser, on a real server: by keyboard alone, without barriers, and with strangers' texts.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { barriers, browse, open, serve, tabTo, until } from "./server.js";
+import { browser, server, signedIn, start } from "./fixture.js";
+import { barriers, open, serve, tabTo, until } from "./server.js";
 
 const HOSTILE = `<img src=x onerror="window.hit=1"><script>window.hit=1</script>'"\u202e{{7*7}}`;
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([serve("admin"), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+start("admin");
 
 test("untrusted text runs no code and opens no link", async () => {
-  const { page, complaints, context } = await open(browser);
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
+  const { page, complaints, context } = await signedIn();
   const now = new Date().toISOString();
   const recording = { state: HOSTILE, permission: null, startedAt: now, pausedMs: 0, bytes: 5, deletedAt: null };
   const job = {
@@ -197,6 +184,21 @@ test("the documentation shows every guide and every call, to anybody", async () 
     }
     calls += await page.locator("article.call").count();
   }
+  // A page that arrives late does not replace the one that was opened after it.
+  let release = () => {};
+  const held = new Promise((resolve) => (release = () => resolve(undefined)));
+  await page.route("**/docs/webhooks.md", async (/** @type {any} */ route) => {
+    await held;
+    await route.continue();
+  });
+  const late = page.waitForResponse("**/docs/webhooks.md");
+  await page.goto(`${server.url}/docs#/guides/webhooks`);
+  await page.goto(`${server.url}/docs#/guides/sandbox`);
+  await page.waitForSelector("#contents a[href='#/guides/sandbox'][aria-current]");
+  release();
+  await (await late).finished();
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.equal(await page.getAttribute("#contents a[aria-current]", "href"), "#/guides/sandbox");
   const all = await page.evaluate(async () => Object.values((await (await fetch("/openapi.json")).json()).paths).flatMap((/** @type {any} */ item) => Object.keys(item)).length);
   assert.equal(calls, all, "every call is shown");
   assert.deepEqual(await barriers(page), []);

@@ -1,39 +1,12 @@
 // What lists and a job's page read, and when: nothing while nothing happens.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { browse, cuttable, endpoint, open, serve, until, watched } from "./server.js";
+import { ask, browser, server, signedIn, start } from "./fixture.js";
+import { cuttable, endpoint, open, serve, until, watched } from "./server.js";
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([serve("admin"), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-/** Asks the API beside the page. @param {string} path @param {unknown} [body] */
-async function ask(path, body) {
-  const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
-  const how = body === undefined ? { headers } : { headers, method: "POST", body: JSON.stringify(body) };
-  return (await fetch(`${server.url}/api/v1${path}`, how)).json();
-}
-
-/** A page of the dashboard, and the paths that it has asked for. */
-async function signedIn() {
-  const { page, complaints, context } = await open(browser);
-  const { asked, quiet } = watched(page);
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
-  return { page, complaints, context, asked, quiet };
-}
+start("admin");
 
 test("a job's page follows its events, and asks for nothing while nothing happens and after the end", async () => {
   const { page, complaints, context, asked, quiet } = await signedIn();

@@ -9,10 +9,14 @@ export let server;
 /** @type {any} */
 export let browser;
 
-/** Starts both before the file's tests, with a key of this scope, and ends them after the tests. @param {string} scope */
-export function start(scope) {
+/**
+ * Starts both before the file's tests, with a key of this scope, and ends them after the tests.
+ * @param {string} scope @param {() => Promise<void>} [prepare] Prepares the server, while the browser starts.
+ */
+export function start(scope, prepare = async () => {}) {
   before(async () => {
-    [server, browser] = await Promise.all([serve(scope), browse()]);
+    server = await serve(scope);
+    [browser] = await Promise.all([browse(), prepare()]);
   });
   after(async () => {
     await browser?.close();

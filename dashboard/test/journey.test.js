@@ -1,31 +1,18 @@
 // All that a user does, in a real browser on a real server, by keyboard alone: a job from its dispatch to the end of its webhooks.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { barriers, browse, endpoint, open, serve, tabTo, until } from "./server.js";
+import { server, signedIn, start } from "./fixture.js";
+import { barriers, endpoint, tabTo, until } from "./server.js";
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([serve("admin"), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+start("admin");
 
 test("a job is made, followed, played and its webhook sent again, by keyboard alone", async () => {
   let gone = true;
   const receiver = await endpoint((event) => (event === "job.finalized" && gone ? [410, "gone"] : [200, "ok"]));
-  const { page, complaints, context } = await open(browser);
+  const { page, complaints, context } = await signedIn();
   const { keyboard } = page;
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
   assert.equal(new URL(page.url()).hash, "", "the link is not kept");
   assert.deepEqual(await barriers(page), []);
 

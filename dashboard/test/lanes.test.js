@@ -1,34 +1,21 @@
 // What a job's page draws of a recording, and what it offers there: of one with everything, and of those that have less.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { barriers, browse, open, serve, until } from "./server.js";
+import { server, signedIn, start } from "./fixture.js";
+import { barriers, until } from "./server.js";
 
 const HOUR = 3_600_000;
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([serve("read"), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
+start("read");
 
 /**
  * A page that gets other answers than the server's: of one job, with this recording.
  * @param {any} [options] Of the browser's context.
  */
 async function pageOf(options) {
-  const { page, complaints, context } = await open(browser, options);
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
+  const { page, complaints, context } = await signedIn(options);
   const now = new Date().toISOString();
   const recording = { state: "on", permission: null, startedAt: now, pausedMs: 0, bytes: 5, deletedAt: /** @type {string | null} */ (null) };
   const job = { id: "job_x", meetingUrl: "https://x.example/a", status: "completed", recording, webhooks: {}, metadata: {}, attempt: 1, manifestUri: "file:///x", createdAt: now, updatedAt: now, joinedAt: now, endedAt: now };

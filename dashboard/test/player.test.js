@@ -3,10 +3,11 @@
 import assert from "node:assert/strict";
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import { listenToPlayer, noticed, prepareEars, seconds } from "./ears.js";
-import { barriers, browse, open, serve, until } from "./server.js";
+import { ask, browser, server, start } from "./fixture.js";
+import { barriers, open, until } from "./server.js";
 
 const { MEETBOT_LONG_RECORDING = "", MEETBOT_SOAK } = process.env;
 const HOUR_S = 3600;
@@ -18,31 +19,19 @@ const PICTURE_APART = 80;
 /** On a machine that is busy with other tests, a seek is tried again where it was not in step; alone, never. */
 const TRIES = MEETBOT_SOAK ? 1 : 5;
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
 /** @type {string} */
 let job;
 /** @type {import("../../sdks/typescript/src/models.js").Manifest} */
 let manifest;
 
-before(async () => {
-  server = await serve("write");
-  [job, browser] = await Promise.all([recorded(), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
+start("write", async () => {
+  job = await recorded();
 });
 
 /** Makes a job, and puts a recording of an hour into the place of what it recorded. */
 async function recorded() {
-  const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
-  const ask = async (/** @type {string} */ path, /** @type {RequestInit} */ how = {}) => (await fetch(`${server.url}/api/v1/jobs${path}`, { headers, ...how })).json();
-  const { id } = await ask("", { method: "POST", body: JSON.stringify({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=2" }) });
-  await until(() => ask(`/${id}/manifest`), ({ mixed }) => mixed && mixed.state !== "pending");
+  const { id } = await ask("/jobs", { meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=2" });
+  await until(() => ask(`/jobs/${id}/manifest`), ({ mixed }) => mixed && mixed.state !== "pending");
   const folder = join(server.data, "recordings", id);
   rmSync(folder, { recursive: true });
   cpSync(MEETBOT_LONG_RECORDING, folder, { recursive: true });

@@ -1,39 +1,12 @@
 // Single views: the usage, what a failed join leaves behind, and a recording of many voices.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { barriers, browse, open, serve, until, watched } from "./server.js";
+import { ask, server, signedIn, start } from "./fixture.js";
+import { barriers, until } from "./server.js";
 
-/** @type {Awaited<ReturnType<typeof serve>>} */
-let server;
-/** @type {any} */
-let browser;
-
-before(async () => {
-  [server, browser] = await Promise.all([serve("admin"), browse()]);
-});
-
-after(async () => {
-  await browser?.close();
-  await server?.stop();
-});
-
-/** Asks the API beside the page. @param {string} path @param {unknown} [body] */
-async function ask(path, body) {
-  const headers = { Authorization: `Bearer ${server.key}`, "Content-Type": "application/json" };
-  const how = body === undefined ? { headers } : { headers, method: "POST", body: JSON.stringify(body) };
-  return (await fetch(`${server.url}/api/v1${path}`, how)).json();
-}
-
-/** A page of the dashboard, and the paths that it has asked for. */
-async function signedIn() {
-  const { page, complaints, context } = await open(browser);
-  const { asked, quiet } = watched(page);
-  await page.goto(server.link());
-  await page.waitForSelector("jobs-view");
-  return { page, complaints, context, asked, quiet };
-}
+start("admin");
 
 test("the usage follows the feed, and asks for nothing while nothing happens", async () => {
   const { page, complaints, context, asked, quiet } = await signedIn();
