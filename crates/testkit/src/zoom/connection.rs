@@ -15,14 +15,8 @@ type Socket = WebSocketStream<TlsStream<TcpStream>>;
 pub(super) async fn serve(bot: TlsStream<TcpStream>, shared: &Shared) {
     let Ok(mut socket) = accept_async(bot).await else { return };
     let Some(first) = next(&mut socket).await else { return };
-    let Some(line) = handshake(&mut socket, &first, shared).await else { return };
     let (sender, mut out) = mpsc::unbounded_channel();
-    *shared.state().handshakes.entry(line).or_default() += 1;
-    if line == SIGNALLING {
-        shared.state().ready.insert(line, sender.clone());
-    } else {
-        shared.state().waiting.push((line, sender.clone()));
-    }
+    let Some(line) = handshake(&mut socket, &first, &sender, shared).await else { return };
     shared.changed();
     loop {
         tokio::select! {
@@ -60,7 +54,12 @@ async fn next(socket: &mut Socket) -> Option<Value> {
 }
 
 /// Answers the first message; `None` where the connection is refused.
-async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Option<Line> {
+async fn handshake(
+    socket: &mut Socket,
+    first: &Value,
+    sender: &mpsc::UnboundedSender<Out>,
+    shared: &Shared,
+) -> Option<Line> {
     let (line, answer) = match first["msg_type"].as_u64() {
         Some(1) => (SIGNALLING, 2),
         Some(3) => (first["media_type"].as_u64().unwrap_or(0), 4),
@@ -96,10 +95,22 @@ async fn handshake(socket: &mut Socket, first: &Value, shared: &Shared) -> Optio
         let all = format!("wss://{}:{}/media", shared.host, shared.port);
         word["media_server"] = json!({ "server_urls": { "all": all } });
     }
-    socket.send(Message::text(word.to_string())).await.ok()?;
+    if status == 0 {
+        // Before the answer: with it the bot may report on signalling that it is ready.
+        let mut state = shared.state();
+        *state.handshakes.entry(line).or_default() += 1;
+        if line == SIGNALLING {
+            state.ready.insert(line, sender.clone());
+        } else {
+            state.waiting.push((line, sender.clone()));
+        }
+    }
+    // A connection that is gone already is removed when the next message is awaited.
+    let sent = socket.send(Message::text(word.to_string())).await;
     if status == 0 {
         return Some(line);
     }
+    sent.ok()?;
     let _ = socket.close(None).await;
     None
 }
