@@ -16,6 +16,11 @@ pub(crate) fn wall() -> Timestamp {
     Timestamp::from(SystemTime::now())
 }
 
+/// The milliseconds between two moments; 0 if `to` is earlier.
+pub(crate) fn ms_between(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Waits until this moment; without one, it never returns.
 pub(crate) async fn sleep_until(at: Option<Instant>) {
     match at {

@@ -17,6 +17,7 @@ use super::{
     products::google_meet::{CALL, fields},
     survey::{Survey, begins},
 };
+use crate::clock::ms_between;
 
 /// How many names of each kind are listed.
 const MOST_NAMES: usize = 100;
@@ -282,10 +283,6 @@ impl Examination {
             }));
         }
     }
-}
-
-pub(super) fn ms_between(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn joined(path: &[u32]) -> String {

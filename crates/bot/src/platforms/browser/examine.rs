@@ -7,11 +7,15 @@ use tokio::sync::mpsc;
 
 use super::{
     DriverCommand, MOST_EVENTS, Visit,
-    examination::{Examination, ms_between},
+    examination::Examination,
     landmark_files::{self, Unusable},
     open,
 };
-use crate::{clock, meeting::MeetingEvent, platforms::joins::Joins};
+use crate::{
+    clock::{self, ms_between},
+    meeting::MeetingEvent,
+    platforms::joins::Joins,
+};
 
 /// Joins the Google Meet meeting with this link as a guest with this name. It waits at most `lobby` for its admission, and is in the meeting for at most `time`.
 ///

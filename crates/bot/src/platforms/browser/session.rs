@@ -197,7 +197,7 @@ impl Session {
             self.lanes.wake(),
             self.pictures.wake(),
             self.chat.wake(),
-            self.captions.wake(),
+            self.captions.wake().filter(|_| self.phase == Phase::Inside),
             Some(leaves),
         ];
         times.into_iter().flatten().fold(silent, Instant::min)
@@ -210,8 +210,10 @@ impl Session {
         let shown = self.pictures.overdue(now);
         self.shown(shown);
         self.chat.tick(now, &mut self.output);
-        let spoken = self.captions.complete(now);
-        self.spoken(spoken, now);
+        if self.phase == Phase::Inside {
+            let spoken = self.captions.complete(now);
+            self.spoken(spoken, now);
+        }
         if matches!(self.phase, Phase::Leaving { until } if until <= now) {
             self.phase = Phase::Over;
         }
@@ -345,10 +347,18 @@ impl Session {
         }
         self.name_the_unknown();
         for line in update.chat {
-            let line = self.chat.on_line(line, &self.roster, now, &mut self.output);
-            if self.phase == Phase::Inside {
-                self.output.extend(line.map(MeetingEvent::Chat).map(Output::Event));
+            if self.phase == Phase::Outside {
+                self.chat.keep(line, now);
+            } else {
+                self.chat_line((line, now), now);
             }
+        }
+    }
+
+    fn chat_line(&mut self, line: (wire::Line, Instant), now: Instant) {
+        let line = self.chat.on_line(line, &self.roster, now, &mut self.output);
+        if self.phase == Phase::Inside {
+            self.output.extend(line.map(MeetingEvent::Chat).map(Output::Event));
         }
     }
 
@@ -414,6 +424,9 @@ impl Session {
         self.emit(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
         self.media(early);
         self.shown(early_pictures);
+        for line in self.chat.take_early() {
+            self.chat_line(line, now);
+        }
         self.name_the_unknown();
     }
 

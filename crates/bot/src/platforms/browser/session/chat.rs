@@ -9,6 +9,7 @@ use meetbot_types::CommandId;
 
 use super::{Output, Roster};
 use crate::{
+    clock::ms_between,
     meeting::{ChatLine, MeetingEvent},
     platforms::browser::{
         landmarks::Controls, page::Action, products::google_meet::wire::Line, survey::Survey,
@@ -21,10 +22,14 @@ const LONGEST: usize = 500;
 const ECHO_TIMEOUT: Duration = Duration::from_secs(15);
 /// How many ids of lines are kept, to skip repeated lines.
 const MOST_IDS: usize = 20_000;
+/// How many lines from before the admission are kept: the page shows the admission later than the lines begin.
+const MOST_EARLY: usize = 200;
 
 #[derive(Debug, Default)]
 pub(super) struct Chat {
     seen_ids: HashSet<String>,
+    /// Lines from before the admission, and when they came.
+    early: VecDeque<(Line, Instant)>,
     outgoing: VecDeque<Outgoing>,
 }
 
@@ -68,10 +73,23 @@ impl Chat {
         }
     }
 
-    /// Handles a line of the meeting. Returns it if it is new and not the bot's.
+    /// Keeps a line from before the admission.
+    pub(super) fn keep(&mut self, line: Line, now: Instant) {
+        if self.early.len() >= MOST_EARLY {
+            self.early.pop_front();
+        }
+        self.early.push_back((line, now));
+    }
+
+    /// Takes the lines from before the admission.
+    pub(super) fn take_early(&mut self) -> VecDeque<(Line, Instant)> {
+        std::mem::take(&mut self.early)
+    }
+
+    /// Handles a line of the meeting, which came at `came`. Returns it if it is new and not the bot's.
     pub(super) fn on_line(
         &mut self,
-        line: Line,
+        (line, came): (Line, Instant),
         roster: &Roster,
         now: Instant,
         output: &mut VecDeque<Output>,
@@ -85,7 +103,8 @@ impl Chat {
         if !roster.is_self(&line.device) {
             let sender = roster.name(&line.device);
             let Line { id, device: sender_id, text } = line;
-            return Some(ChatLine { id, sender_id, sender, text, private: false, ms_ago: 0 });
+            let ms_ago = ms_between(came, now);
+            return Some(ChatLine { id, sender_id, sender, text, private: false, ms_ago });
         }
         if let Some(outgoing) = self.outgoing.front_mut()
             && outgoing.written

@@ -9,6 +9,7 @@ use super::{
     Phase, Session, join_flow,
 };
 use crate::{
+    clock::ms_between,
     meeting::MeetingEvent,
     platforms::browser::{
         landmarks::{State, Verdict},
@@ -25,8 +26,7 @@ impl Session {
         let is_in = self.inside_since.is_some() || self.phase != Phase::Outside;
         let state = self.history.look(self.landmarks, survey, is_in, now);
         if self.phase == Phase::Outside {
-            let since = now.saturating_duration_since(self.opened);
-            let at_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+            let at_ms = ms_between(self.opened, now);
             self.evidence.saw(state.map(|state| state.name.as_str()), at_ms);
             self.last_look = Some((survey.clone(), self.history.unknown_since().is_none()));
         }

@@ -1,6 +1,7 @@
 //! Tests of a session with scripted surveys, messages and packets.
 
 mod captions;
+mod early;
 
 use super::{voices::unknown_speaker, *};
 use crate::{

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Phase, Session, captions::Spoken};
 use crate::{
+    clock::ms_between,
     media::Frame,
     meeting::{Attribution, CaptionLine, MeetingEvent, Source},
     platforms::browser::{lanes::Speaker, products::google_meet::captions::Version},
@@ -65,9 +66,9 @@ impl Session {
         }
     }
 
-    /// Handles versions of lines of captions.
+    /// Handles versions of lines of captions. Lines from before the admission are reported after it.
     pub(super) fn captioned(&mut self, versions: Vec<Version>, now: Instant) {
-        if self.phase == Phase::Inside {
+        if matches!(self.phase, Phase::Outside | Phase::Inside) {
             for version in versions {
                 let spoken = self.captions.take(version, now);
                 self.spoken(spoken.into_iter().collect(), now);
@@ -80,9 +81,6 @@ impl Session {
         if self.phase != Phase::Inside {
             return;
         }
-        let ms_ago = |at: Instant| {
-            u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX)
-        };
         for Spoken { device, began, ended, text } in spoken {
             let device = self.roster.parent(&device).map(ToOwned::to_owned).unwrap_or(device);
             if self.roster.is_self(&device) {
@@ -94,8 +92,8 @@ impl Session {
             self.emit(MeetingEvent::Caption(CaptionLine {
                 speaker: self.roster.name(&device),
                 speaker_id: device,
-                began_ms_ago: ms_ago(began),
-                ended_ms_ago: ms_ago(ended),
+                began_ms_ago: ms_between(began, now),
+                ended_ms_ago: ms_between(ended, now),
                 text,
             }));
         }
