@@ -38,19 +38,26 @@ const { page } = await open(browser, { viewport: { width: 1280, height: 860 } })
 await page.goto(server.link());
 await page.waitForSelector("jobs-view");
 await page.goto(`${server.url}/#/jobs`);
-await page.reload();
-await page.waitForSelector("jobs-view h1");
-const [paint, fetched] = await page.evaluate(() => [
-  performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0,
-  performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("/dashboard/")),
-]);
+const paints = [];
+/** @type {string[]} */
+let fetched = [];
+for (let round = 0; round < 10; round += 1) {
+  await page.reload();
+  await page.waitForSelector("jobs-view h1");
+  let paint;
+  [paint, fetched] = await page.evaluate(() => [
+    performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0,
+    performance.getEntriesByType("resource").map(({ name }) => name).filter((name) => name.includes("/dashboard/")),
+  ]);
+  paints.push(paint);
+}
 let [raw, small] = [0, 0];
 for (const url of [server.url, ...new Set(fetched)]) {
   const bytes = Buffer.from(await (await fetch(url)).arrayBuffer());
   raw += bytes.length;
   small += gzipSync(bytes).length;
 }
-console.log(`first paint after ${paint.toFixed(0)} ms; the page weighs ${(raw / 1000).toFixed(0)} kB, ${(small / 1000).toFixed(0)} kB compressed, in ${new Set(fetched).size + 1} files`);
+console.log(`first paint of 10 loads: median ${quantile(paints, 0.5)} ms, the slowest ${quantile(paints, 0.99)} ms; the page weighs ${(raw / 1000).toFixed(0)} kB, ${(small / 1000).toFixed(0)} kB compressed, in ${new Set(fetched).size + 1} files`);
 
 const { job, manifest, levels, captions, chat } = meeting();
 await page.route("**/api/v1/**", (/** @type {any} */ route) => {
