@@ -1,4 +1,4 @@
-//! The data folder: whose it is, who may read it and the recordings in it, whether it can be written, how much room there is, and its database.
+//! The data folder: whose it is, who may read it and the recordings in it, whether it can be written, and how much room there is.
 
 use std::{
     io,
@@ -6,18 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use meetbot_orchestrator::{
-    DataFolder, DataFolderError, FoundFolder, ReadableByOthers, Space,
-    store::{Found, SqliteStore, Store as _},
-};
+use meetbot_orchestrator::{DataFolder, DataFolderError, FoundFolder, ReadableByOthers, Space};
 
 use super::Finding;
-use crate::folder::quoted;
 
 const FOLDER: &str = "data folder";
 const RECORDINGS: &str = "recordings";
 const SPACE: &str = "disk space";
-const DATABASE: &str = "database";
 /// Below this, hours of meetings may fill the disk.
 const LITTLE: u64 = 5 << 30;
 /// Below this, a single one may.
@@ -33,7 +28,6 @@ pub(super) fn look(path: &Path) -> (bool, Vec<Finding>) {
             let checked = try_to_write(path, path).and_then(|()| DataFolder::check(path));
             findings.push(folder(path, found, user, checked));
             findings.push(recordings(path, user));
-            findings.push(database(path));
         }
         Ok(None) => {
             findings.push(match try_to_write(existing(path), path) {
@@ -161,31 +155,6 @@ fn room(space: Space) -> Finding {
 
 fn gigabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e9
-}
-
-/// Whether a server on it starts nothing, as it was restored.
-pub(super) async fn paused(path: &Path) -> Option<Finding> {
-    // An older database is left as it is.
-    if !matches!(SqliteStore::check(path), Ok(Found::Newest)) {
-        return None;
-    }
-    let store = SqliteStore::open(path).ok()?;
-    let since = store.paused_since().await.ok().flatten();
-    store.close().await;
-    let found = format!("paused since {}: no bots start and no webhooks are sent", since?);
-    let remedy = format!("when it is to go on: meetbot unpause --data-dir {}", quoted(path));
-    Some(Finding::warn(DATABASE, found, remedy))
-}
-
-fn database(path: &Path) -> Finding {
-    match SqliteStore::check(path) {
-        Ok(Found::Newest | Found::Older) => Finding::ok(DATABASE, "this program can work on it"),
-        Ok(Found::Nothing) => Finding::ok(DATABASE, "it is made at the first start"),
-        Err(error) => {
-            let remedy = "if it is broken, restore a backup (docs/operations.md)";
-            Finding::fail(DATABASE, error.to_string(), remedy)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `meetbot doctor`: looks at everything a server needs, and says what to do about what is missing.
 
 mod browser;
+mod database;
 mod folder;
 mod join;
 mod loopback;
@@ -114,9 +115,10 @@ pub(crate) async fn run(
             findings.push(Finding::ok("config", "every setting can be used"));
             let (in_use, found) = folder::look(&config.data_dir);
             findings.extend(found);
-            findings.extend(folder::paused(&config.data_dir).await);
-            findings.push(loopback::look(&config, now).await);
-            findings.extend(storage::look(&config).await);
+            let (found, contents) = database::look(&config, now).await;
+            findings.extend(found);
+            findings.push(loopback::look(&config, &contents.live_keys));
+            findings.extend(storage::look(&config, contents.storage).await);
             findings.extend(zoom::look(&config.zoom));
             let asked = server::look(connection, config.listen, in_use, now).await;
             let answers = server::is_at(&asked, connection.base_url()?.as_deref(), config.listen);

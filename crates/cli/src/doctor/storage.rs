@@ -1,25 +1,13 @@
 //! The bucket of the recordings: whether it can be reached, which server owns it, and whether all operations of a server succeed.
 
-use std::path::Path;
-
-use meetbot_orchestrator::{
-    Bucket, Config,
-    store::{Found, PostgresStore, SqliteStore, Storage, Store},
-};
+use meetbot_orchestrator::{Bucket, Config, store::Storage};
 
 use super::Finding;
 
 const STORAGE: &str = "storage";
 
-/// The bucket, where there is one.
-pub(super) async fn look(config: &Config) -> Option<Finding> {
-    let storage = match &config.store {
-        Some(url) => match PostgresStore::open(url).await {
-            Ok(store) => said(&store).await,
-            Err(_) => None,
-        },
-        None => in_folder(&config.data_dir).await,
-    };
+/// The bucket, where there is one. `storage` is what the database says of it.
+pub(super) async fn look(config: &Config, storage: Option<Storage>) -> Option<Finding> {
     let Some(settings) = &config.storage else {
         let url = storage?.url?;
         let found = format!("recordings of this data folder are in {url}, and no bucket is set");
@@ -50,18 +38,4 @@ pub(super) async fn look(config: &Config) -> Option<Finding> {
             "mend what it names: docs/object-storage.md says what a server needs",
         ),
     })
-}
-
-/// The buckets in the database of a data folder; an older database is left as it is.
-async fn in_folder(data: &Path) -> Option<Storage> {
-    if !matches!(SqliteStore::check(data), Ok(Found::Newest)) {
-        return None;
-    }
-    said(&SqliteStore::open(data).ok()?).await
-}
-
-async fn said(store: &dyn Store) -> Option<Storage> {
-    let storage = store.storage().await.ok();
-    store.close().await;
-    storage
 }

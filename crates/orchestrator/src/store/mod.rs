@@ -48,7 +48,7 @@ pub use self::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
         Scope, UseFilter,
     },
-    postgres::{OpenError, PostgresStore, StoreUrl, TakeOverError},
+    postgres::{Examination, OpenError, PostgresStore, StoreUrl, TakeOverError},
     quotas::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, QuotaOverride, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, RestoreOptions, SqliteStore, backup},

@@ -1,6 +1,7 @@
 //! The server on PostgreSQL: repeats tests of the server, and tests failures of a separate database.
 
 mod away;
+mod examined;
 mod migrate;
 mod refused;
 mod servers;

@@ -10,7 +10,10 @@ use meetbot_testkit::certificate::Certificate;
 use tempfile::TempDir;
 use xtask::postgres::Postgres;
 
-use crate::program::{CommandOutput, create_with, meetbot, run, serve_with};
+use crate::{
+    doctor::check,
+    program::{CommandOutput, create_with, meetbot, run, serve_with},
+};
 
 const PASSWORD: &str = "not-to-be-seen-in-any-log";
 
@@ -31,6 +34,9 @@ fn database(certificate: &Certificate) -> Postgres {
     database
 }
 
+/// The output of a server, and doctor's if the settings can be used.
+type Outputs = (CommandOutput, Option<CommandOutput>);
+
 struct Try<'a> {
     data: &'a TempDir,
     password: &'a str,
@@ -38,12 +44,19 @@ struct Try<'a> {
 }
 
 impl Try<'_> {
-    fn serve(&self, url: &str) -> CommandOutput {
-        run(meetbot()
-            .env("MEETBOT_STORE_PASSWORD_FILE", self.password)
-            .env("MEETBOT_STORE_CA_FILE", self.ca)
-            .args(["serve", "--listen", "127.0.0.1:0", "--store", url, "--data-dir"])
-            .arg(self.data.path()))
+    /// A server on this database.
+    fn serve(&self, url: &str) -> Outputs {
+        let run = |command: &str, more: &[&str]| {
+            run(meetbot()
+                .env("MEETBOT_STORE_PASSWORD_FILE", self.password)
+                .env("MEETBOT_STORE_CA_FILE", self.ca)
+                .args([command, "--listen", "127.0.0.1:0", "--store", url, "--data-dir"])
+                .arg(self.data.path())
+                .args(more))
+        };
+        let served = run("serve", &[]);
+        let examined = (served.code == Some(1)).then(|| run("doctor", &["--json"]));
+        (served, examined)
     }
 }
 
@@ -95,7 +108,7 @@ fn an_unusable_database_is_reported_with_the_reason() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let no_tls = without_tls();
     let with_ca = |ca| Try { ca, ..Try { data: &data, password: &password, ca: "" } };
-    let cases: Vec<(&str, CommandOutput, i32, &str)> = vec![
+    let cases: Vec<(&str, Outputs, i32, &str)> = vec![
         ("no URL", plain.serve("db/meetbot"), 2, "store.url"),
         ("another kind", plain.serve("mysql://ann@127.0.0.1/good"), 2, "must begin with postgres"),
         ("no database", plain.serve("postgres://ann@127.0.0.1"), 2, "names no database"),
@@ -163,11 +176,17 @@ fn an_unusable_database_is_reported_with_the_reason() {
         ),
         ("no CA in the file", with_ca(&password).serve(&verified), 1, "holds no certificate"),
     ];
-    for (case, output, code, why) in cases {
+    for (case, (output, examined), code, why) in cases {
         assert_eq!(output.code, Some(code), "{case}: {output:?}");
         assert!(output.err.contains(why), "{case}: {output:?}");
-        assert!(!format!("{output:?}").contains(PASSWORD), "{case}: {output:?}");
-        assert!(!output.err.contains("panicked"), "{case}: {output:?}");
+        if let Some(examined) = &examined {
+            let (state, found, _) = check(examined, "database");
+            assert!(state == "fail" && found.contains(why), "{case}: {found}");
+        }
+        for output in [Some(output), examined].into_iter().flatten() {
+            assert!(!format!("{output:?}").contains(PASSWORD), "{case}: {output:?}");
+            assert!(!output.err.contains("panicked"), "{case}: {output:?}");
+        }
     }
 
     // With the right authority, name and password it serves, and nobody sees the password.

@@ -65,6 +65,13 @@ pub(super) async fn is_served(client: &Client) -> Result<bool, tokio_postgres::E
     Ok(client.query_opt(seen, &[&SILENCE_MS]).await?.is_some())
 }
 
+/// The host of the server that works on the database.
+pub(super) async fn served_by(client: &Client) -> Result<Option<String>, tokio_postgres::Error> {
+    let seen =
+        "SELECT host FROM nodes WHERE seen_at >= meetbot_now() - $1 ORDER BY seen_at DESC LIMIT 1";
+    client.query_opt(seen, &[&SILENCE_MS]).await?.map(|row| row.try_get(0)).transpose()
+}
+
 impl PostgresStore {
     /// What the steady clock's zero is in lease time, which is this now.
     pub(super) fn measure(&self, now: i64) {

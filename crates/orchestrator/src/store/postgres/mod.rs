@@ -13,6 +13,7 @@ mod consumers;
 mod deliveries;
 mod endpoints;
 mod erasure;
+mod examine;
 mod feed;
 mod idempotency;
 mod jobs;
@@ -55,7 +56,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::backend::{Database, socket};
 pub(crate) use self::migrate::take_over;
 use self::transaction::Connections;
-pub use self::{migrate::TakeOverError, open::OpenError, url::StoreUrl};
+pub use self::{examine::Examination, migrate::TakeOverError, open::OpenError, url::StoreUrl};
 use super::StoreError;
 use crate::{
     clock::{Clock, LeaseTime},

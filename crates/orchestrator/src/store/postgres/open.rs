@@ -10,7 +10,7 @@ use super::{PostgresStore, StoreUrl, cluster, describe, feed, schema, transactio
 use crate::{clock::Clock, store::Observer, timing::Timing};
 
 /// How many connections a server has.
-const CONNECTIONS: usize = 16;
+pub(super) const CONNECTIONS: usize = 16;
 /// The oldest version of PostgreSQL, as `server_version_num` has it.
 const OLDEST: i32 = 140_000;
 

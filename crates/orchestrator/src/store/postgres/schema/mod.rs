@@ -3,6 +3,7 @@
 use tokio_postgres::{Client, Row};
 
 use super::OpenError;
+use crate::store::Found;
 
 /// A change of the tables.
 struct Step {
@@ -46,6 +47,21 @@ pub(super) async fn bring_up(client: &Client) -> Result<(), OpenError> {
     take(client).await?;
     client.batch_execute("COMMIT").await?;
     Ok(())
+}
+
+/// Whose tables a database has; nothing is changed.
+pub(super) async fn look(client: &Client) -> Result<Found, OpenError> {
+    let made = client.query_one("SELECT to_regclass('meetbot_schema') IS NOT NULL", &[]).await?;
+    if !made.try_get::<_, bool>(0)? {
+        return Ok(Found::Nothing);
+    }
+    let row = client.query_opt("SELECT steps, oldest FROM meetbot_schema", &[]).await?;
+    let Some(row) = row else { return Ok(Found::Nothing) };
+    match version(number(&row, 0)?, number(&row, 1)?) {
+        Version::TooNew(steps) => Err(OpenError::Newer { steps, known: KNOWN }),
+        Version::Known(steps) if steps < KNOWN => Ok(Found::Older),
+        Version::Known(_) => Ok(Found::Newest),
+    }
 }
 
 /// The same, in a transaction that was begun.
