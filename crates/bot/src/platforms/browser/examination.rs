@@ -267,14 +267,14 @@ impl Examination {
     pub(super) fn list_fields(&mut self) {
         for (channel, found) in &mut self.channels {
             let mut counts = self.counts.remove(channel).unwrap_or_default();
-            let known = fields::known(channel).iter().map(|(meaning, path)| FieldFinding {
+            let known = fields::known(channel);
+            let of_known = known.iter().map(|(meaning, path)| FieldFinding {
                 path: joined(path),
                 meaning: Some(*meaning),
                 count: counts.remove(*path).unwrap_or_default(),
             });
-            found.fields = known.collect();
-            let on_the_way =
-                |path: &[u32]| fields::known(channel).iter().any(|(_, of)| of.starts_with(path));
+            found.fields = of_known.collect();
+            let on_the_way = |path: &[u32]| known.iter().any(|(_, of)| of.starts_with(path));
             let others = counts.iter().filter(|(path, _)| !on_the_way(path));
             found.fields.extend(others.map(|(path, count)| FieldFinding {
                 path: joined(path),

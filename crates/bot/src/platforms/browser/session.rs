@@ -25,7 +25,7 @@ use super::{
     lanes::{Lanes, Speaker},
     page::Action,
     pictures::{Owner, PictureResult, Pictures},
-    products::google_meet::{captions as caption_lines, wire},
+    products::google_meet::{captions as caption_lines, layout::COLLECTIONS, wire},
     survey::Survey,
 };
 use crate::{bounds, media::Frame, meeting::MeetingEvent, platforms::joins::BrowserHistory};
@@ -40,8 +40,6 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 const MOST_FAILED_LOOKS: u32 = 4;
 /// After the button to join was pressed, a page that stays empty for this long counts as crashed.
 const EMPTY_PAGE_TIMEOUT: Duration = Duration::from_secs(6);
-/// The data channel with the roster.
-const COLLECTIONS: &str = "collections";
 
 /// An output of the session.
 #[derive(Debug)]

@@ -1,12 +1,13 @@
 //! Google Meet's captions, on its data channels `captions` and `captions_v2`. Pure.
 //!
-//! As in [`wire`](super::wire), the fields' numbers are those that public projects have found, and a changed layout gives no captions.
+//! `layout` has the numbers of the fields. As in [`wire`](super::wire), a changed layout gives no captions.
 
-use super::{compression::unpack, protobuf::Message, wire::device};
-
-/// Lines of the channel `captions`, and of `captions_v2`.
-const FIRST: [u32; 1] = [1];
-const SECOND: [u32; 2] = [1, 1];
+use super::{
+    compression::unpack,
+    layout::{CAPTIONS, CAPTIONS_2, LINES, LINES_2, line, line_2},
+    protobuf::Message,
+    wire::device,
+};
 
 /// A version of a line of captions. A later version replaces the earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,42 +23,41 @@ pub(crate) struct Version {
 
 /// Whether a channel with this label has captions.
 pub(crate) fn is_channel(label: &str) -> bool {
-    matches!(label, "captions" | "captions_v2")
+    matches!(label, CAPTIONS | CAPTIONS_2)
 }
 
 /// Reads a message of the channel with this label; `None` if it cannot be read, or if the channel has no captions.
 pub(crate) fn captions(label: &str, bytes: &[u8]) -> Option<Vec<Version>> {
-    let read = match label {
-        "captions" => first,
-        "captions_v2" => second,
+    let (path, read): (_, fn(&Message<'_>) -> Option<Version>) = match label {
+        CAPTIONS => (LINES.path, first),
+        CAPTIONS_2 => (LINES_2.path, second),
         _ => return None,
     };
     let unpacked = unpack(bytes)?;
     let message = Message::read(&unpacked)?;
-    let path: &[u32] = if label == "captions" { &FIRST } else { &SECOND };
     Some(message.under(path).iter().filter_map(read).collect())
 }
 
-fn first(line: &Message<'_>) -> Option<Version> {
-    // Some projects found the text in field 4, others whether the version is the last.
-    let text = [6, 4].into_iter().filter_map(|field| line.text(field)).find(|it| !it.is_empty());
+fn first(message: &Message<'_>) -> Option<Version> {
+    let texts =
+        [line::TEXT, line::LAST_OR_TEXT].into_iter().filter_map(|field| message.text(field));
     Some(Version {
-        device: device(line, 1)?,
-        line: line.number(2)?,
-        number: line.number(3)?,
-        text: text?.to_owned(),
-        is_last: line.number(4).is_some_and(|last| last != 0),
+        device: device(message, line::DEVICE)?,
+        line: message.number(line::NUMBER)?,
+        number: message.number(line::VERSION)?,
+        text: texts.into_iter().find(|text| !text.is_empty())?.to_owned(),
+        is_last: message.number(line::LAST_OR_TEXT).is_some_and(|last| last != 0),
     })
 }
 
-fn second(line: &Message<'_>) -> Option<Version> {
-    let said = line.message(3)?;
+fn second(message: &Message<'_>) -> Option<Version> {
+    let said = message.message(line_2::CONTENT)?;
     Some(Version {
-        device: device(&said, 6)?,
-        line: line.number(1)?,
-        number: line.number(2)?,
-        text: said.text(3).filter(|text| !text.is_empty())?.to_owned(),
-        is_last: said.number(9).is_some_and(|last| last != 0),
+        device: device(&said, line_2::DEVICE)?,
+        line: message.number(line_2::NUMBER)?,
+        number: message.number(line_2::VERSION)?,
+        text: said.text(line_2::TEXT).filter(|text| !text.is_empty())?.to_owned(),
+        is_last: said.number(line_2::LAST).is_some_and(|last| last != 0),
     })
 }
 

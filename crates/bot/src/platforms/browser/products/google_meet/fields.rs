@@ -1,71 +1,22 @@
-//! The known fields of Google Meet's messages, and which fields a message has. Only numbers are read of the unknown ones, never their values. Pure.
+//! Which fields Google Meet's messages have, and which of them the bot reads. Only numbers are read of the unknown ones, never their values. Pure.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{CALL, compression::unpack, protobuf::Message};
+use super::{CALL, compression::unpack, layout::KINDS, protobuf::Message};
 
 /// How many different fields are counted at most.
 const MOST_FIELDS: usize = 500;
 
 /// The meaning of a field, and its path.
-pub(crate) type Known = (&'static str, &'static [u32]);
+pub(crate) type Known = (&'static str, Vec<u32>);
 
-/// The fields that the bot reads, by channel or call.
-const KNOWN: [(&str, &[Known]); 4] = [
-    (
-        "collections",
-        &[
-            ("a participant's device", &[1, 2, 13, 1, 2, 1]),
-            ("a participant's name", &[1, 2, 13, 1, 2, 2]),
-            ("a participant's short name", &[1, 2, 13, 1, 2, 29]),
-            ("a participant's status", &[1, 2, 13, 1, 2, 4]),
-            ("the bot itself", &[1, 2, 13, 1, 2, 7]),
-            ("whose screen it is", &[1, 2, 13, 1, 2, 21]),
-            ("a host", &[1, 2, 13, 1, 2, 34]),
-            ("the kind of an output", &[1, 2, 3, 2, 2]),
-            ("the source or stream of an output", &[1, 2, 3, 2, 4]),
-            ("the device of an output", &[1, 2, 3, 2, 6]),
-            ("the id of a chat message", &[1, 2, 13, 4, 2, 1]),
-            ("the device of a chat message", &[1, 2, 13, 4, 2, 2]),
-            ("the text of a chat message", &[1, 2, 13, 4, 2, 5, 1]),
-        ],
-    ),
-    (
-        CALL,
-        &[
-            ("a participant's device", &[2, 2, 2, 1]),
-            ("a participant's name", &[2, 2, 2, 2]),
-            ("a participant's status", &[2, 2, 2, 4]),
-            ("the bot itself", &[2, 2, 2, 7]),
-        ],
-    ),
-    (
-        "captions",
-        &[
-            ("the device of a line", &[1, 1]),
-            ("the number of a line", &[1, 2]),
-            ("the version of a line", &[1, 3]),
-            ("whether it is the last version, or its text", &[1, 4]),
-            ("the text of a line", &[1, 6]),
-        ],
-    ),
-    (
-        "captions_v2",
-        &[
-            ("the number of a line", &[1, 1, 1]),
-            ("the version of a line", &[1, 1, 2]),
-            ("the text of a line", &[1, 1, 3, 3]),
-            ("the device of a line", &[1, 1, 3, 6]),
-            ("whether it is the last version", &[1, 1, 3, 9]),
-        ],
-    ),
-];
-
-/// The known fields of a channel or a call; none if the bot does not read it.
-pub(crate) fn known(channel: &str) -> &'static [Known] {
-    KNOWN.iter().find(|(name, _)| *name == channel).map_or(&[], |(_, known)| known)
+/// The fields of a channel's messages, or of a call's answers, that the bot reads; none if it does not read them.
+pub(crate) fn known(channel: &str) -> Vec<Known> {
+    let kinds = KINDS.into_iter().filter(|kind| kind.channel == channel);
+    let fields = kinds.flat_map(|kind| kind.fields.iter().map(|field| (kind.path, field)));
+    fields.map(|(path, (meaning, field))| (*meaning, [path, field].concat())).collect()
 }
 
 /// Counts the fields of a message of a channel, or of the answer of the call. Returns whether it can be read.
@@ -79,7 +30,7 @@ pub(crate) fn count(channel: &str, bytes: &[u8], counts: &mut BTreeMap<Vec<u32>,
     }
     let Some(unpacked) = unpack(bytes) else { return false };
     let Some(message) = Message::read(&unpacked) else { return false };
-    visit(&message, &mut Vec::new(), known(channel), counts);
+    visit(&message, &mut Vec::new(), &known(channel), counts);
     true
 }
 
@@ -157,5 +108,20 @@ mod tests {
         let mut counts = BTreeMap::new();
         assert!(count("reactions", &message, &mut counts));
         assert_eq!(counts.into_keys().collect::<Vec<_>>(), [vec![1]]);
+    }
+
+    #[test]
+    fn each_field_that_is_read_is_known_by_its_whole_path() {
+        for (channel, path, meaning) in [
+            ("collections", &[1, 2, 13, 1, 2, 29][..], "a participant's short name"),
+            ("collections", &[1, 2, 13, 4, 2, 5, 1], "the text of a chat message"),
+            (CALL, &[2, 2, 2, 34], "a host"),
+            ("captions", &[1, 6], "the text of a line"),
+            ("captions_v2", &[1, 1, 3, 9], "whether it is the last version"),
+        ] {
+            assert!(known(channel).contains(&(meaning, path.to_vec())), "{channel} {path:?}");
+        }
+        assert_eq!(known("collections").len(), 13);
+        assert_eq!(known("reactions"), []);
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod captions;
 pub(crate) mod compression;
 pub(crate) mod fields;
+pub(crate) mod layout;
 pub(crate) mod protobuf;
 pub(crate) mod wire;
 

@@ -1,21 +1,16 @@
 //! Google Meet's messages about people, the sources of their audio, and the chat: on its data channel `collections`, and in the answers of
 //! `SyncMeetingSpaceCollections`. Pure.
 //!
-//! The numbers of the fields are those that several public projects have found (2024 to 2026); Google documents none. Unknown fields are
-//! ignored, and a changed layout gives no data rather than wrong data.
+//! `layout` has the numbers of the fields. Unknown fields are ignored, and a changed layout gives no data rather than wrong data.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{compression::unpack, protobuf::Message};
+use super::{
+    compression::unpack,
+    layout::{CHAT, OUTPUTS, ROSTER, ROSTER_OF_CALL, chat, output as out, person as entry},
+    protobuf::Message,
+};
 use crate::bounds;
-
-/// The roster in a message of the channel, and in the answer of the RPC.
-const ROSTER: [u32; 5] = [1, 2, 13, 1, 2];
-const ROSTER_OF_RPC: [u32; 3] = [2, 2, 2];
-/// The media that devices send.
-const OUTPUTS: [u32; 4] = [1, 2, 3, 2];
-/// Chat messages.
-const CHAT: [u32; 5] = [1, 2, 13, 4, 2];
 
 /// A message with changes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -80,9 +75,9 @@ pub(crate) fn collections(bytes: &[u8]) -> Option<Update> {
     let unpacked = unpack(bytes)?;
     let message = Message::read(&unpacked)?;
     Some(Update {
-        people: message.under(&ROSTER).iter().filter_map(person).collect(),
-        outputs: message.under(&OUTPUTS).iter().filter_map(output).collect(),
-        chat: message.under(&CHAT).iter().filter_map(line).collect(),
+        people: message.under(ROSTER.path).iter().filter_map(person).collect(),
+        outputs: message.under(OUTPUTS.path).iter().filter_map(output).collect(),
+        chat: message.under(CHAT.path).iter().filter_map(line).collect(),
     })
 }
 
@@ -94,7 +89,7 @@ pub(crate) fn roster(answer: &[u8]) -> Option<Vec<Person>> {
     let bytes = STANDARD.decode(answer.trim_ascii()).ok()?;
     let unpacked = unpack(&bytes)?;
     let message = Message::read(&unpacked)?;
-    Some(message.under(&ROSTER_OF_RPC).iter().filter_map(person).collect())
+    Some(message.under(ROSTER_OF_CALL.path).iter().filter_map(person).collect())
 }
 
 pub(super) fn device(message: &Message<'_>, field: u32) -> Option<String> {
@@ -104,42 +99,43 @@ pub(super) fn device(message: &Message<'_>, field: u32) -> Option<String> {
 }
 
 fn person(message: &Message<'_>) -> Option<Person> {
-    let name = [2, 29]
+    let name = [entry::NAME, entry::SHORT_NAME]
         .into_iter()
         .filter_map(|field| message.text(field))
         .find(|name| !name.trim().is_empty());
     Some(Person {
-        device: device(message, 1)?,
+        device: device(message, entry::DEVICE)?,
         name: name.map(|name| bounds::NAME.cut(name.trim().to_owned())),
-        presence: match message.number(4) {
+        presence: match message.number(entry::STATUS) {
             Some(1) => Presence::In,
             Some(6) => Presence::Out,
             Some(7) => Presence::Removed,
             _ => Presence::Unspecified,
         },
-        is_self: message.text(7).is_some_and(|text| !text.is_empty()),
-        is_host: message.number(34).is_some_and(|host| host != 0),
-        screen_of: message.bytes(21).filter(|parent| !parent.is_empty()).map(|_| {
-            message.text(21).map(|parent| bounds::id(parent.to_owned())).unwrap_or_default()
+        is_self: message.text(entry::SELF).is_some_and(|text| !text.is_empty()),
+        is_host: message.number(entry::HOST).is_some_and(|host| host != 0),
+        screen_of: message.bytes(entry::SCREEN_OF).filter(|parent| !parent.is_empty()).map(|_| {
+            let parent = message.text(entry::SCREEN_OF);
+            parent.map(|parent| bounds::id(parent.to_owned())).unwrap_or_default()
         }),
     })
 }
 
 fn output(message: &Message<'_>) -> Option<Output> {
-    let name = message.text(4)?;
-    let sends = match message.number(2)? {
+    let name = message.text(out::STREAM)?;
+    let sends = match message.number(out::KIND)? {
         1 => Sends::Sound(name.parse().ok()?),
         2 if !name.is_empty() => Sends::Pictures(bounds::id(name.to_owned())),
         _ => return None,
     };
-    Some(Output { device: device(message, 6)?, sends })
+    Some(Output { device: device(message, out::DEVICE)?, sends })
 }
 
 fn line(message: &Message<'_>) -> Option<Line> {
-    let text = message.message(5)?.text(1)?.to_owned();
+    let text = message.message(chat::CONTENT)?.text(chat::TEXT)?.to_owned();
     Some(Line {
-        id: bounds::id(message.text(1).filter(|id| !id.is_empty())?.to_owned()),
-        device: device(message, 2)?,
+        id: bounds::id(message.text(chat::ID).filter(|id| !id.is_empty())?.to_owned()),
+        device: device(message, chat::DEVICE)?,
         text: bounds::MESSAGE.cut(text),
     })
 }
