@@ -1,4 +1,5 @@
-// The worker that reads the encoded audio and writes nothing back, as Meet's worker does, which decodes by itself.
+// The worker that reads the encoded audio and writes nothing back, as Meet's worker does, which decodes by itself; or the one of a page with transforms,
+// which writes back what it reads.
 
 let frames = 0;
 
@@ -12,4 +13,5 @@ const read = async (readable) => {
   }
 };
 
+addEventListener("rtctransform", ({ transformer: { readable, writable } }) => readable.pipeTo(writable));
 addEventListener("message", ({ data }) => read(data.readable));

@@ -56,8 +56,10 @@ const on = (peer, kind, dialect, handle) => {
   else peer[`on${kind}`] = handle;
 };
 
-const listen = (peer, neteq, dialect) => {
+const listen = (peer, sound, dialect) => {
+  const neteq = sound === "neteq";
   on(peer, "track", dialect, ({ receiver, track }) => {
+    if (sound === "transform") receiver.transform = new RTCRtpScriptTransform(workerOf());
     if (track.kind === "video") {
       playVideo(track);
       if (!neteq) return;
@@ -107,7 +109,8 @@ export const closeSession = () => {
 export const openSession = async (view) => {
   closeSession();
   const neteq = view.sound === "net_eq" && "createEncodedStreams" in RTCRtpReceiver.prototype;
-  report({ sound: neteq ? "neteq" : "native" });
+  const sound = neteq ? "neteq" : view.sound === "transform" ? "transform" : "native";
+  report({ sound });
   // The older name is also used.
   const Connection = (view.dialect === "text" && window.webkitRTCPeerConnection) || RTCPeerConnection;
   const peer = new Connection({
@@ -119,7 +122,7 @@ export const openSession = async (view) => {
   if (!(peer instanceof RTCPeerConnection) || typeof RTCPeerConnection.generateCertificate !== "function") {
     report({ page_error: "RTCPeerConnection is not what it was" });
   }
-  listen(peer, neteq, view.dialect);
+  listen(peer, sound, view.dialect);
   on(peer, "datachannel", view.dialect, ({ channel }) => (channel.binaryType = "arraybuffer"));
   for (let lane = 0; lane < LANES; lane += 1) peer.addTransceiver("audio", { direction: "recvonly" });
   // A camera, and a screen.

@@ -23,6 +23,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -52,6 +53,9 @@ pub enum Error {
     #[error("the imitation cannot do TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
+
+/// How long [`Imitation::until`] waits.
+const MOST_WAIT: Duration = Duration::from_mins(2);
 
 /// The meeting, shared by the server's connections and its media sessions.
 #[derive(Debug, Clone)]
@@ -133,8 +137,16 @@ impl Imitation {
         self.shared.lock().observed.clone()
     }
 
-    /// Waits until `holds` is true, without a timeout, and returns the observations.
+    /// Waits until `holds` is true, and returns the observations.
+    ///
+    /// # Panics
+    /// It is not true within 2 minutes, in which also a busy machine runs through a scenario: what is awaited will not happen.
     pub async fn until(&self, holds: impl Fn(&Observed) -> bool) -> Observed {
+        let held = tokio::time::timeout(MOST_WAIT, self.wait_until(holds)).await;
+        held.unwrap_or_else(|_| panic!("the wait timed out: {:#?}", self.observed()))
+    }
+
+    async fn wait_until(&self, holds: impl Fn(&Observed) -> bool) -> Observed {
         let mut changes = self.shared.changes.subscribe();
         loop {
             changes.borrow_and_update();

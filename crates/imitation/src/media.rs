@@ -286,8 +286,15 @@ impl Session {
         }
     }
 
+    /// Records whether a channel for captions is open.
+    fn show_captions(&self) {
+        let takes = self.channels.iter().any(is_for_captions);
+        let number = self.number;
+        self.shared.change(|meeting| meeting.takes_captions(number, takes));
+    }
+
     fn caption(&mut self, message: &[u8]) -> Result<(), RtcError> {
-        for (id, _) in self.channels.iter().filter(|(_, label)| label.starts_with("captions")) {
+        for (id, _) in self.channels.iter().filter(|channel| is_for_captions(channel)) {
             if let Some(mut channel) = self.rtc.channel(*id) {
                 let _ = channel.write(true, message)?;
             }
@@ -327,8 +334,12 @@ impl Session {
             Event::ChannelOpen(id, label) => {
                 self.channels.push((id, label.clone()));
                 self.shared.change(|meeting| meeting.observed.channels.push(label));
+                self.show_captions();
             }
-            Event::ChannelClose(id) => self.channels.retain(|(known, _)| *known != id),
+            Event::ChannelClose(id) => {
+                self.channels.retain(|(known, _)| *known != id);
+                self.show_captions();
+            }
             Event::ChannelData(data) => {
                 if let Some((_, label)) = self.channels.iter().find(|(id, _)| *id == data.id) {
                     let message = (label.clone(), data.data);
@@ -344,6 +355,10 @@ impl Session {
             _ => {}
         }
     }
+}
+
+fn is_for_captions((_, label): &(ChannelId, String)) -> bool {
+    label.starts_with("captions")
 }
 
 /// The id of a track's stream in the page.

@@ -171,6 +171,7 @@ impl Meeting {
         }
         self.observed.connected = false;
         self.observed.joined = false;
+        self.observed.takes_captions = false;
     }
 
     /// The page opened a media session. Returns its number.
@@ -196,6 +197,13 @@ impl Meeting {
         self.observed.connected = true;
         self.send_roster();
         self.check_joined();
+    }
+
+    /// A channel for captions of a session was opened, or the last one was closed.
+    pub(crate) fn takes_captions(&mut self, session: u32, takes: bool) {
+        if session == self.observed.sessions && self.peer.is_some() {
+            self.observed.takes_captions = takes;
+        }
     }
 
     /// Signals that the bot has joined, once it is admitted, and media and roster have reached it.

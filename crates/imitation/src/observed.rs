@@ -8,6 +8,7 @@ use crate::{Dialog, Screen};
 
 /// The observations of the bot so far.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is so or not, whatever the others are")]
 pub struct Observed {
     /// How often the meeting's page was loaded.
     pub visits: u32,
@@ -53,12 +54,14 @@ pub struct Observed {
     pub accepted: Vec<Dialog>,
     /// Dialogs that were closed in another way.
     pub closed: Vec<Dialog>,
-    /// How the page plays audio: `native` or `neteq`.
+    /// How the page plays audio: `native`, `neteq` or `transform`.
     pub sound: Option<String>,
     /// How many encoded frames the page's worker has read.
     pub worker_frames: u64,
     /// The labels of the data channels that the bot's page has opened.
     pub channels: Vec<String>,
+    /// A channel for captions is open: lines that are sent now reach the page.
+    pub takes_captions: bool,
     /// The messages in them, by label.
     pub messages: Vec<(String, Vec<u8>)>,
     /// The bot left with the button.

@@ -209,6 +209,9 @@ pub enum Sound {
     /// The page passes the encoded streams to a worker, which writes nothing back; native if
     /// `RTCRtpReceiver.prototype.createEncodedStreams` is missing.
     NetEq,
+    /// The page attaches an `RTCRtpScriptTransform` to each receiver, also of video, which passes all frames on; it plays by elements, as if native. No other
+    /// script can take the encoded streams.
+    Transform,
 }
 
 /// How cameras and screens are encoded.

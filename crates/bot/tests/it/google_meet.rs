@@ -128,8 +128,7 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_separate_file
         imitation.act(turns[0].clone());
         fixture.wait_for(|report| matches!(report, BotReport::Chat { .. })).await;
         // Captions are on by now, and the last line is incomplete when the bot leaves.
-        let label = if dialect == Dialect::Text { "captions_v2" } else { "captions" };
-        imitation.until(|seen| seen.channels.iter().any(|channel| channel == label)).await;
+        imitation.until(|seen| seen.takes_captions).await;
         for (person, version, text, last) in [
             (people[0], 1, "Shall we", false),
             (people[0], 3, "Shall we begin?", true),
@@ -428,6 +427,7 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
     fixture.wait_for(named).await;
     let sent = imitation.observed().sent;
     // The page has opened the channel for captions again.
+    imitation.until(|seen| seen.takes_captions).await;
     let text = "I came late".to_owned();
     let person = "Eve Late".to_owned();
     imitation.act(Action::Caption { person, line: 1, version: 1, text, last: true });

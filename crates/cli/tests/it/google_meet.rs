@@ -84,7 +84,7 @@ fn a_google_meet_job_completes_while_its_server_is_killed_repeatedly() {
     await_job(&one, &id, |job| job.status == JobStatus::InCall);
     let says = |person: &str, ms| imitation.act(Action::Say { person: person.to_owned(), ms });
     says(people[0], 4_000);
-    runtime.block_on(imitation.until(|seen| seen.channels.iter().any(|it| it == "captions")));
+    runtime.block_on(imitation.until(|seen| seen.takes_captions));
     let caption = |line, text: &str, last| {
         let (person, text) = (people[0].to_owned(), text.to_owned());
         imitation.act(Action::Caption { person, line, version: 1, text, last });
