@@ -96,6 +96,8 @@ pub(crate) enum Attribution {
     Unnamed,
     /// Several participants at once.
     Mix,
+    /// The packets were made from what a page played, and the page reports the source of what it plays.
+    Played,
 }
 
 impl Attribution {
@@ -106,6 +108,7 @@ impl Attribution {
             Self::Source => "source",
             Self::Unnamed => "unnamed",
             Self::Mix => "mix",
+            Self::Played => "played",
         }
     }
 }
@@ -156,10 +159,13 @@ pub(crate) enum MeetingEvent {
     },
     /// The host's answer to the request for permission to record.
     Permission(bool),
-    /// How it is known whose media of this participant are, if it is not as usual on the platform. Comes after the participant's join, and before the media.
+    /// How it is known whose media from this source of this participant are, if it is not as usual on the platform. Comes after the participant's join, and
+    /// before the media; a later one replaces it.
     Attributed {
         /// The participant's id.
         participant: String,
+        /// The source.
+        source: Source,
         /// How.
         attribution: Attribution,
     },

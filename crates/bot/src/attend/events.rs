@@ -124,9 +124,9 @@ impl Bot<'_> {
                 let Some(recording) = &mut self.recording else { return Ok(None) };
                 recording.unavailable(&participant, source, codec, reason, now)?;
             }
-            MeetingEvent::Attributed { participant, attribution } => {
+            MeetingEvent::Attributed { participant, source, attribution } => {
                 if let Some(recording) = &mut self.recording {
-                    recording.attribute(&participant, attribution);
+                    recording.attribute(participant, source, attribution);
                 }
             }
             MeetingEvent::JoiningAs { platform, room, own_id } => {

@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use meetbot_types::Platform;
 
 use super::Recording;
-use crate::{bounds, meeting::Attribution};
+use crate::{
+    bounds,
+    meeting::{Attribution, Source},
+};
 
-/// How it is known whose media are, by person.
+/// How it is known whose media are, by the meeting's id of the participant, and by source.
 #[derive(Debug)]
 pub(crate) struct Attributions {
     usual: Attribution,
-    others: HashMap<String, Attribution>,
+    others: HashMap<String, HashMap<Source, Attribution>>,
 }
 
 impl Attributions {
@@ -24,23 +27,33 @@ impl Attributions {
         Self { usual, others: HashMap::new() }
     }
 
-    /// For this person it is another one than usual.
-    pub(crate) fn set(&mut self, person: &str, attribution: Attribution) {
-        if self.others.len() < bounds::PEOPLE {
-            self.others.insert(person.to_owned(), attribution);
+    /// For this participant's source it is another one than usual.
+    pub(crate) fn set(&mut self, participant: String, source: Source, attribution: Attribution) {
+        if self.others.len() < bounds::PEOPLE || self.others.contains_key(&participant) {
+            self.others.entry(participant).or_default().insert(source, attribution);
         }
     }
 
-    /// That of a person.
-    pub(crate) fn get(&self, person: &str) -> Attribution {
-        self.others.get(person).copied().unwrap_or(self.usual)
+    /// Each is as usual again: after a lost connection, the meeting reports anew which are not.
+    pub(crate) fn clear(&mut self) {
+        self.others.clear();
+    }
+
+    /// That of a participant's source.
+    pub(crate) fn get(&self, participant: &str, source: Source) -> Attribution {
+        let of_participant = self.others.get(participant);
+        of_participant.and_then(|of| of.get(&source)).copied().unwrap_or(self.usual)
     }
 }
 
 impl Recording {
-    /// Sets how it is known whose media of this participant, who has joined, are.
-    pub(crate) fn attribute(&mut self, participant: &str, attribution: Attribution) {
-        let person = self.people.of(participant).0.to_owned();
-        self.attributions.set(&person, attribution);
+    /// Sets how it is known whose media from this source of this participant are. The next frame begins another file if it was known in another way before.
+    pub(crate) fn attribute(
+        &mut self,
+        participant: String,
+        source: Source,
+        attribution: Attribution,
+    ) {
+        self.attributions.set(participant, source, attribution);
     }
 }

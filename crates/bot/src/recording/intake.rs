@@ -69,8 +69,10 @@ impl Recording {
         if self.replay.as_mut().is_some_and(|replay| replay.has_frame(&key, at_ms)) {
             return Ok(Recorded::default());
         }
+        let attribution = self.attributions.get(participant, source);
         let source_writer =
-            self.tracks.entry(key.clone()).or_insert_with(|| SourceWriter::new(frame));
+            self.tracks.entry(key.clone()).or_insert_with(|| SourceWriter::new(frame, attribution));
+        source_writer.attribution = attribution;
         let Some(placement) = source_writer.place(frame, at_ms) else {
             return Ok(Recorded { speech, ..Recorded::default() });
         };
@@ -187,8 +189,8 @@ impl Recording {
         at.round().max(0.0) as u64
     }
 
-    /// Begins a file if there is none for this codec and rotation yet; pictures belong at `picture_ms`. Returns whether there is a file for the frame: after a
-    /// change of rotation the previous file continues until a keyframe, with which the next file begins.
+    /// Begins a file if there is none for this codec, attribution and rotation yet; pictures belong at `picture_ms`. Returns whether there is a file for the frame:
+    /// after a change of rotation the previous file continues until a keyframe, with which the next file begins.
     fn begin(
         &mut self,
         key: &Key,
@@ -198,17 +200,17 @@ impl Recording {
         picture_ms: Option<u64>,
     ) -> io::Result<bool> {
         let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(false) };
-        // A sender may change its codec with any packet, also to one that no file supports.
-        if !frame.is_picture() && sound::ticks(frame.codec, &frame.data).is_none() {
-            return Ok(
-                matches!(&source_writer.file, Some(Media::Sound(file)) if file.codec() == frame.codec),
-            );
-        }
-        let goes_on = match &source_writer.file {
+        let has_codec = match &source_writer.file {
             Some(Media::Sound(file)) => file.codec() == frame.codec,
             Some(Media::Pictures(file)) => file.codec() == frame.codec,
             None => false,
         };
+        // All frames of a file are attributed in the same way.
+        let goes_on = has_codec && source_writer.attribution == source_writer.attribution_of_file;
+        // A sender may change its codec with any packet, also to one that no file supports.
+        if !frame.is_picture() && sound::ticks(frame.codec, &frame.data).is_none() {
+            return Ok(goes_on);
+        }
         if goes_on && !source_writer.rotation_changed() {
             return Ok(true);
         }
@@ -255,7 +257,7 @@ impl Recording {
             source: key.source.word().to_owned(),
             codec: frame.codec.name().to_owned(),
             rotation,
-            attributed_by: Some(self.attributions.get(&key.person).word().to_owned()),
+            attributed_by: Some(source_writer.attribution.word().to_owned()),
         };
         self.journal.push(&Line::Track {
             attempt: self.attempt,
@@ -268,7 +270,8 @@ impl Recording {
         self.journal.flush()?;
         (source_writer.name, source_writer.journaled_start_ms) = (file, start_ms);
         source_writer.number = self.levels.begin();
-        // The sender changed the codec or the rotation: the previous file is complete.
+        source_writer.attribution_of_file = source_writer.attribution;
+        // The codec, the attribution or the rotation changed: the previous file is complete.
         match source_writer.file.replace(media) {
             Some(Media::Pictures(before)) => before.close().map(|()| true),
             Some(Media::Sound(before)) => before.close().map(|()| true),
@@ -379,6 +382,8 @@ fn is_speech(frame: &Frame) -> bool {
     }
 }
 
+#[cfg(test)]
+mod attributed;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]

@@ -339,6 +339,7 @@ impl Recording {
         let at_ms = self.at_ms(at);
         self.settle_all()?;
         self.tracks.values_mut().for_each(SourceWriter::reset_connection);
+        self.attributions.clear();
         // A failed try to rejoin belongs to the same loss.
         if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
             self.lost_at_ms = Some(at_ms);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     bounds::{FILES_OF_ONE, ONE_MORE_FILE_MS},
     media::{Frame, TrackId},
-    meeting::Source,
+    meeting::{Attribution, Source},
 };
 
 /// How often a keyframe is requested until one is written.
@@ -57,6 +57,10 @@ pub(super) struct SourceWriter {
     pub(super) journaled_start_ms: u64,
     /// By how many degrees clockwise the sender's pictures must be rotated for display.
     pub(super) rotation: u16,
+    /// How it is known whose the last frame is,
+    pub(super) attribution: Attribution,
+    /// and whose those in the file are.
+    pub(super) attribution_of_file: Attribution,
     /// How many video files this attempt has begun.
     pub(super) files: u64,
     /// When a keyframe was requested last.
@@ -74,7 +78,7 @@ pub(super) enum Media {
 
 impl SourceWriter {
     /// The state before the first frame.
-    pub(super) fn new(frame: &Frame) -> Self {
+    pub(super) fn new(frame: &Frame, attribution: Attribution) -> Self {
         Self {
             file: None,
             name: String::new(),
@@ -86,6 +90,8 @@ impl SourceWriter {
             lead: SenderLead::default(),
             journaled_start_ms: 0,
             rotation: 0,
+            attribution,
+            attribution_of_file: attribution,
             files: 0,
             asked_ms: None,
             absent: false,

@@ -25,7 +25,7 @@ impl Recording {
         let line = Line::TrackUnavailable {
             at_ms: self.at_ms(at),
             participant_id: person.to_owned(),
-            kind: MediaKind::Video,
+            kind: if source == Source::Microphone { MediaKind::Audio } else { MediaKind::Video },
             source: source.word().to_owned(),
             codec,
             reason: reason.to_owned(),

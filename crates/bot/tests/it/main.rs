@@ -4,6 +4,7 @@
 
 mod attempts;
 mod google_meet;
+mod google_meet_encoded_again;
 mod google_meet_files;
 mod google_meet_killed;
 mod google_meet_video;

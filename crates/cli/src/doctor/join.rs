@@ -88,6 +88,15 @@ fn lines(found: &Examination, chromium: Option<&str>) -> Vec<String> {
     for (format, count) in &found.pictures {
         lines.push(format!("pictures in {format}: {count}"));
     }
+    if sound.encoded_again > 0 {
+        lines.push(format!(
+            "  {} of them were decoded by the page and encoded again",
+            sound.encoded_again
+        ));
+    }
+    for (kind, receivers) in &found.uncaptured {
+        lines.push(format!("{kind}: the encoded frames of {receivers} receivers cannot be taken"));
+    }
     for format in &found.unknown_formats {
         lines.push(format!("audio in {format}, which cannot be recorded"));
     }

@@ -1,12 +1,14 @@
 // Runs before the page's scripts. It passes out the data that the page's connections receive, unchanged, and without visible effects for the page:
 // encoded audio frames and, if wanted, pictures, bytes of data channels, answers of one call. `capture.rs` reads it. No workers, no `eval`, no HTML: pages forbid them.
+// Audio whose encoded frames cannot be taken is encoded again from what the page hears.
 ((NAME, CALL, PICTURES) => {
   'use strict';
   if (window !== window.top) return;
   const Peer = window.RTCPeerConnection;
-  const createOfReceiver = RTCRtpReceiver.prototype.createEncodedStreams;
+  const { createEncodedStreams: createOfReceiver, getContributingSources, getSynchronizationSources } = RTCRtpReceiver.prototype;
   const createOfSender = RTCRtpSender.prototype.createEncodedStreams;
   const { setTimeout, setInterval, performance, btoa, JSON, Object, Uint8Array, DataView, TextEncoder, TransformStream, WeakMap, WeakSet, Blob } = window;
+  const { MediaStreamTrackProcessor, AudioEncoder } = window;
   const text = new TextEncoder();
 
   // Batches, one every 20 ms; they are queued until the browser's binding exists.
@@ -44,6 +46,20 @@
   });
 
   let lanes = 0;
+  const packet = (lane, { format, time, number, level, came, sources, data }) => {
+    const bytes = new Uint8Array(20 + 4 * sources.length + data.length), view = new DataView(bytes.buffer);
+    bytes[0] = format;
+    bytes[1] = (number === undefined ? 0 : 1) | (typeof level === 'number' ? 2 : 0) | (typeof came === 'number' ? 4 : 0);
+    view.setUint16(2, lane, true);
+    view.setUint32(4, time, true);
+    view.setUint16(8, number ?? 0, true);
+    bytes[10] = typeof level === 'number' && level > 0 ? Math.min(127, Math.round(-20 * Math.log10(Math.min(1, level)))) : 127;
+    view.setFloat64(11, came ?? 0, true);
+    bytes[19] = sources.length;
+    sources.forEach((source, place) => view.setUint32(20 + 4 * place, source, true));
+    bytes.set(data, 20 + 4 * sources.length);
+    record(1, bytes);
+  };
   const reported = new WeakSet();
   const frame = (lane, receiver, encoded) => {
     const about = encoded.getMetadata();
@@ -53,20 +69,15 @@
       if (!reported.has(receiver)) { reported.add(receiver); happened({ k: 'format', lane, mime: mime.slice(0, 40) }); }
       return;
     }
-    const sources = (about.contributingSources || []).slice(0, 15), data = new Uint8Array(encoded.data);
-    const bytes = new Uint8Array(20 + 4 * sources.length + data.length), view = new DataView(bytes.buffer);
-    const level = about.audioLevel, number = about.sequenceNumber, came = about.receiveTime;
-    bytes[0] = format;
-    bytes[1] = (number === undefined ? 0 : 1) | (typeof level === 'number' ? 2 : 0) | (typeof came === 'number' ? 4 : 0);
-    view.setUint16(2, lane, true);
-    view.setUint32(4, about.rtpTimestamp ?? encoded.timestamp, true);
-    view.setUint16(8, number ?? 0, true);
-    bytes[10] = typeof level === 'number' && level > 0 ? Math.min(127, Math.round(-20 * Math.log10(Math.min(1, level)))) : 127;
-    view.setFloat64(11, came ?? 0, true);
-    bytes[19] = sources.length;
-    sources.forEach((source, place) => view.setUint32(20 + 4 * place, source, true));
-    bytes.set(data, 20 + 4 * sources.length);
-    record(1, bytes);
+    packet(lane, {
+      format,
+      time: about.rtpTimestamp ?? encoded.timestamp,
+      number: about.sequenceNumber,
+      level: about.audioLevel,
+      came: about.receiveTime,
+      sources: (about.contributingSources || []).slice(0, 15),
+      data: new Uint8Array(encoded.data),
+    });
   };
 
   // A frame of an unsupported format is passed out without its content, and at most this often.
@@ -113,11 +124,62 @@
   };
   const isWatched = receiver => receiver.track.kind === 'audio' || PICTURES;
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
+
+  // The sources of the packet that the receiver played last, unless that is too long ago: then it plays silence.
+  const HEARD_MS = 100;
+  const heard = receiver => {
+    const contributing = getContributingSources.call(receiver);
+    const [last] = [...contributing, ...getSynchronizationSources.call(receiver)].sort((one, other) => other.timestamp - one.timestamp);
+    if (!last || last.timestamp < performance.timeOrigin + performance.now() - HEARD_MS) return null;
+    const ofLast = contributing.filter(({ rtpTimestamp }) => rtpTimestamp === last.rtpTimestamp);
+    return { level: last.audioLevel, sources: ofLast.map(({ source }) => source).slice(0, 15) };
+  };
+  // Audio of a receiver whose encoded frames cannot be taken: what it plays is encoded again (Opus, packets of 20 ms), and named by what it played at that time.
+  const BITRATE = 48_000, MOST_QUEUED = 50;
+  const encode = (receiver, lane) => {
+    // What was played, in pieces of some 10 ms, of which each has its end in microseconds.
+    const pieces = [];
+    const output = chunk => {
+      const middle = chunk.timestamp + 10_000;
+      while (pieces.length > 1 && pieces[0].end <= middle) pieces.shift();
+      const { played, came } = pieces[0] ?? {};
+      if (!played) return;
+      const data = new Uint8Array(chunk.byteLength);
+      chunk.copyTo(data);
+      packet(lane, { format: 1, time: Math.round(chunk.timestamp * 0.048) >>> 0, came, data, ...played });
+    };
+    let encoder, format;
+    const reader = new MediaStreamTrackProcessor({ track: receiver.track }).readable.getReader();
+    const read = () => reader.read().then(({ done, value }) => {
+      if (done) return encoder?.close();
+      const { sampleRate, numberOfChannels, timestamp, duration } = value;
+      if (format !== `${sampleRate}/${numberOfChannels}`) {
+        format = `${sampleRate}/${numberOfChannels}`;
+        encoder ??= new AudioEncoder({ output, error: error => happened({ k: 'fault', message: `${error.name} of the encoder` }) });
+        encoder.configure({ codec: 'opus', sampleRate, numberOfChannels, bitrate: BITRATE });
+      }
+      pieces.push({ end: timestamp + duration, played: heard(receiver), came: performance.now() });
+      if (encoder.encodeQueueSize < MOST_QUEUED) encoder.encode(value);
+      value.close();
+      return read();
+    });
+    read().catch(error => happened({ k: 'fault', message: `${error.name} of the sound` }));
+  };
+  const canEncode = () => typeof MediaStreamTrackProcessor === 'function' && typeof AudioEncoder === 'function';
+  const fallBack = receiver => {
+    const lane = ++lanes & 0xffff, { kind } = receiver.track, encoded = kind === 'audio' && canEncode();
+    laneOf.set(receiver, lane);
+    happened({ k: 'lane', lane, kind, stream: streamOf.get(receiver) ?? '' });
+    happened({ k: 'uncaptured', lane, kind, encoded });
+    if (encoded) encode(receiver, lane);
+  };
+
   const tap = receiver => {
     if (taken.has(receiver)) return;
     taken.add(receiver);
     let streams;
-    try { streams = createOfReceiver.call(receiver); } catch { return; }
+    try { if (!receiver.transform) streams = createOfReceiver.call(receiver); } catch { /* This browser has none, or the page took them. */ }
+    if (!streams) return isWatched(receiver) ? fallBack(receiver) : undefined;
     const { readable, writable } = streams;
     const seen = isWatched(receiver) ? readable.pipeThrough(look(begin(receiver))) : readable;
     seen.pipeTo(writable).catch(() => {});
@@ -128,7 +190,7 @@
     try { const { readable, writable } = createOfSender.call(sender); readable.pipeTo(writable).catch(() => {}); } catch { /* The page took them. */ }
   };
   // A page that uses the streams itself gets one of two branches of audio. Pictures are captured before the page gets them: it may write them back, which empties them.
-  RTCRtpReceiver.prototype.createEncodedStreams = function createEncodedStreams() {
+  if (createOfReceiver) RTCRtpReceiver.prototype.createEncodedStreams = function createEncodedStreams() {
     const streams = createOfReceiver.apply(this, arguments);
     taken.add(this);
     if (!isWatched(this)) return streams;
@@ -138,7 +200,7 @@
     read().catch(() => {});
     return { readable: theirs, writable: streams.writable };
   };
-  RTCRtpSender.prototype.createEncodedStreams = function createEncodedStreams() {
+  if (createOfSender) RTCRtpSender.prototype.createEncodedStreams = function createEncodedStreams() {
     const streams = createOfSender.apply(this, arguments);
     taken.add(this);
     return streams;
@@ -153,10 +215,16 @@
       message.set(content, 2);
       record(2, message);
     };
-    const opened = () => happened({ k: 'channel', id, label, open: true });
+    // Before its first message, whatever the order of the browser's events is.
+    let isOpen = false;
+    const opened = () => {
+      if (!isOpen) happened({ k: 'channel', id, label, open: true });
+      isOpen = true;
+    };
     if (channel.readyState === 'open') opened(); else channel.addEventListener('open', opened);
     channel.addEventListener('close', () => happened({ k: 'channel', id, label, open: false }));
     channel.addEventListener('message', ({ data }) => {
+      opened();
       if (typeof data === 'string') bytes(text.encode(data));
       else if (data instanceof Blob) data.arrayBuffer().then(content => bytes(new Uint8Array(content)));
       else bytes(new Uint8Array(data));

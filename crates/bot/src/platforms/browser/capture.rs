@@ -88,6 +88,8 @@ pub(crate) enum PageEvent {
     },
     /// A receiver belongs to this stream from now on.
     Stream { lane: u16, stream: String },
+    /// The encoded frames of a receiver cannot be taken. `encoded`: its packets are what the page played, encoded again.
+    Uncaptured { lane: u16, kind: String, encoded: bool },
     /// A frame of a receiver has an unsupported format.
     Format { lane: u16, mime: String },
     /// How many requests of the page for microphone and camera are unanswered.

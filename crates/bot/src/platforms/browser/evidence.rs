@@ -44,6 +44,8 @@ pub(crate) struct Evidence {
     pub(crate) knocks: u32,
     /// The states of the page's connections.
     pub(crate) connections: Vec<String>,
+    /// The kinds of the receivers whose encoded frames could not be taken: `audio`, `video`.
+    pub(crate) uncaptured: Vec<String>,
     /// The labels of the data channels that were opened.
     pub(crate) channels: Vec<String>,
     /// The kinds of the errors that the page reported.
@@ -81,6 +83,13 @@ impl Evidence {
     pub(crate) fn opened(&mut self, channel: &str) {
         if self.channels.len() < MOST_NAMES {
             self.channels.push(label(channel));
+        }
+    }
+
+    /// Adds the kind of a receiver whose encoded frames cannot be taken.
+    pub(crate) fn cannot_capture(&mut self, kind: &str) {
+        if self.uncaptured.len() < MOST_NAMES {
+            self.uncaptured.push(label(kind));
         }
     }
 

@@ -46,6 +46,8 @@ pub struct Examination {
     pub sound: SoundFinding,
     /// The pictures, by format. Video is not requested.
     pub pictures: BTreeMap<String, u64>,
+    /// How many receivers have encoded frames that cannot be taken, by kind: `audio`, `video`.
+    pub uncaptured: BTreeMap<String, u64>,
     /// Formats of audio that cannot be recorded.
     pub unknown_formats: BTreeSet<String>,
     /// The kinds of errors that the page reported.
@@ -64,6 +66,8 @@ pub struct Examination {
     is_in: bool,
     #[serde(skip)]
     lanes: BTreeSet<u16>,
+    #[serde(skip)]
+    lanes_encoded_again: BTreeSet<u16>,
 }
 
 /// A state of the landmarks.
@@ -118,6 +122,8 @@ pub struct SoundFinding {
     pub lanes: usize,
     /// How many packets came.
     pub packets: u64,
+    /// How many of them the page has decoded and encoded again.
+    pub encoded_again: u64,
     /// How many name exactly one speaker.
     pub of_one: u64,
     /// How many name several speakers.
@@ -194,6 +200,7 @@ impl Examination {
                 let found = &mut self.sound;
                 found.lanes = self.lanes.len();
                 found.packets += 1;
+                found.encoded_again += u64::from(self.lanes_encoded_again.contains(&sound.lane));
                 let others = sound.sources.iter().filter(|source| **source != LOUDEST).count();
                 match others {
                     0 => found.of_none += 1,
@@ -235,6 +242,12 @@ impl Examination {
                     self.labels.insert(*id, label);
                 }
             }
+            PageEvent::Uncaptured { lane, kind, encoded } if self.uncaptured.len() < MOST_NAMES => {
+                *self.uncaptured.entry(evidence::label(kind)).or_default() += 1;
+                if *encoded {
+                    self.lanes_encoded_again.insert(*lane);
+                }
+            }
             PageEvent::Format { mime, .. } if self.unknown_formats.len() < MOST_NAMES => {
                 self.unknown_formats
                     .insert(mime.split('/').map(evidence::label).collect::<Vec<_>>().join("/"));
@@ -271,7 +284,7 @@ impl Examination {
             let of_known = known.iter().map(|(meaning, path)| FieldFinding {
                 path: joined(path),
                 meaning: Some(*meaning),
-                count: counts.remove(*path).unwrap_or_default(),
+                count: counts.remove(path).unwrap_or_default(),
             });
             found.fields = of_known.collect();
             let on_the_way = |path: &[u32]| known.iter().any(|(_, of)| of.starts_with(path));

@@ -32,6 +32,11 @@ const MOST_LOST: u64 = 500;
 /// The start of all clocks, so that none gets below 0.
 const FIRST_TICK: i64 = 3_600 * RATE as i64;
 
+/// The track of a lane's frames.
+pub(crate) fn track(lane: u16) -> TrackId {
+    TrackId::named(&format!("lane-{lane}"))
+}
+
 /// The speaker of a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Speaker {
@@ -240,7 +245,7 @@ impl Lanes {
         voice.sequence += 1 + lost;
         (voice.lane, voice.lane_ticks, voice.shared) = (sound.lane, lane_ticks, shared);
         let frame = Frame {
-            track: TrackId::named(&format!("lane-{}", sound.lane)),
+            track: track(sound.lane),
             codec: Codec::Opus,
             rtp_time: voice.ticks.unsigned_abs(),
             clock_rate: RATE,

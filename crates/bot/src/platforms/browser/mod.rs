@@ -10,6 +10,8 @@ pub(crate) mod examination;
 pub(crate) mod examine;
 #[cfg(test)]
 mod fragments;
+#[cfg(test)]
+mod in_page;
 mod judge;
 mod landmark_files;
 mod landmarks;

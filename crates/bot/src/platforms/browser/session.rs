@@ -7,6 +7,7 @@ mod ending;
 mod join_flow;
 mod looks;
 mod roster;
+mod uncaptured;
 mod voices;
 
 use std::{
@@ -16,7 +17,9 @@ use std::{
 
 use meetbot_types::{CommandId, Platform, bot::RecordingRule};
 
-use self::{captions::Captions, chat::Chat, join_flow::JoinFlow, roster::Roster};
+use self::{
+    captions::Captions, chat::Chat, join_flow::JoinFlow, roster::Roster, uncaptured::Uncaptured,
+};
 use super::{
     capture::{PageEvent, Record},
     evidence::{Evidence, Shown},
@@ -28,7 +31,10 @@ use super::{
     products::google_meet::{captions as caption_lines, layout::COLLECTIONS, wire},
     survey::Survey,
 };
-use crate::{bounds, media::Frame, meeting::MeetingEvent, platforms::joins::BrowserHistory};
+use crate::{
+    bounds, media::Frame, meeting::MeetingEvent, platforms::joins::BrowserHistory,
+    recording::attribution::Attributions,
+};
 
 /// The time between two looks: before the lobby, in the lobby, in the meeting and while leaving.
 const LOOK_EVERY_JOINING: Duration = Duration::from_millis(250);
@@ -38,6 +44,8 @@ const LOOK_EVERY_INSIDE: Duration = Duration::from_secs(1);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How many consecutive looks may fail.
 const MOST_FAILED_LOOKS: u32 = 4;
+/// How much longer a silent page is waited for.
+const LATE_BEAT: Duration = Duration::from_secs(1);
 /// After the button to join was pressed, a page that stays empty for this long counts as crashed.
 const EMPTY_PAGE_TIMEOUT: Duration = Duration::from_secs(6);
 
@@ -95,6 +103,9 @@ pub(crate) struct Session {
     captions: Captions,
     /// The states of the page's connections.
     peers: HashMap<u32, String>,
+    /// How the owners of media are known.
+    attributions: Attributions,
+    uncaptured: Uncaptured,
     /// The labels of the open channels.
     channels: HashMap<u16, String>,
     /// Since when the page shows the meeting.
@@ -105,6 +116,8 @@ pub(crate) struct Session {
     fault: bool,
     /// The last sign of life of the script in the page.
     beat: Instant,
+    /// Since when the script has been silent for too long.
+    silent_since: Option<Instant>,
     next_look: Instant,
     failed_looks: u32,
     left_pressed: bool,
@@ -142,11 +155,14 @@ impl Session {
             chat: Chat::default(),
             captions: Captions::default(),
             peers: HashMap::new(),
+            attributions: Attributions::of(&Platform::GoogleMeet),
+            uncaptured: Uncaptured::default(),
             channels: HashMap::new(),
             inside_since: None,
             blank_since: None,
             fault: false,
             beat: now,
+            silent_since: None,
             next_look: now,
             failed_looks: 0,
             left_pressed: false,
@@ -189,7 +205,10 @@ impl Session {
 
     /// When to call [`Session::tick`].
     pub(crate) fn wake(&self) -> Instant {
-        let silent = self.beat + Duration::from_secs(self.landmarks.bounds.silent_s);
+        let silent = self.silent_since.map_or_else(
+            || self.beat + Duration::from_secs(self.landmarks.bounds.silent_s),
+            |since| since + LATE_BEAT,
+        );
         let leaves = if let Phase::Leaving { until } = self.phase { until } else { silent };
         let times = [
             self.lanes.wake(),
@@ -216,7 +235,11 @@ impl Session {
             self.phase = Phase::Over;
         }
         if now >= self.beat + Duration::from_secs(self.landmarks.bounds.silent_s) {
-            self.lose("the meeting's page no longer answers");
+            // If this process was suspended, what the page has sent meanwhile is not read yet.
+            let since = *self.silent_since.get_or_insert(now);
+            if now >= since + LATE_BEAT {
+                self.lose("the meeting's page no longer answers");
+            }
         }
     }
 
@@ -248,7 +271,7 @@ impl Session {
 
     /// Handles a record of the page's script.
     pub(crate) fn on_record(&mut self, record: Record, now: Instant) {
-        self.beat = now;
+        (self.beat, self.silent_since) = (now, None);
         match record {
             Record::Sound(sound) => {
                 let frames = self.lanes.take(sound, now);
@@ -307,6 +330,9 @@ impl Session {
             PageEvent::Fault { message } => {
                 self.evidence.failed(&message);
                 self.fault = true;
+            }
+            PageEvent::Uncaptured { lane, kind, encoded } => {
+                self.on_uncaptured(lane, &kind, encoded);
             }
             PageEvent::Format { lane, mime } => {
                 tracing::warn!(
@@ -420,6 +446,7 @@ impl Session {
         }
         let people = self.roster.others();
         self.emit(MeetingEvent::Admitted { people, recording: RecordingRule::Free });
+        self.report_lack();
         self.media(early);
         self.shown(early_pictures);
         for line in self.chat.take_early() {

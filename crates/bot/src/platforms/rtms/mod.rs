@@ -263,7 +263,8 @@ impl RtmsMeeting {
             let everybody = session::participant(&everybody());
             let (participant, attribution) = (everybody.id.clone(), Attribution::Mix);
             self.events.push_back(MeetingEvent::Joined(everybody));
-            self.events.push_back(MeetingEvent::Attributed { participant, attribution });
+            let source = Source::Microphone;
+            self.events.push_back(MeetingEvent::Attributed { participant, source, attribution });
         }
         let sound = self.call.as_ref().map_or(Sound::Opus, Session::sound);
         if let Some((participant, frame)) = self.streams.sound(piece, sound, now) {

@@ -33,8 +33,7 @@ impl Session {
                     let who = self.roster.introduce_as(&id, format!("Unknown camera {lane}"));
                     if let Some(who) = who {
                         self.emit(MeetingEvent::Joined(who));
-                        let (participant, attribution) = (id.clone(), Attribution::Unnamed);
-                        self.emit(MeetingEvent::Attributed { participant, attribution });
+                        self.attribute(&id, Source::Camera, Attribution::Unnamed);
                         // Counted as a bot: the bot does not stay in a meeting because of them.
                         self.emit(MeetingEvent::Left(id.clone()));
                     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use meetbot_types::bot::Participant;
+
 use super::{Phase, Session, captions::Spoken};
 use crate::{
     clock::ms_between,
@@ -33,7 +35,11 @@ impl Session {
                 }
                 speaker => speaker,
             };
-            let mut attribution = Attribution::Source;
+            let mut attribution = if self.uncaptured.encoded_again.contains(&frame.track) {
+                Attribution::Played
+            } else {
+                Attribution::Source
+            };
             let (participant, introduced) = match speaker {
                 Speaker::Device(device) if self.roster.is_self(&device) => continue,
                 Speaker::Device(device) => {
@@ -48,21 +54,36 @@ impl Session {
                 }
                 Speaker::Several => {
                     attribution = Attribution::Mix;
-                    let id = "several".to_owned();
-                    let introduced = self.roster.introduce_as(&id, "Several speakers".to_owned());
+                    let (id, introduced) = self.several();
                     (id, introduced.map(|who| (who, false)))
                 }
             };
-            if let Some((who, is_there)) = introduced {
+            let is_absent = introduced.as_ref().is_some_and(|(_, is_there)| !is_there);
+            if let Some((who, _)) = introduced {
                 self.emit(MeetingEvent::Joined(who));
-                if !is_there {
-                    let unnamed = participant.clone();
-                    self.emit(MeetingEvent::Attributed { participant: unnamed, attribution });
-                    // Counted as a bot: the bot does not stay in a meeting because of them.
-                    self.emit(MeetingEvent::Left(participant.clone()));
-                }
+            }
+            self.attribute(&participant, source, attribution);
+            if is_absent {
+                // Counted as a bot: the bot does not stay in a meeting because of them.
+                self.emit(MeetingEvent::Left(participant.clone()));
             }
             self.emit(MeetingEvent::Media { participant, source, frame });
+        }
+    }
+
+    /// The participant for audio of several people at once, to be introduced if it was not yet.
+    pub(super) fn several(&mut self) -> (String, Option<Participant>) {
+        let id = "several".to_owned();
+        let introduced = self.roster.introduce_as(&id, "Several speakers".to_owned());
+        (id, introduced)
+    }
+
+    /// Reports how it is known whose media these are, if it is not as before.
+    pub(super) fn attribute(&mut self, id: &str, source: Source, attribution: Attribution) {
+        if self.attributions.get(id, source) != attribution {
+            self.attributions.set(id.to_owned(), source, attribution);
+            let participant = id.to_owned();
+            self.emit(MeetingEvent::Attributed { participant, source, attribution });
         }
     }
 

@@ -1,0 +1,90 @@
+//! Tests with a page whose encoded frames cannot be taken.
+
+use meetbot_imitation::{Action, Dialect, Scenario, Signal, Sound};
+use meetbot_types::{
+    CommandId, ControlAction,
+    bot::{BotCommand, BotReport, MediaKind},
+};
+
+use crate::{
+    google_meet::{has_chromium, order, says, step},
+    google_meet_files::tone_db,
+    orchestrator::{Fixture, now},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn voices_whose_encoded_frames_cannot_be_taken_are_encoded_again_and_stay_separate() {
+    if !has_chromium() {
+        return;
+    }
+    let people = [("Ann Host", 500), ("Ben Weber", 700), ("Cleo Jones", 1_100)];
+    let scenario = Scenario {
+        dialect: Dialect::Labels,
+        sound: Sound::Transform,
+        steps: vec![step(Signal::Knocked, &[Action::Admit])],
+        ..Scenario::default()
+    };
+    let imitation = meetbot_imitation::serve(scenario).await.unwrap();
+    let fixture = Fixture::start().await;
+    let mut order = order(&fixture, &imitation);
+    order.record_video = Some(true);
+    let bot = Fixture::run(order);
+    fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
+    imitation.act(Action::Camera { person: people[0].0.to_owned(), on: true });
+    // One after the other, of which two share a lane; then all at once.
+    for (person, _) in people {
+        imitation.act(says(person, 2_000));
+        imitation.until(|seen| seen.sent.get(person) >= Some(&100)).await;
+    }
+    for (person, _) in people {
+        imitation.act(says(person, 4_000));
+    }
+    for (person, _) in people {
+        imitation.until(|seen| seen.sent.get(person) >= Some(&300)).await;
+    }
+    let id = CommandId::generate(now());
+    let (action, message) = (ControlAction::SendChatMessage, Some("good bye".to_owned()));
+    fixture.command(BotCommand { id, seq: 1, action, message });
+    fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
+    let id = CommandId::generate(now());
+    let action = ControlAction::LeaveCall;
+    fixture.command(BotCommand { id, seq: 2, action, message: None });
+    bot.finish().await;
+
+    let seen = imitation.observed();
+    assert_eq!(seen.faults, []);
+    assert_eq!((seen.sound.as_deref(), seen.takes_video), (Some("transform"), Some(true)));
+    let manifest = fixture.manifest(1);
+    for (name, hz) in people {
+        let person = manifest.participants.iter().find(|one| one.name == name).unwrap();
+        let of_person = || manifest.tracks.iter().filter(|track| track.participant_id == person.id);
+        let packets: u64 = of_person().map(|track| track.packets).sum();
+        let sent = seen.sent[name];
+        // What the page plays after the end of a voice belongs to it for a moment.
+        assert!(
+            packets * 100 >= sent * 96 && packets * 100 <= sent * 106,
+            "{name}: {packets} of {sent}: {manifest:#?}"
+        );
+        for track in of_person() {
+            assert_eq!(
+                (track.attributed_by.as_deref(), track.codec.as_str(), track.kind.clone()),
+                (Some("played"), "opus", MediaKind::Audio),
+                "{track:?}"
+            );
+            let file = fixture.folder(1).join(&track.file);
+            for (_, other) in people.into_iter().filter(|(_, other)| *other != hz) {
+                let apart = tone_db(&file, hz) - tone_db(&file, other);
+                assert!(apart >= 35.0, "{name}: {other} Hz is {apart} dB below");
+            }
+        }
+        assert!(person.speaking_ms >= 5_000, "{person:?}");
+    }
+    let missing = &manifest.unavailable;
+    assert!(
+        missing.iter().all(|track| track.kind == MediaKind::Video && track.codec == "unknown"),
+        "{missing:?}"
+    );
+    // A camera, and a screen.
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    imitation.stop().await;
+}
