@@ -6,6 +6,8 @@ import { devices } from "./devices.js";
 const SYNC = "/$rpc/google.rtc.meetings.v1.MeetingSpaceService/SyncMeetingSpaceCollections";
 const SYNCS_EVERY_MS = 5_000;
 const LANES = 3;
+// In one dialect.
+const TRANSFORMS_AFTER_MS = 200;
 
 let connection;
 let captions;
@@ -59,7 +61,11 @@ const on = (peer, kind, dialect, handle) => {
 const listen = (peer, sound, dialect) => {
   const neteq = sound === "neteq";
   on(peer, "track", dialect, ({ receiver, track }) => {
-    if (sound === "transform") receiver.transform = new RTCRtpScriptTransform(workerOf());
+    if (sound === "transform") {
+      const attach = () => (receiver.transform = new RTCRtpScriptTransform(workerOf()));
+      if (dialect === "labels") attach();
+      else setTimeout(attach, TRANSFORMS_AFTER_MS);
+    }
     if (track.kind === "video") {
       playVideo(track);
       if (!neteq) return;

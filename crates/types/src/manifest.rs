@@ -153,7 +153,8 @@ pub struct Track {
     #[cfg_attr(feature = "openapi", schema(maximum = 270, multiple_of = 90))]
     pub rotation: u16,
     /// How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the meeting its
-    /// owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one file). The set is open.
+    /// owner), `unnamed` (they name a source whose owner was not known when the file began), `mix` (several participants at once, in one file) or `played` (a page
+    /// played it, named its source, and encoded it again). All frames of a track are attributed in the same way. The set is open.
     /// `null` in manifests of servers that did not write it.
     #[serde(default)]
     pub attributed_by: Option<String>,

@@ -165,7 +165,8 @@ export interface Track {
   rotation: number;
   /**
    * How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the meeting its
-   * owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one file). The set is open.
+   * owner), `unnamed` (they name a source whose owner was not known when the file began), `mix` (several participants at once, in one file) or `played` (a page
+   * played it, named its source, and encoded it again). All frames of a track are attributed in the same way. The set is open.
    */
   attributedBy: string | null;
   startMs: number;

@@ -94,8 +94,9 @@ class Track(Model):
     """By how many degrees clockwise the pictures are to be turned for showing: 0, 90, 180 or 270. The file says so too, so players and ffmpeg turn them."""
     attributed_by: str | None = None
     """How it is known whose it is: `stream` (the meeting sends each participant's media separately), `source` (the packets name a source, and the
-    meeting its owner), `unnamed` (they name a source whose owner was not known when the file began) or `mix` (several participants at once, in one
-    file). The set is open."""
+    meeting its owner), `unnamed` (they name a source whose owner was not known when the file began), `mix` (several participants at once, in one
+    file) or `played` (a page played it, named its source, and encoded it again). All frames of a track are attributed in the same way. The set is
+    open."""
     start_ms: Count = 0
     duration_ms: Count = 0
     packets: Count = 0

@@ -125,17 +125,17 @@
   const isWatched = receiver => receiver.track.kind === 'audio' || PICTURES;
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
 
-  // The sources of the packet that the receiver played last, unless that is too long ago: then it plays silence.
+  // The sources of the packet that the receiver played last, if that was not long before a moment: else it played silence at that moment.
   const HEARD_MS = 100;
-  const heard = receiver => {
+  const heard = (receiver, at) => {
     const contributing = getContributingSources.call(receiver);
     const [last] = [...contributing, ...getSynchronizationSources.call(receiver)].sort((one, other) => other.timestamp - one.timestamp);
-    if (!last || last.timestamp < performance.timeOrigin + performance.now() - HEARD_MS) return null;
+    if (!last || last.timestamp < performance.timeOrigin + at - HEARD_MS) return null;
     const ofLast = contributing.filter(({ rtpTimestamp }) => rtpTimestamp === last.rtpTimestamp);
     return { level: last.audioLevel, sources: ofLast.map(({ source }) => source).slice(0, 15) };
   };
   // Audio of a receiver whose encoded frames cannot be taken: what it plays is encoded again (Opus, packets of 20 ms), and named by what it played at that time.
-  const BITRATE = 48_000, MOST_QUEUED = 50;
+  const BITRATE = 48_000, MOST_QUEUED = 200;
   const encode = (receiver, lane) => {
     // What was played, in pieces of some 10 ms, of which each has its end in microseconds.
     const pieces = [];
@@ -148,8 +148,14 @@
       chunk.copyTo(data);
       packet(lane, { format: 1, time: Math.round(chunk.timestamp * 0.048) >>> 0, came, data, ...played });
     };
+    // A busy page reads pieces late: the one that was read the least late tells when the others were played. It forgets slowly, since the clocks differ.
+    let least = Infinity;
+    const playedAt = timestamp => {
+      least = Math.min(least + 0.001, performance.now() - timestamp / 1000);
+      return timestamp / 1000 + least;
+    };
     let encoder, format;
-    const reader = new MediaStreamTrackProcessor({ track: receiver.track }).readable.getReader();
+    const reader = new MediaStreamTrackProcessor({ track: receiver.track, maxBufferSize: MOST_QUEUED }).readable.getReader();
     const read = () => reader.read().then(({ done, value }) => {
       if (done) return encoder?.close();
       const { sampleRate, numberOfChannels, timestamp, duration } = value;
@@ -158,7 +164,8 @@
         encoder ??= new AudioEncoder({ output, error: error => happened({ k: 'fault', message: `${error.name} of the encoder` }) });
         encoder.configure({ codec: 'opus', sampleRate, numberOfChannels, bitrate: BITRATE });
       }
-      pieces.push({ end: timestamp + duration, played: heard(receiver), came: performance.now() });
+      const came = playedAt(timestamp);
+      pieces.push({ end: timestamp + duration, played: heard(receiver, came), came });
       if (encoder.encodeQueueSize < MOST_QUEUED) encoder.encode(value);
       value.close();
       return read();
@@ -166,7 +173,10 @@
     read().catch(error => happened({ k: 'fault', message: `${error.name} of the sound` }));
   };
   const canEncode = () => typeof MediaStreamTrackProcessor === 'function' && typeof AudioEncoder === 'function';
+  const lost = new WeakSet();
   const fallBack = receiver => {
+    if (lost.has(receiver) || !isWatched(receiver)) return;
+    lost.add(receiver);
     const lane = ++lanes & 0xffff, { kind } = receiver.track, encoded = kind === 'audio' && canEncode();
     laneOf.set(receiver, lane);
     happened({ k: 'lane', lane, kind, stream: streamOf.get(receiver) ?? '' });
@@ -178,8 +188,9 @@
     if (taken.has(receiver)) return;
     taken.add(receiver);
     let streams;
+    // Streams beside a transform would get no frames, without an error.
     try { if (!receiver.transform) streams = createOfReceiver.call(receiver); } catch { /* This browser has none, or the page took them. */ }
-    if (!streams) return isWatched(receiver) ? fallBack(receiver) : undefined;
+    if (!streams) return fallBack(receiver);
     const { readable, writable } = streams;
     const seen = isWatched(receiver) ? readable.pipeThrough(look(begin(receiver))) : readable;
     seen.pipeTo(writable).catch(() => {});
@@ -205,6 +216,16 @@
     taken.add(this);
     return streams;
   };
+
+  // A transform replaces streams that were taken before.
+  const transform = Object.getOwnPropertyDescriptor(RTCRtpReceiver.prototype, 'transform');
+  if (transform?.set) Object.defineProperty(RTCRtpReceiver.prototype, 'transform', {
+    ...transform,
+    set(owner) {
+      transform.set.call(this, owner);
+      if (owner && taken.has(this)) fallBack(this);
+    },
+  });
 
   let peers = 0, channels = 0;
   const listen = channel => {
