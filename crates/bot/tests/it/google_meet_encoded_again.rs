@@ -9,7 +9,7 @@ use meetbot_types::{
 
 use crate::{
     google_meet::{has_chromium, order, says, step},
-    google_meet_files::tone_db,
+    google_meet_files::{tone_db, tone_levels},
     orchestrator::{Fixture, now},
 };
 
@@ -83,10 +83,13 @@ async fn are_encoded_again(dialect: Dialect) {
         for track in played {
             assert_eq!(track.codec, "opus");
             let file = fixture.folder(1).join(&track.file);
+            let own = tone_db(&file, hz);
+            let holds =
+                |hz| tone_levels(&file, hz).into_iter().filter(|db| *db > own - 30.0).count();
             for (_, other) in people.into_iter().filter(|(_, other)| *other != hz) {
-                let apart = tone_db(&file, hz) - tone_db(&file, other);
-                // Where a lane changes from one voice to another, a packet may begin with the one before: 20 of the 100 ms that are compared are 14 dB.
-                assert!(apart >= 13.0, "{name}: {other} Hz is {apart} dB below");
+                // Where a lane changes from one voice to another, some packets are attributed to the other of the two.
+                let (voices, foreign) = (holds(hz), holds(other));
+                assert!(voices >= 50 && foreign <= 4, "{name}: {voices}, {foreign} of {other} Hz");
             }
         }
         assert!(person.speaking_ms >= 5_000, "{person:?}");

@@ -108,13 +108,13 @@
     record(5, bytes);
   };
 
-  const taken = new WeakSet();
+  const taken = new WeakSet(), lost = new WeakSet();
   const laneOf = new WeakMap(), streamOf = new WeakMap();
   const begin = receiver => {
     const lane = ++lanes & 0xffff, { kind } = receiver.track, see = kind === 'audio' ? frame : picture;
     laneOf.set(receiver, lane);
     happened({ k: 'lane', lane, kind, stream: streamOf.get(receiver) ?? '' });
-    return encoded => { try { see(lane, receiver, encoded); } catch { /* The page gets it all the same. */ } };
+    return encoded => { try { if (!lost.has(receiver)) see(lane, receiver, encoded); } catch { /* The page gets it all the same. */ } };
   };
   // The stream that the meeting names for a picture.
   const noteStream = (receiver, [stream]) => {
@@ -173,7 +173,6 @@
     read().catch(error => happened({ k: 'fault', message: `${error.name} of the sound` }));
   };
   const canEncode = () => typeof MediaStreamTrackProcessor === 'function' && typeof AudioEncoder === 'function';
-  const lost = new WeakSet();
   const fallBack = receiver => {
     if (lost.has(receiver) || !isWatched(receiver)) return;
     lost.add(receiver);
