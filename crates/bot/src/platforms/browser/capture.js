@@ -123,6 +123,14 @@
     if (lane !== undefined) happened({ k: 'stream', lane, stream: id });
   };
   const isWatched = receiver => receiver.track.kind === 'audio' || PICTURES;
+  // Not by promises that wait for each other, which would all be kept until the last.
+  const drain = async (reader, use) => {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      use(value);
+    }
+  };
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
 
   // The sources of the packet that the receiver played last, if that was not long before a moment: else it played silence at that moment.
@@ -156,8 +164,7 @@
     };
     let encoder, format;
     const reader = new MediaStreamTrackProcessor({ track: receiver.track, maxBufferSize: MOST_QUEUED }).readable.getReader();
-    const read = () => reader.read().then(({ done, value }) => {
-      if (done) return encoder?.close();
+    const take = value => {
       const { sampleRate, numberOfChannels, timestamp, duration } = value;
       if (format !== `${sampleRate}/${numberOfChannels}`) {
         format = `${sampleRate}/${numberOfChannels}`;
@@ -168,9 +175,8 @@
       pieces.push({ end: timestamp + duration, played: heard(receiver, came), came });
       if (encoder.encodeQueueSize < MOST_QUEUED) encoder.encode(value);
       value.close();
-      return read();
-    });
-    read().catch(error => happened({ k: 'fault', message: `${error.name} of the sound` }));
+    };
+    drain(reader, take).then(() => encoder?.close()).catch(error => happened({ k: 'fault', message: `${error.name} of the sound` }));
   };
   const canEncode = () => typeof MediaStreamTrackProcessor === 'function' && typeof AudioEncoder === 'function';
   const fallBack = receiver => {
@@ -206,8 +212,7 @@
     if (!isWatched(this)) return streams;
     if (this.track.kind !== 'audio') return { readable: streams.readable.pipeThrough(look(begin(this))), writable: streams.writable };
     const [ours, theirs] = streams.readable.tee(), reader = ours.getReader(), see = begin(this);
-    const read = () => reader.read().then(({ done, value }) => { if (!done) { see(value); return read(); } });
-    read().catch(() => {});
+    drain(reader, see).catch(() => {});
     return { readable: theirs, writable: streams.writable };
   };
   if (createOfSender) RTCRtpSender.prototype.createEncodedStreams = function createEncodedStreams() {
