@@ -35,6 +35,8 @@ type DispatchBotParams struct {
 	// RecordVideo is whether to record cameras; the server's settings decide where it is nil. Shared screens are recorded in any case; a bot with a browser
 	// records neither unless this is true.
 	RecordVideo *bool
+	// Account is the account as which the bot joins: a name that the operator of the server has set up. Where it is empty, the bot joins as a guest.
+	Account string
 }
 
 // AutoLeaveConfig is when a bot is to leave by itself. A rule that is not set keeps the server's default.
@@ -114,6 +116,7 @@ func (c *AutoLeaveConfig) sent() (api.AutoLeaveConfig, error) {
 func (p *DispatchBotParams) sent() (api.NewJob, error) {
 	sent := api.NewJob{
 		MeetingURL: p.MeetingURL, ExternalID: given(p.ExternalID), DisplayName: given(p.DisplayName), Platform: given(api.Platform(p.Platform)),
+		Account: given(p.Account),
 	}
 	if !p.JoinAt.IsZero() {
 		sent.JoinAt = nullable.Value(wire.Time(p.JoinAt))

@@ -36,6 +36,8 @@ type Job struct {
 	AutoLeave AutoLeave `json:"autoLeave"`
 	// RecordVideo is whether cameras are recorded; nil where the server's settings say it.
 	RecordVideo *bool `json:"recordVideo"`
+	// Account is the operator's account as which the bot joins; empty where it joins as a guest.
+	Account string `json:"account"`
 	// Attempt says which bot this is: 1 for the first, one more each time a lost bot is replaced, 0 before the first.
 	Attempt int `json:"attempt"`
 	// LeaveReason is why the bot left.

@@ -332,6 +332,7 @@ type requestArguments struct {
 	Metadata                                                                                      map[string]any
 	AutoLeave                                                                                     map[string]any
 	RecordVideo                                                                                   *bool
+	Account                                                                                       string
 	Status                                                                                        []JobStatus
 	Limit                                                                                         int
 }
@@ -384,7 +385,7 @@ func requestsHold(t *testing.T) {
 			case "dispatch_bot":
 				_, err = client.DispatchBot(ctx, DispatchBotParams{
 					MeetingURL: a.MeetingURL, ExternalID: a.ExternalID, DisplayName: a.DisplayName, Platform: a.Platform, JoinAt: a.JoinAt, OnFinalizeURL: a.Webhooks.OnFinalize,
-					OnStatusChangeURL: a.Webhooks.OnStatusChange, Metadata: a.Metadata, AutoLeave: a.autoLeave(t), RecordVideo: a.RecordVideo,
+					OnStatusChangeURL: a.Webhooks.OnStatusChange, Metadata: a.Metadata, AutoLeave: a.autoLeave(t), RecordVideo: a.RecordVideo, Account: a.Account,
 				})
 			case "get_bot":
 				_, err = client.GetBot(ctx, a.JobID)

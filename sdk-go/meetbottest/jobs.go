@@ -28,6 +28,7 @@ type newJob struct {
 	Metadata    json.RawMessage  `json:"metadata"`
 	AutoLeave   json.RawMessage  `json:"autoLeave"`
 	RecordVideo *bool            `json:"recordVideo"`
+	Account     string           `json:"account"`
 }
 
 func (s *Server) dispatch(key string, body []byte) (int, any) {
@@ -79,7 +80,7 @@ func (s *Server) made(asked *newJob) (*meetbot.Job, error) {
 	number := []byte{letters[len(s.jobs)>>15%32], letters[len(s.jobs)>>10%32], letters[len(s.jobs)>>5%32], letters[len(s.jobs)%32]}
 	job.ID = "job_01KAB1CDEFGHJKMNPQRSTV" + string(number)
 	job.MeetingURL, job.ExternalID, job.JoinAt, job.Webhooks = asked.MeetingURL, asked.ExternalID, asked.JoinAt, asked.Webhooks
-	job.RecordVideo = asked.RecordVideo
+	job.RecordVideo, job.Account = asked.RecordVideo, asked.Account
 	if asked.DisplayName != "" {
 		job.DisplayName = asked.DisplayName
 	}

@@ -133,6 +133,7 @@ pub(crate) fn order(folder: &Path) -> BotOrder {
         display_name: "meetbot".to_owned(),
         auto_leave: AutoLeave::default(),
         record_video: None,
+        account: None,
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,

@@ -25,8 +25,15 @@ pub use self::{
     platforms::{
         Machine, available,
         browser::{
-            Unusable, chromium_version, examination::Examination, examine::examine, landmarks_of,
-            needs::user_namespaces, remove_left_browsers,
+            Unusable,
+            account::{cookies_of, is_signed_in_to_google, save_profile},
+            chromium_version,
+            examination::Examination,
+            examine::examine,
+            landmarks_of,
+            needs::user_namespaces,
+            remove_left_browsers,
+            sign_in::{SignInError, sign_in_to_google},
         },
         needs_browser,
     },

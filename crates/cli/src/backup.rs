@@ -30,11 +30,13 @@ pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
     let data = &args.folder.path()?;
     let backup = store::backup(data, &args.file)?;
     let recordings = data.join("recordings");
+    let accounts = data.join("accounts");
+    let accounts = accounts.is_dir().then_some(accounts);
     output.object(&json!({
         "file": args.file,
         "bytes": backup.bytes,
         "jobs": backup.jobs,
-        "notIncluded": [recordings],
+        "notIncluded": std::iter::once(&recordings).chain(&accounts).collect::<Vec<_>>(),
     }))?;
     output.line(format_args!(
         "{}: {}, {}; it holds webhook secrets, so keep it as you keep those",
@@ -46,5 +48,11 @@ pub(crate) fn run(args: &Args, output: Output) -> anyhow::Result<ExitCode> {
         "not in it: the recordings, in {}; copy them after this backup, so that every manifest it names is there",
         recordings.display()
     ));
+    if let Some(accounts) = accounts {
+        output.remark(format_args!(
+            "nor the profiles of accounts, in {}; sign in again instead of copying them: who has one is signed in",
+            accounts.display()
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// Whether to record cameras; the server's settings decide where it is not given.
     #[arg(long, value_name = "true|false")]
     record_video: Option<bool>,
+    /// Join as this account, which the operator of the server has set up; without it the bot is a guest.
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
     /// Makes this very call safe to repeat.
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -93,6 +96,7 @@ impl Args {
             metadata: self.metadata,
             auto_leave: (auto_leave != AutoLeaveConfig::default()).then_some(auto_leave),
             record_video: self.record_video,
+            account: self.account,
         }
     }
 }

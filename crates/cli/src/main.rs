@@ -1,6 +1,7 @@
 //! `meetbot`: the one binary. Parses the command line, runs one command, and turns its outcome into an exit code.
 
 mod backup;
+mod browser;
 mod certificates;
 mod clock;
 mod completions;
@@ -131,6 +132,9 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Sign in with accounts as which bots with browsers can join.
+    #[command(subcommand)]
+    Browser(browser::Command),
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),
     /// Make a new data folder of a backup.
@@ -229,6 +233,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Platforms(connection) => platforms::run(&connection, output).await,
         Command::Webhooks(command) => webhooks::run(command, output).await,
         Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,
+        Command::Browser(command) => browser::run(command, output).await,
         Command::Backup(args) => backup::run(&args, output),
         Command::Restore(args) => restore::run(&args, output),
         Command::Migrate(args) => migrate::run(&args, output).await,

@@ -76,6 +76,8 @@ struct Attendee {
 pub(crate) struct Meeting {
     pub(crate) scenario: Scenario,
     pub(crate) observed: Observed,
+    /// The browser of the page is signed in.
+    signed_in: bool,
     /// The number of the page that was loaded last; older pages are obsolete.
     pub(crate) visit: u32,
     /// Incremented with every change of the view.
@@ -104,6 +106,7 @@ pub(crate) struct Meeting {
 impl Meeting {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let mut meeting = Self {
+            signed_in: true,
             visit: 0,
             version: 0,
             screen: scenario.opens,
@@ -142,8 +145,9 @@ impl Meeting {
     }
 
     /// A page was loaded: the bot starts again.
-    pub(crate) fn open(&mut self) -> u32 {
+    pub(crate) fn open(&mut self, login: Option<&str>) -> u32 {
         self.visit += 1;
+        self.signed_in = self.scenario.login.is_none() || login == self.scenario.login.as_deref();
         self.observed.visits += 1;
         if matches!(self.screen, Screen::WaitingRoom | Screen::HostAbsent) {
             self.observed.faults.push(crate::Fault::ReloadedInLobby);
@@ -443,8 +447,13 @@ impl Meeting {
         self.observed.loudest_heard_dbov = self.observed.loudest_heard_dbov.max(level_dbov);
     }
 
+    /// The account of the page's browser.
+    fn account(&self) -> Option<String> {
+        self.scenario.account.clone().filter(|_| self.signed_in)
+    }
+
     fn knocked(&mut self, name: Option<String>, devices: Devices) {
-        self.observed.name = name.or_else(|| self.scenario.account.clone());
+        self.observed.name = name.or_else(|| self.account());
         self.observed.knocks += 1;
         self.observed.devices_at_knock = Some(devices);
         self.observed.devices = Some(devices);
@@ -482,7 +491,7 @@ mod tests {
         let plain = Scenario { compression: Compression::Plain, ..scenario };
         let mut meeting = Meeting::new(plain);
         let (orders_in, orders) = mpsc::unbounded_channel();
-        meeting.open();
+        meeting.open(None);
         meeting.report(knock());
         meeting.act(Action::Admit);
         let number =
@@ -510,12 +519,12 @@ mod tests {
             Step { on: Signal::Knocked, then: vec![Action::Admit] },
         ];
         let mut meeting = Meeting::new(Scenario { steps, ..Scenario::default() });
-        meeting.open();
+        meeting.open(None);
         meeting.report(Report::Knock { name: None, devices: OFF, trusted: false });
         assert_eq!((meeting.observed.knocks, meeting.screen), (0, Screen::PreJoin));
         meeting.report(knock());
         assert_eq!(meeting.screen, Screen::Denied);
-        meeting.open();
+        meeting.open(None);
         meeting.report(knock());
         assert_eq!((meeting.observed.knocks, meeting.screen), (2, Screen::Meeting));
         assert!(!meeting.observed.joined, "nothing of the meeting has reached the bot");

@@ -66,6 +66,10 @@ pub struct Observed {
     pub messages: Vec<(String, Vec<u8>)>,
     /// The bot left with the button.
     pub left: bool,
+    /// How many browsers have shown the page for signing in.
+    pub sign_ins: u32,
+    /// Of each visit, the value of the cookie that the page renews with each visit; `None` if the browser had none.
+    pub renewed: Vec<Option<String>>,
     /// Requests for unknown paths, and invalid reports of the page.
     pub strays: Vec<String>,
 }

@@ -23,6 +23,9 @@ pub struct Scenario {
     pub decoys: Decoys,
     /// The name of the signed-in account; the page then asks for no name.
     pub account: Option<String>,
+    /// The login without which the page is that of a guest although there is an `account`: the browser has to send this value as Google's cookie `SAPISID`. A browser that opens
+    /// the page for signing in gets it at once, as if a person had typed a password.
+    pub login: Option<String>,
     /// The other people.
     pub people: Vec<Person>,
     /// How the page plays audio.
@@ -59,6 +62,7 @@ impl Default for Scenario {
             device_dialog: false,
             decoys: Decoys::default(),
             account: None,
+            login: None,
             people: vec![
                 Person::new("Ann Host", 1001, 500).host(),
                 Person::new("Ben Weber", 1002, 700),

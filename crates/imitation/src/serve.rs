@@ -40,6 +40,11 @@ const FILES: [(&str, &str, &str); 8] = [
 /// The largest request of the page: a session description is a tenth of it.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// A cookie of browsers that are signed in to Google.
+const LOGIN: &str = "SAPISID";
+/// A cookie that is renewed again and again.
+const RENEWED: &str = "__Secure-1PSIDTS";
+
 /// The path at which the web client requests the roster.
 const SYNC: &str = "/$rpc/google.rtc.meetings.v1.MeetingSpaceService/SyncMeetingSpaceCollections";
 
@@ -132,6 +137,23 @@ fn refused(why: &impl ToString) -> Answer {
     answer(StatusCode::BAD_REQUEST, "text/plain", why.to_string())
 }
 
+/// The value of a cookie in a request.
+fn cookie(request: &Request<Incoming>, name: &str) -> Option<String> {
+    let headers = request.headers().get_all(header::COOKIE).iter();
+    let pairs = headers.filter_map(|header| header.to_str().ok()).flat_map(|it| it.split("; "));
+    let mut named = pairs.filter_map(|pair| pair.split_once('=')).filter(|(it, _)| *it == name);
+    named.next().map(|(_, value)| value.to_owned())
+}
+
+/// Sets a cookie for all of Google's hosts, for a day.
+fn set_cookie(answer: &mut Answer, name: &str, value: &str) {
+    let cookie =
+        format!("{name}={value}; Domain=google.com; Path=/; Max-Age=86400; Secure; HttpOnly");
+    if let Ok(cookie) = cookie.parse() {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}
+
 /// `abc-defg-hij`.
 fn is_code(path: &str) -> bool {
     let parts: Vec<_> = path.split('-').collect();
@@ -152,12 +174,24 @@ impl Server {
         let path = request.uri().path().to_owned();
         let code = path.strip_prefix('/').unwrap_or_default();
         match (request.method(), path.as_str()) {
-            (&Method::GET, _) if accounts => page(SIGN_IN, 0),
+            // The page's picture, which a browser requests when it has the page and its cookies.
+            (&Method::GET, "/signed-in") if accounts => {
+                self.shared.change(|meeting| meeting.observed.sign_ins += 1);
+                answer(StatusCode::NO_CONTENT, "image/x-icon", "")
+            }
+            (&Method::GET, _) if accounts => self.sign_in(),
             // Chromium itself requests the signed-in accounts here.
             _ if accounts => answer(StatusCode::NO_CONTENT, "text/plain", ""),
             (&Method::GET, _) if is_code(code) => {
-                let visit = self.shared.change(crate::meeting::Meeting::open);
-                page(SHELL, visit)
+                let login = cookie(&request, LOGIN);
+                let renewed = cookie(&request, RENEWED);
+                let visit = self.shared.change(|meeting| {
+                    meeting.observed.renewed.push(renewed);
+                    meeting.open(login.as_deref())
+                });
+                let mut page = page(SHELL, visit);
+                set_cookie(&mut page, RENEWED, &visit.to_string());
+                page
             }
             (&Method::GET, "/" | "/landing") => page(SHELL, 0),
             (&Method::GET, "/recaptcha/enterprise/anchor") => page(CAPTCHA, 0),
@@ -194,6 +228,16 @@ impl Server {
             }
             (_, path) => self.stray(path),
         }
+    }
+
+    /// The page for signing in, on which somebody has just signed in if the scenario has a login.
+    fn sign_in(&self) -> Answer {
+        let mut page = page(SIGN_IN, 0);
+        let login = self.shared.lock().scenario.login.clone();
+        if let Some(login) = login {
+            set_cookie(&mut page, LOGIN, &login);
+        }
+        page
     }
 
     fn stray(&self, path: &str) -> Answer {

@@ -10,6 +10,7 @@ use meetbot_types::{AddressPolicy, address_policy::Network, bot::BrowserSettings
 pub use self::layers::SettingsFile;
 use self::layers::{defaults, find, like, merge, names, type_name};
 use crate::{
+    accounts::Accounts,
     limits::Limits,
     recordings::bucket::StorageSettings,
     setting_names,
@@ -88,6 +89,8 @@ pub struct Config {
     pub stun_servers: Vec<String>,
     /// How bots run Chromium; `None`: not at all.
     pub browser: Option<BrowserSettings>,
+    /// The accounts as which bots may join.
+    pub accounts: Accounts,
     /// Whether each bot runs in a process of its own; those with browsers always do.
     pub own_processes: bool,
     /// Who runs a server's bots.
@@ -335,6 +338,14 @@ mod tests {
     }
 
     #[test]
+    fn an_account_is_for_one_bot_at_a_time_unless_set_otherwise() {
+        let file = "[bots.browser]\nenabled = true\n[bots.browser.accounts.notes]\n[zoom]";
+        let config = load(file).unwrap();
+        assert_eq!(config.accounts.limits(), [("notes".to_owned(), 1)]);
+        assert!(config.browser.is_some_and(|browser| browser.profile.is_none()));
+    }
+
+    #[test]
     fn errors_name_the_source_of_the_setting() {
         let problem = |file: &str| load(file).unwrap_err().to_string();
         assert!(problem("[server]\nlissten = \"x\"").contains("server.lissten"));
@@ -354,6 +365,17 @@ mod tests {
         assert!(problem("[zoom]\nhosts = [\"10.0.0.1\"]").contains("as in zoom.us"));
         let app = "[zoom.apps.a]\nclient_id = \"x\"\ncolour = 1";
         assert!(problem(app).contains("zoom.apps.a") && problem(app).contains("colour"));
+        let account = |rest: &str| problem(&format!("[bots.browser.accounts.notes]\n{rest}"));
+        assert!(
+            account("bots = 0").contains("bots.browser.accounts.notes.bots: must be at least 1")
+        );
+        assert!(account("password = \"x\"").contains("unknown field `password`"));
+        assert!(
+            account("consumers = \"acme\"").contains("bots.browser.accounts.notes: invalid type")
+        );
+        let two = account("[bots.browser.accounts.desk]");
+        assert!(two.contains("bots.browser.accounts.desk.consumers: is required"), "{two}");
+        assert!(problem("[bots.browser]\naccounts = 5").contains("bots.browser.accounts"));
         assert!(problem("[").contains("not TOML"));
         assert!(problem("[server]\ndevelopment = 1").contains("must be a boolean"));
         let odd = |name: &str| (name == "MEETBOT_BOTS_MAX").then(|| "many".to_owned());

@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    accounts::ACCOUNTS,
     private::{self, ModeRepair, ReadableByOthers},
     store,
 };
@@ -225,7 +226,7 @@ fn is_own_file(name: &OsStr) -> bool {
         let after = name.strip_prefix(store::FILE);
         after.is_some_and(|after| matches!(after, "" | "-wal" | "-shm" | "-journal" | ".partial"))
     };
-    name == LOCK || name == BOTS || name.to_str().is_some_and(of_database)
+    name == LOCK || name == BOTS || name == ACCOUNTS || name.to_str().is_some_and(of_database)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The server: jobs, store, dispatch, webhooks.
 
+mod accounts;
 mod api;
 mod audit;
 mod change_notifier;
@@ -37,6 +38,7 @@ mod webhooks;
 pub mod zoom;
 
 pub use self::{
+    accounts::{AccountSettings, Accounts, is_account_name, profile_folder},
     config::Config,
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
     dispatch::{Attempt, BotExit, JobSource, Launcher, Stop, Work},

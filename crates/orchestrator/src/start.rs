@@ -151,6 +151,8 @@ impl Orchestrator {
         };
         let metrics = Arc::new(Metrics::new(clock.now().wall, max_bots, &times));
         store.set_default_quota(config.quota).await?;
+        store.set_accounts(config.accounts.limits()).await?;
+        let accounts = Arc::new(config.accounts.clone());
         launcher
             .set_server_url(&url_of(address))
             .map_err(|error| DataFolderError::Unusable { path: folder.path().to_owned(), error })?;
@@ -179,6 +181,7 @@ impl Orchestrator {
             let terms = CreationRules {
                 live: true,
                 available: &zoom.available(&available, &app.settings.consumer),
+                accounts: &[],
                 scenario: sandbox.check,
                 guard: &guard,
                 meetings: &meetings,
@@ -220,6 +223,7 @@ impl Orchestrator {
             available: Arc::clone(&available),
             stun_servers: config.stun_servers,
             zoom: Arc::clone(&zoom),
+            accounts: Arc::clone(&accounts),
             most_bytes_per_job: config.most_bytes_per_job,
             alone_ms: config.timing.alone_ms(),
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
@@ -249,6 +253,8 @@ impl Orchestrator {
             meetings: Arc::clone(&meetings),
             available: Arc::clone(&available),
             scenario: sandbox.check,
+            accounts,
+            data_dir: folder.path().into(),
             recordings: recordings.clone(),
             start_within: config.start_within,
             draining: drain.clone(),

@@ -51,6 +51,9 @@ pub struct BotOrder {
     /// Whether to record cameras; `None`: the job does not say.
     #[serde(default)]
     pub record_video: Option<bool>,
+    /// The account as which the bot joins; its profile is in the data folder. `None`: as a guest.
+    #[serde(default)]
+    pub account: Option<String>,
     /// How long ago the job's first bot was admitted, in ms; `None` if none was yet. The longest stay of `auto_leave` counts from then.
     pub joined_ms_ago: Option<u64>,
     /// The sandbox that plays the meeting; `None` for a real meeting.

@@ -243,6 +243,9 @@ pub struct Job {
     /// Whether cameras are recorded; `null` where the server's settings say it.
     #[serde(default)]
     pub record_video: Option<bool>,
+    /// The operator's account as which the bot joins; `null` where it joins as a guest.
+    #[serde(default)]
+    pub account: Option<String>,
     /// Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first.
     pub attempt: u32,
     /// Why the bot left.
@@ -314,6 +317,10 @@ pub struct NewJob {
     /// A bot with a browser records neither cameras nor screens unless this is true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record_video: Option<bool>,
+    /// The account as which the bot joins: a name that the operator of the server has set up. Without it the bot joins as a guest. Only Google Meet takes one, and only with a live key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 40, pattern = "^[a-z0-9][a-z0-9_-]*$"))]
+    pub account: Option<String>,
 }
 
 #[cfg(test)]

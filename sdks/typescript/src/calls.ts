@@ -50,6 +50,8 @@ export interface DispatchBotParams {
    * neither unless this is true.
    */
   recordVideo?: Optional<boolean>;
+  /** The account as which the bot joins: a name that the operator of the server has set up. Without it the bot joins as a guest. */
+  account?: Optional<string>;
 }
 
 /** When the bot leaves by itself, in whole seconds. `null` switches a rule off; what is not given has the server's default. */
@@ -94,7 +96,7 @@ export interface DeliveriesParams {
 }
 
 export function dispatchBot(params: DispatchBotParams): Endpoint {
-  known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave recordVideo");
+  known("dispatchBot", params, "meetingUrl externalId platform displayName joinAt onFinalizeUrl onStatusChangeUrl webhooks metadata autoLeave recordVideo account");
   const { onFinalizeUrl, onStatusChangeUrl, webhooks, joinAt, ...others } = params;
   const { metadata, autoLeave } = others;
   known("webhooks", webhooks ?? {}, "onFinalize onStatusChange");

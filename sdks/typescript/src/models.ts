@@ -40,6 +40,8 @@ export interface Job {
   autoLeave: AutoLeave;
   /** Whether cameras are recorded; `null` where the server's settings say it. */
   recordVideo: boolean | null;
+  /** The operator's account as which the bot joins; `null` where it joins as a guest. */
+  account: string | null;
   /** How many bots have been sent, from 1; 0 before the first. */
   attempt: number;
   leaveReason: LeaveReason | null;

@@ -22,7 +22,7 @@ export const file: Shape = { fields: "name mediaType bytes~ sha256" };
 
 export const job: Shape = {
   fields:
-    "id! externalId meetingUrl platform displayName status! statusDetail recording: joinAt@ webhooks: metadata= autoLeave: recordVideo?? attempt# leaveReason " +
+    "id! externalId meetingUrl platform displayName status! statusDetail recording: joinAt@ webhooks: metadata= autoLeave: recordVideo?? account attempt# leaveReason " +
     "failureCode failureDetail manifestUri createdAt@ updatedAt@ joinedAt@ endedAt@",
   inner: {
     recording,

@@ -40,6 +40,7 @@ export function job(fields: Partial<Job> = {}): Job {
     metadata: {},
     autoLeave: { afterEntryDelaySeconds: 600, afterSilenceSeconds: 1200, afterSoloSeconds: 60, afterMaxSeconds: 14400, onBotDetected: false },
     recordVideo: null,
+    account: null,
     attempt: 0,
     leaveReason: null,
     failureCode: null,

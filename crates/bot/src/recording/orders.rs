@@ -22,6 +22,7 @@ pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
         display_name: "meetbot".to_owned(),
         auto_leave: AutoLeave::default(),
         record_video: None,
+        account: None,
         joined_ms_ago: None,
         sandbox: None,
         zoom: None,

@@ -122,6 +122,7 @@ impl Fixture {
             display_name: "meetbot".to_owned(),
             auto_leave: AutoLeave::default(),
             record_video: None,
+            account: None,
             joined_ms_ago: None,
             sandbox: None,
             zoom: None,

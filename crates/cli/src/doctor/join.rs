@@ -1,6 +1,6 @@
 //! `meetbot doctor join LINK`: joins a meeting of the operator's for a minute, and prints what the bot recognises of its page and messages.
 
-use std::{process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use meetbot_bot::{Examination, chromium_version, examine};
 use meetbot_types::{MeetingLink, Platform, bot::BrowserSettings};
@@ -24,8 +24,13 @@ pub(super) async fn run(
     let Some(parsed) = parsed.filter(|parsed| parsed.platform == Platform::GoogleMeet) else {
         return Err(Usage(format!("this is no link of a Google Meet meeting; {example}")).into());
     };
+    let account = settings.profile.as_deref().and_then(Path::file_name);
+    let who = account.map_or_else(
+        || "\"meetbot doctor\"".to_owned(),
+        |account| format!("with the account {}", account.to_string_lossy()),
+    );
     output.remark(format_args!(
-        "The bot \"meetbot doctor\" asks to join; admit it within {} minutes. Let somebody speak, and write in the chat.",
+        "The bot {who} asks to join; admit it within {} minutes. Let somebody speak, and write in the chat.",
         LOBBY.as_secs() / 60
     ));
     let time = Duration::from_secs(seconds.into());

@@ -1,5 +1,6 @@
 //! `meetbot doctor`: looks at everything a server needs, and says what to do about what is missing.
 
+mod accounts;
 mod browser;
 mod database;
 mod folder;
@@ -13,7 +14,8 @@ mod zoom;
 
 use std::process::ExitCode;
 
-use meetbot_orchestrator::clock::Clock;
+use meetbot_orchestrator::{clock::Clock, profile_folder};
+use meetbot_types::bot::BrowserSettings;
 use serde::Serialize;
 use serde_json::json;
 
@@ -39,6 +41,9 @@ pub(crate) struct Args {
     /// How long `join` stays in the meeting, in seconds.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..), requires = "link")]
     seconds: u32,
+    /// The account as which `join` joins; without it as a guest.
+    #[arg(long, value_name = "NAME", requires = "link")]
+    account: Option<String>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -94,7 +99,9 @@ pub(crate) async fn run(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     if args.only == Some(Only::Join) {
-        let settings = args.settings.config()?.browser.unwrap_or_default();
+        let config = args.settings.config()?;
+        let profile = args.account.as_deref().map(|name| profile_folder(&config.data_dir, name));
+        let settings = BrowserSettings { profile, ..config.browser.unwrap_or_default() };
         return join::run(args.link.as_deref(), args.seconds, &settings, output).await;
     }
     if args.link.is_some() {
@@ -126,6 +133,7 @@ pub(crate) async fn run(
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
             findings.extend(browser::look(config.browser.as_ref(), config.max_browsers));
+            findings.extend(accounts::look(&config.accounts, &config.data_dir));
             findings.extend(asked);
         }
         Err(error) => {

@@ -4,11 +4,15 @@ pub(crate) mod child;
 mod processes;
 mod slots;
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use meetbot_bot::{Connect, Machine, needs_browser};
-use meetbot_orchestrator::{BotExit, Config, Launcher, Stop, tls};
+use meetbot_orchestrator::{BotExit, Config, Launcher, Stop, profile_folder, tls};
 use meetbot_types::{
     Availability, JobId, Manifest,
     bot::{BotOrder, BrowserSettings, ImitationSeat, MixOrder},
@@ -24,6 +28,8 @@ use self::processes::Processes;
 pub(crate) struct BotLauncher {
     connect: Connect,
     browser: Option<BrowserSettings>,
+    /// The data folder, which has the profiles of accounts.
+    data_dir: PathBuf,
     /// Whether bots without a browser run as separate processes too.
     all_as_processes: bool,
     /// The sandbox's meetings end with this process.
@@ -43,6 +49,7 @@ impl BotLauncher {
         Ok(Self {
             connect: shared_connections(None, config.max_browsers)?,
             browser: config.browser.clone(),
+            data_dir: std::path::absolute(&config.data_dir)?,
             all_as_processes: config.own_processes,
             sandbox_is_here,
             imitation,
@@ -57,6 +64,7 @@ impl BotLauncher {
         Ok(Self {
             connect: shared_connections(None, config.max_browsers)?,
             browser: config.browser.clone(),
+            data_dir: std::path::absolute(&config.data_dir)?,
             all_as_processes: config.own_processes,
             sandbox_is_here: false,
             imitation: None,
@@ -91,7 +99,9 @@ impl Launcher for BotLauncher {
     }
 
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
-        let (browser, imitation) = (self.browser.clone(), self.imitation.clone());
+        let profile = order.account.as_deref().map(|name| profile_folder(&self.data_dir, name));
+        let browser = self.browser.clone().map(|browser| BrowserSettings { profile, ..browser });
+        let imitation = self.imitation.clone();
         let order = BotOrder { browser, imitation, ..order };
         if self.needs_process(&order) {
             return self.processes.run(order, stop).await;

@@ -29,7 +29,7 @@ pub(crate) fn has_chromium() -> bool {
 }
 
 /// A Chromium that connects to the imitation only.
-fn led_to(imitation: &Imitation, folder: &Path) -> PathBuf {
+pub(crate) fn led_to(imitation: &Imitation, folder: &Path) -> PathBuf {
     let program = folder.join("chromium-of-the-test");
     let (rules, key) = (imitation.resolver_rules(), imitation.spki_sha256());
     let space = format!("--ip-address-space-overrides={}=public", imitation.address());

@@ -22,6 +22,7 @@ mod documented_commands;
 mod drain;
 mod first_key;
 mod google_meet;
+mod google_meet_accounts;
 mod google_meet_states;
 mod hostile;
 mod hostile_text;

@@ -131,7 +131,7 @@ impl Meeting {
             sound: self.scenario.sound,
             join_button: self.scenario.join_button.clone(),
             device_dialog: self.scenario.device_dialog,
-            account: self.scenario.account.clone(),
+            account: self.account(),
             banner: self.scenario.banner,
             captions_v2: self.scenario.captions_v2,
             tiles: others.chain(own).collect(),

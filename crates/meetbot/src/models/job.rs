@@ -46,6 +46,8 @@ pub struct Job {
     pub auto_leave: AutoLeave,
     /// Whether cameras are recorded; `None` where the server's settings say it.
     pub record_video: Option<bool>,
+    /// The operator's account as which the bot joins; `None` where it joins as a guest.
+    pub account: Option<String>,
     /// Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first.
     #[serde(default, deserialize_with = "or_default")]
     pub attempt: u32,
@@ -84,7 +86,7 @@ impl fmt::Display for Job {
 }
 
 /// The fields of a job that this version knows.
-const JOB_FIELDS: [&str; 22] = [
+const JOB_FIELDS: [&str; 23] = [
     "id",
     "externalId",
     "meetingUrl",
@@ -98,6 +100,7 @@ const JOB_FIELDS: [&str; 22] = [
     "metadata",
     "autoLeave",
     "recordVideo",
+    "account",
     "attempt",
     "leaveReason",
     "failureCode",

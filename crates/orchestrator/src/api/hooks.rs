@@ -149,6 +149,7 @@ async fn dispatch(server: &Server, app: &App, body: &str) -> Result<(), ApiError
     let terms = CreationRules {
         live: true,
         available: &available,
+        accounts: &[],
         scenario: server.scenario,
         guard: &server.guard,
         meetings: &server.meetings,

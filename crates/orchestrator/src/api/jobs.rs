@@ -23,7 +23,7 @@ use crate::{
         create::{self, CreationRules, New},
         minutes_are_used_up, quota,
     },
-    store::{Creation, JobFilter, Tenant},
+    store::{Awaited, Creation, JobFilter, Tenant},
 };
 
 /// `Retry-After` of a full queue, in milliseconds: longer than SDKs wait by themselves, so that their callers get the error.
@@ -59,9 +59,11 @@ async fn create_job(
     let tenant = caller.tenant;
     let now = server.store.now();
     let available = server.available(&caller);
+    let accounts = server.accounts(&caller).await?;
     let terms = CreationRules {
         live: tenant.live,
         available: &available,
+        accounts: &accounts,
         scenario: server.scenario,
         guard: &server.guard,
         meetings: &server.meetings,
@@ -130,7 +132,7 @@ async fn list_jobs(
         let (server, filter) = (server.clone(), filter.clone());
         async move {
             let mut page = server.store.jobs(tenant, filter, window).await?;
-            mark_waiting_for_slot(&server, tenant, &mut page.data, server.store.now()).await?;
+            mark_waiting(&server, tenant, &mut page.data, server.store.now()).await?;
             Ok(page)
         }
     })
@@ -150,22 +152,31 @@ async fn get_job(
 ) -> Result<Json<Job>, ApiError> {
     let id = job_id(&id)?;
     let mut job = server.store.job(tenant, id).await?.ok_or_else(|| no_job(id))?;
-    mark_waiting_for_slot(&server, tenant, std::slice::from_mut(&mut job), server.store.now())
-        .await?;
+    mark_waiting(&server, tenant, std::slice::from_mut(&mut job), server.store.now()).await?;
     Ok(Json(job))
 }
 
-/// Sets `statusDetail` of due jobs that wait for a slot of their consumer.
-async fn mark_waiting_for_slot(
+/// Sets `statusDetail` of due jobs that wait for a slot of their consumer, or for a place of their account.
+async fn mark_waiting(
     server: &Server,
     tenant: Tenant,
     jobs: &mut [Job],
     now: StoreNow,
 ) -> Result<(), ApiError> {
     let wants = |job: &Job| quota::wants_slot(job, now.wall);
-    if jobs.iter().any(wants) && server.store.at_bot_limit(tenant).await? {
-        for job in jobs.iter_mut().filter(|job| wants(job)) {
-            quota::mark_waiting_for_slot(job);
+    if !jobs.iter().any(wants) {
+        return Ok(());
+    }
+    let at_bot_limit = server.store.at_bot_limit(tenant).await?;
+    let full = if jobs.iter().any(|job| wants(job) && job.account.is_some()) {
+        server.store.full_accounts().await?
+    } else {
+        Vec::new()
+    };
+    for job in jobs.iter_mut().filter(|job| wants(job)) {
+        let account_is_full = job.account.as_ref().is_some_and(|account| full.contains(account));
+        if let Some(awaited) = Awaited::of(at_bot_limit, account_is_full) {
+            quota::mark_waiting(job, awaited);
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub(crate) mod untrusted;
 mod usage;
 pub(crate) mod work;
 
-use std::{mem, net::IpAddr, sync::Arc, time::Duration};
+use std::{mem, net::IpAddr, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -64,6 +64,7 @@ use self::{
 };
 pub(crate) use self::{health::Readiness, known_keys::KnownKeys};
 use crate::{
+    accounts::Accounts,
     audit::Audit,
     change_notifier::ChangeNotifier,
     clock::Clock,
@@ -103,6 +104,9 @@ pub(crate) struct Server {
     /// The platforms, and the ways in which bots can join their meetings.
     pub(crate) available: Arc<[Availability]>,
     pub(crate) scenario: fn(&str) -> Result<(), String>,
+    /// The accounts as which bots may join, and the data folder, which has their profiles.
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) data_dir: Arc<Path>,
     pub(crate) recordings: Recordings,
     /// How long a job may wait for a bot after its start time.
     pub(crate) start_within: Duration,

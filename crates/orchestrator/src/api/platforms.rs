@@ -7,7 +7,11 @@ use meetbot_types::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Server, caller::Caller};
+use super::{Server, caller::Caller, error::ApiError};
+use crate::{
+    accounts::AccountChoice,
+    store::{ConsumerFilter, Window},
+};
 
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(list_platforms))
@@ -21,6 +25,22 @@ impl Server {
         } else {
             with_test_key(&self.available)
         }
+    }
+
+    /// The accounts, as they are for the jobs of a key.
+    pub(super) async fn accounts(&self, caller: &Caller) -> Result<Vec<AccountChoice>, ApiError> {
+        if self.accounts.is_empty() || !caller.tenant.live {
+            return Ok(Vec::new());
+        }
+        let is_alone = if self.accounts.depend_on_other_consumers() {
+            let two = Window { limit: 2, after: None };
+            let now = self.store.now();
+            let page = self.store.list_consumers(ConsumerFilter::default(), two, now).await?;
+            page.data.len() < 2
+        } else {
+            false
+        };
+        Ok(self.accounts.choices(&self.data_dir, &caller.key().consumer_name, is_alone))
     }
 }
 

@@ -48,6 +48,7 @@ pub fn new_job(body: &str, live: bool) -> bool {
     let terms = CreationRules {
         live,
         available: &[sandbox],
+        accounts: &[],
         scenario,
         guard: &guard,
         meetings: &address_policy,

@@ -66,8 +66,8 @@ fn merge_section(
 ) -> Result<(), ConfigError> {
     for (key, value) in given {
         let name = format!("{prefix}{key}");
-        // Sections that the operator names (`zoom.apps.*`) have no default.
-        if name == "zoom.apps" && value.is_table() {
+        // Sections that the operator names have no default.
+        if ["zoom.apps", "bots.browser.accounts"].contains(&name.as_str()) && value.is_table() {
             known.insert(key, value);
             continue;
         }

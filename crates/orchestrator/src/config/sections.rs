@@ -16,6 +16,7 @@ use toml::{Table, Value};
 
 use super::{Config, ConfigError, parse_listen};
 use crate::{
+    accounts::Accounts,
     limits::Limits,
     machine,
     recordings::bucket::{Serve, StorageSettings, parse_endpoint, parse_url},
@@ -94,6 +95,8 @@ struct Browser {
     landmarks_dir: PathBuf,
     memory_mb: u32,
     processors: u32,
+    #[serde(default)]
+    accounts: Table,
 }
 
 /// A path; `None` if the text is empty.
@@ -275,6 +278,8 @@ impl Config {
                 invalid("bots.browser.max", "must be -1, or at least 1".to_owned())
             })?,
         };
+        let accounts = named("bots.browser.accounts", browser.accounts, &invalid)?;
+        let accounts = Accounts::of(accounts).map_err(|(setting, why)| invalid(&setting, why))?;
         let stun_servers = settings.bots.stun_servers;
         if let Some(server) = stun_servers.iter().find(|server| !is_host_and_port(server)) {
             let problem =
@@ -317,6 +322,7 @@ impl Config {
             own_processes: settings.bots.own_processes,
             workers,
             max_browsers,
+            accounts,
             browser: browser.enabled.then(|| BrowserSettings {
                 binary: given(browser.binary),
                 no_sandbox: browser.no_sandbox,
@@ -324,6 +330,7 @@ impl Config {
                 landmarks_dir: given(browser.landmarks_dir),
                 memory_mb: browser.memory_mb,
                 processors: browser.processors,
+                profile: None,
             }),
             keep_recordings: days(settings.recordings.keep_days),
             keep_jobs: days(settings.jobs.keep_days),
@@ -364,14 +371,22 @@ fn zoom(
         let problem = format!("{host:?} is not a domain in small letters, as in zoom.us");
         return Err(invalid("zoom.hosts", problem));
     }
-    let mut apps = BTreeMap::new();
-    for (name, app) in zoom.apps {
-        let app = app.try_into().map_err(|error: toml::de::Error| {
-            invalid(&format!("zoom.apps.{name}"), error.message().to_owned())
-        })?;
-        apps.insert(name, app);
-    }
-    Ok(ZoomSettings { hosts: zoom.hosts, apps })
+    Ok(ZoomSettings { hosts: zoom.hosts, apps: named("zoom.apps", zoom.apps, invalid)? })
+}
+
+/// Sections that the operator names, as in `[zoom.apps.NAME]`.
+fn named<T: serde::de::DeserializeOwned>(
+    section: &str,
+    table: Table,
+    invalid: &impl Fn(&str, String) -> ConfigError,
+) -> Result<BTreeMap<String, T>, ConfigError> {
+    let read = |(name, value): (String, Value)| {
+        let problem = |error: toml::de::Error| {
+            invalid(&format!("{section}.{name}"), error.message().to_owned())
+        };
+        Ok((name.clone(), value.try_into().map_err(problem)?))
+    };
+    table.into_iter().map(read).collect()
 }
 
 /// A number of days; 0 becomes `None`, which means no limit.

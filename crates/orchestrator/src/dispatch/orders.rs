@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    AddressPolicy, Availability, Timestamp,
+    AddressPolicy, Availability, Cause, Ending, Failure, FailureCode, Job, Platform, Timestamp,
     availability::with_test_key,
     bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
 };
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::Attempt;
 use crate::{
+    accounts::Accounts,
     change_notifier::ChangeNotifier,
     clock::Clock,
     jobs::create,
@@ -46,6 +47,8 @@ pub(crate) struct Orders {
     pub(crate) available: Arc<[Availability]>,
     pub(crate) stun_servers: Vec<String>,
     pub(crate) zoom: Arc<Zoom>,
+    /// The accounts as which bots may join.
+    pub(crate) accounts: Arc<Accounts>,
     /// How many bytes the recording of one job may have.
     pub(crate) most_bytes_per_job: Option<u64>,
     /// How often a bot reports even when nothing happens, in milliseconds.
@@ -133,9 +136,21 @@ impl Orders {
         })
     }
 
+    /// How a job ends whose account the settings no longer have, or no longer for its consumer.
+    fn ending_without_account(&self, job: &Job, consumer: Option<&str>) -> Option<Ending> {
+        let account = job.account.as_deref()?;
+        // Where an account names no consumers, the others were counted when the job was created.
+        let refusal = self.accounts.refusal(account, consumer.unwrap_or_default(), true)?;
+        let failure = Failure::new(FailureCode::DispatchTimeout, refusal.message);
+        Some(Cause::Failed(failure).ending(false, false))
+    }
+
     fn order(&self, claimed: Claimed, token: String) -> BotOrder {
         let Claimed { job, tenant, consumer, link, finalize } = claimed;
-        let zoom = consumer.and_then(|consumer| self.zoom.order(&consumer));
+        let finalize = finalize.or_else(|| self.ending_without_account(&job, consumer.as_deref()));
+        let zoom = consumer
+            .filter(|_| job.platform == Platform::ZoomWeb)
+            .and_then(|consumer| self.zoom.order(&consumer));
         self.changes.notify_job(job.id);
         self.outbox.notify_one();
         let now = self.clock.now();
@@ -154,6 +169,7 @@ impl Orders {
             display_name: job.display_name,
             auto_leave: job.auto_leave,
             record_video: job.record_video,
+            account: job.account,
             joined_ms_ago: job
                 .joined_at
                 .map(|joined| u64::try_from(now.wall.millis_since(joined)).unwrap_or(0)),

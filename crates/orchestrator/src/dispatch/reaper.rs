@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     change_notifier::ChangeNotifier,
     metrics::Metrics,
-    store::{Expired, Result, Store},
+    store::{Awaited, Expired, Result, Store},
     store_outage::StoreOutage,
 };
 
@@ -71,8 +71,8 @@ impl Reaper {
             return;
         }
         tracing::warn!(jobs = expired.len(), "no bot was started in time");
-        for Expired { job, at_bot_limit } in expired {
-            if *at_bot_limit {
+        for Expired { job, awaited } in expired {
+            if *awaited == Some(Awaited::Slot) {
                 self.metrics.refused("bots_per_consumer");
             }
             self.changes.notify_job(*job);

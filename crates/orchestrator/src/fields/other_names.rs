@@ -40,6 +40,7 @@ pub(super) const OF_A_JOB: OtherNames = &[
     ),
     ("externalId", &["deduplication_key"]),
     ("recordVideo", &["video", "record_camera", "record_cameras", "video_recording"]),
+    ("account", &["login", "account_name", "google_login"]),
     ("platform", &["meeting_platform", "service"]),
     (
         "webhooks",

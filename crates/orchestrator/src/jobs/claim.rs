@@ -20,9 +20,10 @@ use crate::clock::StoreNow;
 pub type AvailabilityLookup = dyn Fn(bool, Option<&str>) -> Vec<Availability> + Send + Sync;
 
 impl JobRecord {
-    /// Whether its bot gets into the meeting by an app that the operator has set up for its consumer: whom the claim has to know by name.
+    /// Whether its bot gets into the meeting by an app or an account that the operator has set up for its consumer: whom the claim has to know by name.
     pub(crate) fn needs_consumer(&self) -> bool {
-        self.tenant.live && self.job.platform == Platform::ZoomWeb
+        let has_app = self.tenant.live && self.job.platform == Platform::ZoomWeb;
+        has_app || self.job.account.is_some()
     }
 
     /// Whether it gets a bot only while its consumer has minutes left: who is in a meeting stays there.

@@ -12,6 +12,7 @@ use serde_json::Map;
 
 use super::record::Start;
 use crate::{
+    accounts::AccountChoice,
     egress::Guard,
     fields::{Fields, Ignored, Issues, NEW_JOB},
 };
@@ -27,6 +28,8 @@ pub(crate) struct CreationRules<'a> {
     pub live: bool,
     /// The ways into meetings for the key's jobs.
     pub available: &'a [Availability],
+    /// The accounts of the settings, as they are for the key's consumer.
+    pub accounts: &'a [AccountChoice],
     /// Whether the sandbox can play a scenario.
     pub scenario: fn(&str) -> Result<(), String>,
     /// Which addresses webhooks may go to.
@@ -65,6 +68,8 @@ pub(crate) fn create(body: &str, terms: &CreationRules<'_>) -> Result<New, Vec<I
     let metadata = values::metadata(&fields, &mut issues);
     let auto_leave = values::auto_leave(&fields, &mut issues);
     let record_video = values::record_video(&fields, &mut issues);
+    let platform = link.as_ref().map(|(link, _)| &link.platform);
+    let account = values::account(&fields, platform, terms, &mut issues);
     NEW_JOB.check_names(&fields, &mut issues, &mut ignored);
     let (Some((link, meeting_url)), true) = (link, issues.is_empty()) else {
         return Err(issues.into_vec());
@@ -85,6 +90,7 @@ pub(crate) fn create(body: &str, terms: &CreationRules<'_>) -> Result<New, Vec<I
         metadata,
         auto_leave,
         record_video,
+        account,
         attempt: 0,
         leave_reason: None,
         failure_code: None,
@@ -125,6 +131,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::accounts::AccountRefusal;
 
     const NOW: i64 = 1_800_000_000_000;
 
@@ -143,9 +150,14 @@ mod tests {
 
     fn issues(live: bool, available: &[Availability], body: &str) -> Result<New, Vec<Issue>> {
         let played = with_test_key(available);
+        let choice = |name: &str, code: Option<&'static str>| AccountChoice {
+            name: name.to_owned(),
+            refusal: code.map(|code| AccountRefusal { code, message: "not this one".to_owned() }),
+        };
         let terms = CreationRules {
             live,
             available: if live { available } else { &played },
+            accounts: &[choice("notes", None), choice("desk", Some("account_not_allowed"))],
             scenario,
             guard: &Guard::new(AddressPolicy::default()),
             meetings: &AddressPolicy {
@@ -183,6 +195,40 @@ mod tests {
         );
         // One of two ways is enough.
         assert!(issues(true, &[google(&["a browser"]), google(&[])], body).is_ok());
+    }
+
+    #[test]
+    fn an_account_is_for_live_jobs_of_google_meet_and_must_be_set_up_for_the_consumer() {
+        const MEET: &str = "https://meet.google.com/abc-defg-hij";
+        let available = [Platform::Sandbox, Platform::Janus, Platform::GoogleMeet];
+        let available = available.map(|platform| way(platform, &[]));
+        for (live, url, account, code) in [
+            (true, MEET, json!("notes"), None),
+            (true, MEET, json!(null), None),
+            (true, MEET, json!("desk"), Some("account_not_allowed")),
+            (true, MEET, json!("other"), Some("unknown_account")),
+            (true, MEET, json!(""), Some("too_short")),
+            (true, MEET, json!(5), Some("invalid_type")),
+            (true, MEET, json!("n".repeat(41)), Some("too_long")),
+            (true, "janus+ws://a.example/?room=1", json!("notes"), Some("account_not_supported")),
+            (
+                true,
+                "https://sandbox.meetbot.dev/two-speakers",
+                json!("notes"),
+                Some("account_not_supported"),
+            ),
+            (false, MEET, json!("notes"), Some("account_not_supported")),
+        ] {
+            let body = json!({"meetingUrl": url, "account": account}).to_string();
+            match (issues(live, &available, &body), code) {
+                (Ok(new), None) => assert_eq!(new.job.account.as_deref(), account.as_str()),
+                (Err(issues), Some(code)) => {
+                    assert_eq!(issues[0].path, ["account"]);
+                    assert_eq!((issues.len(), issues[0].code.as_str()), (1, code), "{issues:?}");
+                }
+                (other, code) => panic!("{url} {account}: {other:?}, not {code:?}"),
+            }
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(crate) use self::{
 pub use self::{
     claim::AvailabilityLookup,
     command::Command,
+    quota::Awaited,
     record::{MAX_ATTEMPTS, Start, Tenant},
     report::{Recorded, Reported},
     upload::Upload,

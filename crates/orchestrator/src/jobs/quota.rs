@@ -75,6 +75,17 @@ pub(crate) fn slot(status: &JobStatus, epoch: u32) -> Slot {
     }
 }
 
+/// Which jobs wait for their first bot as a guest. Those with an account have a queue of their own, since they wait for its place too.
+pub(crate) const GUEST_WAITING: &str = "account IS NULL AND status = 'queued' AND epoch = 0";
+/// Which jobs wait for their first bot with an account.
+pub(crate) const ACCOUNT_WAITING: &str = "account IS NOT NULL AND status = 'queued' AND epoch = 0";
+
+/// Whether all places of an account are taken. Jobs that hold a slot hold the place of their account. An account that the settings no longer have holds up nothing: its jobs fail
+/// when they are claimed.
+pub(crate) fn account_is_full(bots: u32, limit: Option<u32>) -> bool {
+    limit.is_some_and(|limit| bots >= limit)
+}
+
 /// When a consumer's first waiting job may start: not while all slots are taken.
 pub(crate) fn due(bots: u32, limit: Option<NonZeroU32>, first: Option<i64>) -> Option<i64> {
     first.filter(|_| limit.is_none_or(|limit| bots < limit.get()))
@@ -82,16 +93,42 @@ pub(crate) fn due(bots: u32, limit: Option<NonZeroU32>, first: Option<i64>) -> O
 
 /// The `statusDetail` of a job that waits for a slot.
 const AT_BOT_LIMIT: &str = "at_bot_limit";
+/// The `statusDetail` of a job that waits for a place of its account.
+const AT_ACCOUNT_LIMIT: &str = "at_account_limit";
+
+/// What a due job waits for, besides a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Awaited {
+    /// A slot of its consumer.
+    Slot,
+    /// A place of its account.
+    Account,
+}
+
+impl Awaited {
+    /// What a job waits for whose consumer has all its bots, or whose account has.
+    pub(crate) const fn of(at_bot_limit: bool, account_is_full: bool) -> Option<Self> {
+        match (at_bot_limit, account_is_full) {
+            (true, _) => Some(Self::Slot),
+            (false, true) => Some(Self::Account),
+            (false, false) => None,
+        }
+    }
+}
 
 /// Whether a job would start now if a slot were free.
 pub(crate) fn wants_slot(job: &Job, now: Timestamp) -> bool {
     slot(&job.status, job.attempt) == Slot::Waiting && job.join_at.is_none_or(|at| at <= now)
 }
 
-/// Marks a job that [`wants_slot`] that no slot is free. Only shown, never stored: otherwise each waiting job would have to be written whenever a slot is
+/// Marks a job that [`wants_slot`] with what is not free. Only shown, never stored: otherwise each waiting job would have to be written whenever a slot is
 /// taken or becomes free.
-pub(crate) fn mark_waiting_for_slot(job: &mut Job) {
-    job.status_detail = Some(AT_BOT_LIMIT.to_owned());
+pub(crate) fn mark_waiting(job: &mut Job, awaited: Awaited) {
+    let detail = match awaited {
+        Awaited::Slot => AT_BOT_LIMIT,
+        Awaited::Account => AT_ACCOUNT_LIMIT,
+    };
+    job.status_detail = Some(detail.to_owned());
 }
 
 /// The billed time of a job's bots in its meeting. Time without a report is not counted: after a bot was lost, until its replacement is in the meeting.

@@ -152,7 +152,7 @@ fn a_job_has_a_slot_from_its_first_bot_to_its_end_and_ends_once() {
     assert_eq!((again, changes), (Reported::Applied(answer), None));
 
     let mut never = queued();
-    let end = never.expire(false, at(700).wall);
+    let end = never.expire(None, at(700).wall);
     assert_eq!((end.slot, end.mix), (SlotChange { bots: 0, waiting: -1 }, None));
     assert!(!end.end.unwrap().may_have_files(), "no bot, no files");
 }

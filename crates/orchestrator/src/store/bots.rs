@@ -2,7 +2,7 @@
 
 use meetbot_types::{Ending, Job, JobId, MeetingLink};
 
-use super::Tenant;
+use super::{Awaited, Tenant};
 
 /// What a claim does with the next job.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +42,8 @@ pub struct TakenOver {
 pub struct Expired {
     /// Which.
     pub job: JobId,
-    /// Its consumer had no free slot.
-    pub at_bot_limit: bool,
+    /// What it waited for, if not only for a worker.
+    pub awaited: Option<Awaited>,
 }
 
 /// A job that was claimed for a new bot.
@@ -53,7 +53,7 @@ pub struct Claimed {
     pub job: Job,
     /// Its tenant.
     pub tenant: Tenant,
-    /// Its consumer's name, where a Zoom app of this consumer brings the meeting.
+    /// Its consumer's name, where a Zoom app of this consumer brings the meeting, or the bot joins as an account.
     pub consumer: Option<String>,
     /// Its meeting.
     pub link: MeetingLink,

@@ -1,5 +1,6 @@
 //! What every store must do, on whichever database [`Backend`] opens.
 
+mod accounts;
 mod audit;
 mod availability;
 mod clocks;
@@ -97,6 +98,7 @@ pub(crate) fn new_job(now: StoreNow) -> Job {
         metadata: Metadata::default(),
         auto_leave: AutoLeave::default(),
         record_video: None,
+        account: None,
         attempt: 0,
         leave_reason: None,
         failure_code: None,

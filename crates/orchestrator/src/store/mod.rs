@@ -65,7 +65,10 @@ pub(crate) use self::{
 use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
-    jobs::{AvailabilityLookup, Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant, Upload},
+    jobs::{
+        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant,
+        Upload,
+    },
 };
 
 /// A call failed, and changed nothing.

@@ -26,6 +26,10 @@ pub trait UsageStore: Send + Sync + 'static {
     async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool>;
     /// Whether a consumer has as many bots as it may have, so that its other jobs wait.
     async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool>;
+    /// Sets how many bots may be signed in as each account at once.
+    async fn set_accounts(&self, accounts: Vec<(String, u32)>) -> Result<()>;
+    /// The accounts of which all places are taken, so that their other jobs wait.
+    async fn full_accounts(&self) -> Result<Vec<String>>;
     /// Counts jobs, deliveries and the bytes of recordings, at a cost that does not grow with the jobs that have ended, but with the recordings that are kept.
     async fn tally(&self) -> Result<Tally>;
 }

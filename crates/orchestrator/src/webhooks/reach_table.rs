@@ -82,6 +82,7 @@ fn meeting(config: &Config, host: &str) -> &'static str {
             experimental: false,
             missing: Vec::new(),
         }],
+        accounts: &[],
         scenario: |_| Ok(()),
         guard: &Guard::new(config.webhook_address_policy()),
         meetings: &config.meeting_address_policy(),

@@ -23,6 +23,8 @@ pub struct BrowserSettings {
     pub memory_mb: u32,
     /// How many of the machine's processors it may use; 0: all.
     pub processors: u32,
+    /// The profile of the account as which it is signed in. A browser runs on a copy of it. `None`: it is a guest's.
+    pub profile: Option<PathBuf>,
 }
 
 /// Where an imitation plays a product's web site.

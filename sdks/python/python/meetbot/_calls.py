@@ -56,6 +56,7 @@ def dispatch_bot(
     metadata: Mapping[str, Any] | None,
     auto_leave: AutoLeaveConfig | AutoLeaveSettings | None,
     record_video: bool | None,
+    account: str | None,
 ) -> Call[Job]:
     body: dict[str, Any] = {"meetingUrl": meeting_url}
     if external_id is not None:
@@ -81,6 +82,8 @@ def dispatch_bot(
         body["autoLeave"] = _auto_leave(auto_leave)
     if record_video is not None:
         body["recordVideo"] = record_video
+    if account is not None:
+        body["account"] = account
     return Call("POST", "/api/v1/jobs", "Job", json_bytes(body))
 
 

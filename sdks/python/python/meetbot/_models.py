@@ -234,6 +234,8 @@ class Job(Model):
     """When the bot leaves by itself."""
     record_video: Annotated[bool, Strict()] | None = None
     """Whether cameras are recorded; `None` where the server's settings say it."""
+    account: str | None = None
+    """The operator's account as which the bot joins; `None` where it joins as a guest."""
     attempt: Count = 0
     """Which bot this is: 1 for the first, one more each time a lost bot is replaced; 0 before the first."""
     leave_reason: LeaveReason | None = None

@@ -71,6 +71,7 @@ def job(**fields: Any) -> dict[str, Any]:
             "onBotDetected": False,
         },
         "recordVideo": None,
+        "account": None,
         "attempt": 0,
         "leaveReason": None,
         "failureCode": None,

@@ -3,6 +3,7 @@
 //! `process` runs Chromium, `cdp` speaks to it, `page` surveys and acts. `session` decides, with `landmarks` (data), `judge` (the state of the page), `lanes`
 //! (the speaker of each audio packet) and `pictures` (the owner of each picture). `capture` reads the data of the page's connections.
 
+pub(crate) mod account;
 mod capture;
 mod cdp;
 mod evidence;
@@ -24,6 +25,7 @@ mod process;
 mod products;
 mod red;
 mod session;
+pub(crate) mod sign_in;
 mod survey;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod untrusted;
@@ -162,6 +164,8 @@ struct Driver {
     cdp_events: mpsc::Receiver<Event>,
     page: Page,
     url: String,
+    /// The account as which the browser is to be signed in.
+    account: Option<String>,
     landmarks: &'static Landmarks,
     /// The most memory of the browser, in MB; 0: no limit.
     memory_mb: u32,
@@ -178,6 +182,8 @@ async fn open(visit: &Visit<'_>, settings: BrowserSettings) -> Result<Driver, Me
     let url = address(visit.meeting_url)
         .map_err(|error| MeetingEvent::Lost(format!("the meeting's URL: {error}")))?;
     let memory_mb = settings.memory_mb;
+    let account = settings.profile.as_deref().and_then(Path::file_name);
+    let account = account.map(|name| name.to_string_lossy().into_owned());
     let switches = visit.imitation.map(switches).unwrap_or_default();
     // On a blocking thread, since it waits for the program.
     let started = tokio::task::spawn_blocking(move || Browser::start(&settings, &switches)).await;
@@ -185,6 +191,10 @@ async fn open(visit: &Visit<'_>, settings: BrowserSettings) -> Result<Driver, Me
     let (browser, output, input) = started.map_err(|error| match error {
         process::Error::Start(..) => MeetingEvent::Lost(error.to_string()),
         process::Error::Needs(_) => unreachable(error.to_string()),
+        process::Error::Account(..) => {
+            let failure = Failure::new(FailureCode::AuthFailure, error.to_string());
+            MeetingEvent::Refused(failure)
+        }
     })?;
     let (cdp, cdp_events) = Cdp::new(output, input);
     // A random name, which no page can know.
@@ -205,7 +215,7 @@ async fn open(visit: &Visit<'_>, settings: BrowserSettings) -> Result<Driver, Me
     let page = page.map_err(lost)?;
     page.open(&url).await.map_err(lost)?;
     page.bind().await.map_err(lost)?;
-    Ok(Driver { browser, cdp_events, page, url, landmarks, memory_mb })
+    Ok(Driver { browser, cdp_events, page, url, account, landmarks, memory_mb })
 }
 
 /// The meeting's URL with the language set to English, which the landmarks need.
@@ -247,7 +257,7 @@ impl Driver {
         joins: &Joins,
         mut examination: Option<&mut Examination>,
     ) {
-        let Self { browser, mut cdp_events, page, url, landmarks, memory_mb } = self;
+        let Self { browser, mut cdp_events, page, url, account, landmarks, memory_mb } = self;
         let mut measure = tokio::time::interval(MEMORY_EVERY);
         measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let room = Url::parse(&url).map(|url| url.path().trim_matches('/').to_owned());
@@ -258,7 +268,8 @@ impl Driver {
             visit.display_name.to_owned(),
             joins.browser_history(),
             clock::now(),
-        );
+        )
+        .signed_in_as(account);
         let opened = clock::now();
         let mut messages = Messages::new(clock::now());
         let mut actions = Vec::<Action>::new();
@@ -346,6 +357,9 @@ impl Driver {
                 },
                 () = clock::sleep_until(Some(wake)) => session.tick(clock::now()),
             }
+        }
+        if session.was_in() {
+            browser.keep_login();
         }
         page.close_browser().await;
         browser.closes().await;

@@ -14,7 +14,10 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -28,6 +31,7 @@ use tokio::{
 };
 
 use super::{
+    account::{copy_profile, save_profile},
     limits::{allowed_processors, memory_of, processors},
     needs::{Environment, Need, SETPRIV, TASKSET, version},
 };
@@ -51,6 +55,10 @@ pub(crate) enum Error {
     Needs(#[from] Need),
     #[error("Chromium cannot be started ({0}): {1}")]
     Start(PathBuf, io::Error),
+    #[error(
+        "the profile of the account {0:?} cannot be used: {1}; its operator signs in with `meetbot browser login google --account {0}`"
+    )]
+    Account(String, io::Error),
 }
 
 /// A running Chromium; dropping it ends it.
@@ -59,6 +67,8 @@ pub(crate) struct Browser {
     /// `None` once it has ended: its process group's number may be reused then.
     group: Arc<Mutex<Option<Pid>>>,
     ended: watch::Receiver<bool>,
+    /// Whether the account's profile gets what this browser has changed.
+    keeps_login: Arc<AtomicBool>,
 }
 
 impl Browser {
@@ -72,12 +82,19 @@ impl Browser {
         let folder = std::env::temp_dir();
         remove_left_profiles(&folder);
         let profile = Profile::new(&folder).map_err(failed)?;
+        let account = settings.profile.clone();
+        if let Some(account) = &account {
+            let name = account.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            copy_profile(account, profile.folder.path())
+                .map_err(|error| Error::Account(name, error))?;
+        }
         let mut command =
             command(&binary, profile.folder.path(), settings, switches).map_err(failed)?;
         let group = Arc::new(Mutex::new(None));
         let (tell, ended) = watch::channel(false);
         let (started, starts) = std::sync::mpsc::channel();
-        let shared = Arc::clone(&group);
+        let keeps_login = Arc::new(AtomicBool::new(false));
+        let (shared, keeps) = (Arc::clone(&group), Arc::clone(&keeps_login));
         let keeper = move || {
             let child = command.spawn();
             let mut child = match child {
@@ -90,14 +107,19 @@ impl Browser {
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(Pid::from_child(&child));
             let pipe = child.stdout.take().zip(child.stdin.take());
             let _ = started.send(pipe.ok_or_else(|| io::Error::other("it has no pipe")));
-            keep(&mut child, &shared);
+            let ended_well = keep(&mut child, &shared);
+            if let Some(account) = account.filter(|_| ended_well && keeps.load(Ordering::Relaxed))
+                && let Err(error) = save_profile(profile.folder.path(), &account)
+            {
+                tracing::warn!(%error, "the cookies that an account has got are not kept");
+            }
             drop(profile);
             tell.send_replace(true);
         };
         thread::Builder::new().name("browser".to_owned()).spawn(keeper).map_err(failed)?;
         let started = starts.recv().unwrap_or_else(|error| Err(io::Error::other(error)));
         // From here on an error drops the browser, which ends it.
-        let browser = Self { group, ended };
+        let browser = Self { group, ended, keeps_login };
         let (output, input) = started.map_err(failed)?;
         let output = ChildStdout::from_std(output).map_err(failed)?;
         let input = ChildStdin::from_std(input).map_err(failed)?;
@@ -118,6 +140,11 @@ impl Browser {
                 tracing::error!("a browser cannot be killed");
             }
         }
+    }
+
+    /// Once it has closed by itself, its account's profile gets what it has changed: sites renew their cookies.
+    pub(crate) fn keep_login(&self) {
+        self.keeps_login.store(true, Ordering::Relaxed);
     }
 
     /// The memory of its processes, in bytes.
@@ -142,8 +169,8 @@ impl Drop for Browser {
     }
 }
 
-/// Waits for the child's end, and kills the rest of its group.
-fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) {
+/// Waits for the child's end, and kills the rest of its group. Returns whether it ended by itself, without an error.
+fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) -> bool {
     let pid = Pid::from_child(child);
     // The group's number is not reused before the second wait.
     let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
@@ -151,7 +178,7 @@ fn keep(child: &mut Child, group: &Mutex<Option<Pid>>) {
     let _ = kill_process_group(pid, Signal::KILL);
     *group = None;
     drop(group);
-    let _ = child.wait();
+    child.wait().is_ok_and(|status| status.success())
 }
 
 /// The profile folder of one browser, readable by its owner only.

@@ -86,6 +86,10 @@ pub(crate) struct Session {
     mark: Option<Mark>,
     phase: Phase,
     opened: Instant,
+    /// The account as which the page is to show the bot; `None`: it is a guest.
+    account: Option<String>,
+    /// In how many looks in a row the page was that of a guest, although it was to show an account.
+    guest_looks: u32,
     /// The bot was admitted: the end is then not a failure to join.
     was_in: bool,
     evidence: Evidence,
@@ -142,6 +146,8 @@ impl Session {
             mark: None,
             phase: Phase::Outside,
             opened: now,
+            account: None,
+            guest_looks: 0,
             was_in: false,
             evidence: Evidence::of(landmarks),
             last_look: None,
@@ -168,6 +174,16 @@ impl Session {
             left_pressed: false,
             output: VecDeque::new(),
         }
+    }
+
+    /// The same, with a page that has to show this account.
+    pub(crate) fn signed_in_as(self, account: Option<String>) -> Self {
+        Self { account, ..self }
+    }
+
+    /// Whether the bot was admitted.
+    pub(crate) const fn was_in(&self) -> bool {
+        self.was_in
     }
 
     /// The next output.

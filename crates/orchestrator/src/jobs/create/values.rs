@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{CreationRules, MAX_EXTERNAL_ID, scenario};
 use crate::{
+    accounts::{AccountRefusal, Accounts, LONGEST_NAME},
     egress::Guard,
     fields::{Fields, Issues},
 };
@@ -220,6 +221,41 @@ pub(super) fn record_video(fields: &Fields<'_>, issues: &mut Issues) -> Option<b
         return None;
     };
     Some(wanted)
+}
+
+/// The account of a job whose meeting is on this platform, if that is known.
+pub(super) fn account(
+    fields: &Fields<'_>,
+    platform: Option<&Platform>,
+    terms: &CreationRules<'_>,
+    issues: &mut Issues,
+) -> Option<String> {
+    const FIELD: &str = "account";
+    let name = fields.text(FIELD, LONGEST_NAME, issues)?;
+    let mut refuse = |code: &str, message: String| issues.add(&[FIELD], code, message);
+    if !terms.live {
+        let message =
+            "with a test key the sandbox plays the meeting, and the bot joins without an account";
+        refuse("account_not_supported", message.to_owned());
+        return None;
+    }
+    if let Some(platform) = platform.filter(|platform| **platform != Platform::GoogleMeet) {
+        let message =
+            format!("{platform} is joined without an account; google-meet alone takes one");
+        refuse("account_not_supported", message);
+        return None;
+    }
+    let refusal = match terms.accounts.iter().find(|choice| choice.name == name) {
+        Some(choice) => choice.refusal.clone(),
+        None => Accounts::default().refusal(&name, "", true),
+    };
+    match refusal {
+        None => Some(name),
+        Some(AccountRefusal { code, message }) => {
+            refuse(code, message);
+            None
+        }
+    }
 }
 
 /// A number of seconds that a rule can take. JSON does not tell 60 from 60.0.

@@ -140,7 +140,7 @@ async fn a_job_expires_only_if_no_worker_ever_took_it() {
     let job = fixture.create(|_| (), at(1)).await;
     let late = at(11 * 60);
     assert_eq!(fixture.store.expire(at(9 * 60)).await.unwrap(), []);
-    let expired = Expired { job: job.id, at_bot_limit: false };
+    let expired = Expired { job: job.id, awaited: None };
     assert_eq!(fixture.store.expire(late).await.unwrap(), [expired]);
     assert_eq!(fixture.store.expire(late).await.unwrap(), []);
     let job = fixture.store.job(fixture.tenant, job.id).await.unwrap().unwrap();

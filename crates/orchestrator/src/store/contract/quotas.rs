@@ -179,7 +179,7 @@ async fn a_job_that_expired_at_the_bot_limit_has_that_reason() {
     let waits = fixture.job_of(fixture.tenant, at(2)).await;
     fixture.next(at(3)).await.unwrap();
     let expired = fixture.store.expire(at(20 * 60)).await.unwrap();
-    assert_eq!(expired, [Expired { job: waits, at_bot_limit: true }]);
+    assert_eq!(expired, [Expired { job: waits, awaited: Some(Awaited::Slot) }]);
     let job = fixture.job(waits).await;
     assert_eq!(job.failure_code, Some(FailureCode::DispatchTimeout));
     assert!(job.failure_detail.unwrap().contains("as many bots"));

@@ -13,7 +13,7 @@ use super::{
     outbox::ModelDelivery,
     state::{Bot, ModelTest, ms},
 };
-use crate::store::{Claim, Expired, Recorded, Reported, contract};
+use crate::store::{Awaited, Claim, Expired, Recorded, Reported, contract};
 
 impl ModelTest {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -236,9 +236,9 @@ impl ModelTest {
         let late = |job: &mut ModelJob| (!paused && job.expire(now)).then_some(job.id);
         let expected: HashSet<JobId> = self.jobs.iter_mut().filter_map(late).collect();
         let expired = self.store.expire(self.now).await.unwrap();
-        for Expired { job, at_bot_limit } in &expired {
+        for Expired { job, awaited } in &expired {
             let tenant = self.jobs[self.place(*job)].tenant;
-            assert_eq!(*at_bot_limit, !self.may_start_bot(tenant));
+            assert_eq!(*awaited, (!self.may_start_bot(tenant)).then_some(Awaited::Slot));
         }
         let expired = expired.iter().map(|one| one.job).collect::<Vec<_>>();
         assert_eq!(expired.len(), expected.len());

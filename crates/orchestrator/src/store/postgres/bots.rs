@@ -6,13 +6,13 @@ use meetbot_types::{
 };
 
 use super::{
-    Outcome, commands, consumers, jobs, leases, paused, quotas, records,
+    Outcome, accounts, commands, consumers, jobs, leases, paused, quotas, records,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, JobRecord},
+    jobs::{Awaited, Changes, JobRecord, quota::GUEST_WAITING},
     store::{
         AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, Tenant,
     },
@@ -32,9 +32,13 @@ async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>>
             .await?;
         let found = match lost {
             Some(row) => Some(parsed(&row, 0, "a job's id")?),
-            None => match quotas::next_tenant(transaction, due).await? {
-                None => return Ok(None),
-                Some(tenant) => first_of(transaction, tenant).await?,
+            // Before those of guests, which it can hold up by as many bots as accounts have places.
+            None => match accounts::next(transaction, due).await? {
+                Some(id) => Some(id),
+                None => match quotas::next_tenant(transaction, due).await? {
+                    None => return Ok(None),
+                    Some(tenant) => first_of(transaction, tenant).await?,
+                },
             },
         };
         let Some(id) = found else { continue };
@@ -50,11 +54,11 @@ async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>>
     Ok(None)
 }
 
-/// A tenant's job that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
+/// A tenant's job without an account that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
 async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<JobId>> {
     let first = transaction
         .row(
-            "SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1",
+            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1"),
             &[&tenant.consumer.to_string(), &tenant.live],
         )
         .await?;
@@ -263,9 +267,14 @@ pub(super) async fn expire(
         return Ok(None);
     }
     let at_bot_limit = quotas::at_bot_limit(transaction, record.tenant).await?;
-    let changes = record.expire(at_bot_limit, now.wall);
+    let account_is_full = match &record.job.account {
+        Some(account) => accounts::is_full(transaction, account).await?,
+        None => false,
+    };
+    let awaited = Awaited::of(at_bot_limit, account_is_full);
+    let changes = record.expire(awaited, now.wall);
     jobs::save(transaction, node, &record, changes, now.wall).await?;
-    Ok(Some(Expired { job: id, at_bot_limit }))
+    Ok(Some(Expired { job: id, awaited }))
 }
 
 pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Timestamp>> {
@@ -280,5 +289,7 @@ pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Tim
             &[],
         )
         .await?;
-    optional_time(&next, 0)
+    let of_accounts = accounts::first(transaction).await?.into_iter().map(|first| first.from).min();
+    let next = optional_time(&next, 0)?;
+    Ok(next.into_iter().chain(of_accounts.map(Timestamp::from_millis)).min())
 }

@@ -149,8 +149,8 @@ pub(super) async fn create(
     if matches!(creation, Creation::Created(_)) {
         transaction
             .run(
-                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, account)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
                 &[
                     &job.id.to_string(),
                     &consumer,
@@ -163,6 +163,7 @@ pub(super) async fn create(
                     &start.by.as_millis(),
                     &read_as(serde_json::to_string(link), "a link")?,
                     &body,
+                    &job.account,
                 ],
             )
             .await?;

@@ -3,6 +3,7 @@
 //! Locks are taken in one order: claims, jobs, leases, tenants, endpoints (which are the locks of their deliveries), counters; several rows of a table in the
 //! order of their ids. A statement sees the moment at which it began, so that a lock is a statement of its own, before the read.
 
+mod accounts;
 mod audit;
 #[cfg(test)]
 mod backend;

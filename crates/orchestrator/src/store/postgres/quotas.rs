@@ -13,7 +13,7 @@ use super::{
 use crate::{
     jobs::{
         JobRecord,
-        quota::{self, Counts, HOLDS_SLOT, Quota, SlotChange, WAITING},
+        quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, Quota, SlotChange, WAITING},
     },
     store::{
         ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window,
@@ -119,7 +119,7 @@ pub(super) async fn moved(
     change_counts(transaction, tenant, change).await
 }
 
-/// Says when the first job of a tenant that waits may start.
+/// Says when the first job of a tenant that waits without an account may start.
 pub(super) async fn settle(transaction: &Transaction, tenant: Tenant) -> Outcome<()> {
     change_counts(transaction, tenant, SlotChange::default()).await
 }
@@ -143,7 +143,7 @@ async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outco
     let first = transaction
         .one(
             &format!(
-                "SELECT min(run_at) FROM jobs WHERE consumer = $1 AND live = $2 AND {WAITING}"
+                "SELECT min(run_at) FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}"
             ),
             &[&consumer, &tenant.live],
         )

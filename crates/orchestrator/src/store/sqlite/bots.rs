@@ -6,10 +6,12 @@ use meetbot_types::{
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, commands, consumers, jobs, outbox, quotas, records, writer::Transaction};
+use super::{
+    Outcome, accounts, commands, consumers, jobs, outbox, quotas, records, writer::Transaction,
+};
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, JobRecord},
+    jobs::{Awaited, Changes, JobRecord, quota::GUEST_WAITING},
     store::{
         AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, TakenOver,
     },
@@ -35,11 +37,18 @@ pub(super) fn claim(
     let due = now.wall.as_millis();
     let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
     let mut found = records::load(transaction, lost, &[&due])?;
+    // Before those of guests, which it can hold up by as many bots as accounts have places.
+    if found.is_none()
+        && let Some(id) = accounts::next(transaction, due)?
+    {
+        found = records::of_any(transaction, id)?;
+    }
     if found.is_none()
         && let Some((consumer, live)) = quotas::next_tenant(transaction, due)?
     {
-        let first = "consumer = ?1 AND live = ?2 AND status = 'queued' AND epoch = 0 ORDER BY run_at, id LIMIT 1";
-        found = records::load(transaction, first, &[&consumer, &live])?;
+        let first =
+            format!("consumer = ?1 AND live = ?2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1");
+        found = records::load(transaction, &first, &[&consumer, &live])?;
     }
     let Some(mut record) = found else { return Ok(Claim::Nothing) };
     if record.needs_minutes()
@@ -180,8 +189,13 @@ pub(super) fn expire(transaction: &Transaction<'_>, now: StoreNow) -> Outcome<Ve
     let next = "status = 'queued' AND epoch = 0 AND start_by <= ?1 LIMIT 1";
     while let Some(mut record) = records::load(transaction, next, &[&due])? {
         let at_bot_limit = quotas::at_bot_limit(transaction, record.tenant)?;
-        expired.push(Expired { job: record.job.id, at_bot_limit });
-        let changes = record.expire(at_bot_limit, now.wall);
+        let account_is_full = match &record.job.account {
+            Some(account) => accounts::is_full(transaction, account)?,
+            None => false,
+        };
+        let awaited = Awaited::of(at_bot_limit, account_is_full);
+        expired.push(Expired { job: record.job.id, awaited });
+        let changes = record.expire(awaited, now.wall);
         jobs::save(transaction, &record, changes, now.wall)?;
     }
     Ok(expired)
@@ -197,5 +211,6 @@ pub(super) fn first_start(connection: &Connection) -> Outcome<Option<Timestamp>>
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();
-    Ok(next.map(Timestamp::from_millis))
+    let of_accounts = accounts::first(connection)?.into_iter().map(|first| first.from).min();
+    Ok(next.into_iter().chain(of_accounts).min().map(Timestamp::from_millis))
 }

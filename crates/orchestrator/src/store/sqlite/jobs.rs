@@ -131,8 +131,8 @@ pub(super) fn create(
     if matches!(creation, Creation::Created(_)) {
         connection
             .prepare_cached(
-                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, account)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
             )?
             .execute(params![
                 job.id.to_string(),
@@ -145,7 +145,8 @@ pub(super) fn create(
                 start.from.as_millis(),
                 start.by.as_millis(),
                 read_as(serde_json::to_string(link), "a link")?,
-                body
+                body,
+                job.account
             ])?;
         quotas::joined(connection, tenant, start.from)?;
         timeline::write_to_feed(connection, tenant, job, &EmittedEvent::created(job))?;

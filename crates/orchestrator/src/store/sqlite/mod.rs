@@ -1,5 +1,6 @@
 //! The store on SQLite: one writer with group commit, a few readers, every answer on disk.
 
+mod accounts;
 mod audit;
 #[cfg(test)]
 mod backend;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter
 
 use super::{Outcome, Problem, pages, read_as, recordings};
 use crate::{
-    jobs::quota::{self, Counts, HOLDS_SLOT, Quota, SlotChange, WAITING},
+    jobs::quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, Quota, SlotChange, WAITING},
     store::{ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window},
 };
 
@@ -48,7 +48,7 @@ pub(super) fn moved(connection: &Connection, tenant: Tenant, change: SlotChange)
     settle(connection, &tenant.consumer.to_string(), tenant.live, change)
 }
 
-/// Changes a tenant's counts, and says when the first job that waits may start.
+/// Changes a tenant's counts, and says when the first job that waits without an account may start.
 fn settle(connection: &Connection, consumer: &str, live: bool, change: SlotChange) -> Outcome<()> {
     let before = counts(connection, consumer, live)?;
     let Some(counts) = before.after(change) else {
@@ -60,7 +60,7 @@ fn settle(connection: &Connection, consumer: &str, live: bool, change: SlotChang
 fn set(connection: &Connection, consumer: &str, live: bool, counts: Counts) -> Outcome<()> {
     let first: Option<i64> = connection
         .prepare_cached(&format!(
-            "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND {WAITING}"
+            "SELECT min(run_at) FROM jobs WHERE consumer = ?1 AND live = ?2 AND {GUEST_WAITING}"
         ))?
         .query_row(params![consumer, live], |row| row.get(0))?;
     let due = quota::due(counts.bots, quota(connection, consumer)?.bots, first);

@@ -63,6 +63,14 @@ impl UsageStore for SqliteStore {
         self.read(move |connection| quotas::at_bot_limit(connection, tenant)).await
     }
 
+    async fn set_accounts(&self, accounts: Vec<(String, u32)>) -> Result<()> {
+        self.writer.write(move |connection| super::accounts::set(connection, &accounts)).await
+    }
+
+    async fn full_accounts(&self) -> Result<Vec<String>> {
+        self.read(super::accounts::full).await
+    }
+
     async fn tally(&self) -> Result<Tally> {
         self.read(tally::count).await
     }

@@ -35,6 +35,7 @@ class AsyncJobCalls(AsyncCaller):
         metadata: Mapping[str, Any] | None = None,
         auto_leave: AutoLeaveConfig | AutoLeaveSettings | None = None,
         record_video: bool | None = None,
+        account: str | None = None,
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Job:
@@ -54,6 +55,7 @@ class AsyncJobCalls(AsyncCaller):
             auto_leave: When the bot leaves by itself.
             record_video: Whether to record cameras; the server's settings decide where it is not given. Shared screens are recorded in any case; a bot with a
                 browser records neither unless this is true.
+            account: The account as which the bot joins: a name that the operator of the server has set up. Without it the bot joins as a guest.
             idempotency_key: Instead of one made for this call (1 to 255 visible ASCII characters): a second call with the same key and the
                 same arguments gets the first one's answer for 24 hours.
             timeout: How many seconds one try may take, for this call alone.
@@ -81,6 +83,7 @@ class AsyncJobCalls(AsyncCaller):
             metadata=metadata,
             auto_leave=auto_leave,
             record_video=record_video,
+            account=account,
         )
         return await self._call(call, timeout, idempotency_key)
 

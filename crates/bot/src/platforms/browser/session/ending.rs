@@ -45,6 +45,14 @@ impl Session {
         self.end(MeetingEvent::Unreachable(Failure::new(FailureCode::InternalError, detail)));
     }
 
+    /// The page shows no account, or asks to sign in, although the browser has the profile of an account.
+    pub(super) fn lose_login(&mut self, account: &str) {
+        let detail = format!(
+            "the account {account:?} is signed out, so that Google Meet's page is that of a guest or asks to sign in; its operator signs in again with `meetbot browser login google --account {account}`"
+        );
+        self.end(MeetingEvent::Refused(Failure::new(FailureCode::AuthFailure, detail)));
+    }
+
     /// The meeting exceeded a bound.
     pub(crate) fn exceed(&mut self, exceeded: Exceeded) {
         self.end(MeetingEvent::Refused(exceeded.failure()));

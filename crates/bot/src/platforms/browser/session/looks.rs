@@ -19,6 +19,9 @@ use crate::{
     },
 };
 
+/// In how many looks in a row a page is that of a guest before the login counts as lost.
+const GUEST_LOOKS: u32 = 3;
+
 impl Session {
     /// Handles a look at the page.
     pub(crate) fn look(&mut self, survey: &Survey, now: Instant) {
@@ -61,6 +64,10 @@ impl Session {
             self.inside_since = None;
         }
         match &state.verdict {
+            Verdict::Refused(FailureCode::AuthFailure) if !is_inside && self.account.is_some() => {
+                let account = self.account.clone().unwrap_or_default();
+                self.lose_login(&account);
+            }
             Verdict::Refused(code) if !is_inside => {
                 self.end(MeetingEvent::Refused(failure(code.clone())));
             }
@@ -127,6 +134,16 @@ impl Session {
     }
 
     fn prejoin(&mut self, survey: &Survey, now: Instant) {
+        if let Some(account) = self.account.clone() {
+            let asks_for_name = survey.control(true, &self.landmarks.controls.name).is_some();
+            self.guest_looks = if asks_for_name { self.guest_looks + 1 } else { 0 };
+            if self.guest_looks >= GUEST_LOOKS {
+                return self.lose_login(&account);
+            }
+            if asks_for_name {
+                return;
+            }
+        }
         match self.join_flow.look(self.landmarks, survey, now) {
             Ok(act) => self.output.extend(act.map(Output::Action)),
             Err(why) => self.give_up(&why, survey),

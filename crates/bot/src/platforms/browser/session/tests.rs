@@ -1,5 +1,6 @@
 //! Tests of a session with scripted surveys, messages and packets.
 
+mod accounts;
 mod captions;
 mod early;
 mod silence;

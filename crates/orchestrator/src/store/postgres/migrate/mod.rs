@@ -244,7 +244,7 @@ mod tests {
     use crate::store::SqliteStore;
 
     /// Tables and columns that each side has alone, and why they are not taken over.
-    const OF_SQLITE: [&str; 10] = [
+    const OF_SQLITE: [&str; 12] = [
         // PostgreSQL has a sequence, and `gone_number`.
         "feeds.last",
         "feeds.gone",
@@ -257,6 +257,8 @@ mod tests {
         "default_quota.max_bots",
         "default_quota.max_minutes",
         "default_quota.max_queued",
+        "accounts.name",
+        "accounts.bots",
         // The clock of the process before.
         "signs_of_life.name",
         "signs_of_life.at",

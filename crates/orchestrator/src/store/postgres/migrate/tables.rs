@@ -92,7 +92,7 @@ pub(super) const TABLES: &[Table] = &[
         name: "jobs",
         rows: "SELECT id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, epoch, token_hash,
             past_tokens, applied, sequence, cause, handovers, stay_ms, withheld_messages, withheld_captions, ended_at, files_since,
-            recording_bytes FROM jobs",
+            recording_bytes, account FROM jobs",
         columns: &[
             ("id", Text),
             ("consumer", Text),
@@ -118,6 +118,7 @@ pub(super) const TABLES: &[Table] = &[
             ("ended_at", Number),
             ("files_since", Number),
             ("recording_bytes", Number),
+            ("account", Text),
         ],
         computed: None,
     },

@@ -19,6 +19,8 @@ const STEPS: &[Step] = &[
     // An older program's events would be in no feed.
     Step { sql: include_str!("feed.sql"), oldest: 2 },
     Step { sql: include_str!("uploads.sql"), oldest: 2 },
+    // An older program's bots would join as guests.
+    Step { sql: include_str!("accounts.sql"), oldest: 4 },
 ];
 
 /// How many steps this program knows.

@@ -8,7 +8,7 @@ use crate::{
     store::{
         ConsumerFilter, ConsumerUse, Quota, QuotaChange, Result, Tally, Tenant, UsageStore, Used,
         Window,
-        postgres::{PostgresStore, quotas, tally},
+        postgres::{PostgresStore, accounts, quotas, tally},
     },
 };
 
@@ -46,6 +46,14 @@ impl UsageStore for PostgresStore {
 
     async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool> {
         self.read(tenant, |it, tenant| Box::pin(quotas::at_bot_limit(it, *tenant))).await
+    }
+
+    async fn set_accounts(&self, accounts: Vec<(String, u32)>) -> Result<()> {
+        self.write(accounts, |it, accounts| Box::pin(accounts::set(it, accounts))).await
+    }
+
+    async fn full_accounts(&self) -> Result<Vec<String>> {
+        self.read((), |it, ()| Box::pin(accounts::full(it))).await
     }
 
     async fn tally(&self) -> Result<Tally> {

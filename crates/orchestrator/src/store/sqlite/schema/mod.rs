@@ -34,6 +34,7 @@ const STEPS: &[&str] = &[
     include_str!("redeliveries.sql"),
     include_str!("uploads.sql"),
     include_str!("workers.sql"),
+    include_str!("accounts.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
