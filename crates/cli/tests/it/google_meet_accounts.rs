@@ -37,9 +37,16 @@ fn scenario(login: &str) -> Scenario {
 fn window(chromium: &Path, folder: &Path) -> PathBuf {
     let program = folder.join("window-of-the-test");
     let script = format!(
-        "#!/bin/sh\n[ \"$1\" = --version ] && exec chromium --version\n'{}' --headless=new \"$@\" &\nuntil [ -f '{}/done' ]; do sleep 0.1; done\nkill -TERM $!\nwait $!\nexit 0\n",
-        chromium.display(),
-        folder.display()
+        "#!/bin/sh
+mkfifo '{folder}/pipe'
+'{chromium}' --headless=new --remote-debugging-pipe \"$@\" 3<'{folder}/pipe' 4>/dev/null &
+exec 9>'{folder}/pipe'
+until [ -f '{folder}/done' ]; do sleep 0.1; done
+printf '{{\"id\":1,\"method\":\"Browser.close\"}}\\0' >&9
+wait $!
+",
+        chromium = chromium.display(),
+        folder = folder.display()
     );
     fs::write(&program, script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -135,7 +142,7 @@ fn bots_join_as_an_account_one_after_another_until_its_login_is_lost() {
     let job = await_job(&acme, &first, |job| inside(job) || job.status.is_final());
     assert!(inside(&job) && job.account.as_deref() == Some("notes"), "{job:#?}");
     assert_eq!(imitation.observed().name.as_deref(), Some(ACCOUNT));
-    let waits = acme.get_bot(&second).unwrap();
+    let waits = acme.get_bot(&second).unwrap().unwrap();
     assert_eq!(
         (&waits.status, waits.status_detail.as_deref()),
         (&JobStatus::Queued, Some("at_account_limit"))
@@ -143,7 +150,7 @@ fn bots_join_as_an_account_one_after_another_until_its_login_is_lost() {
     acme.leave_bot(&first).unwrap();
     assert_eq!(
         ending(&await_job(&acme, &first, |job| job.status.is_final())),
-        "completed requested -"
+        "cancelled requested -"
     );
     let job = await_job(&acme, &second, |job| inside(job) || job.status.is_final());
     assert!(inside(&job), "{job:#?}");
