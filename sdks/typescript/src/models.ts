@@ -1,19 +1,8 @@
 /** What the API answers with. What an answer leaves out reads as `null`, 0, `false` or empty; fields that are not named here stay where they are. */
 
 import type {
-  ControlAction,
-  ControlState,
-  DeliveryState,
-  EndpointState,
-  EventName,
-  FailureCode,
-  JobStatus,
-  LeaveReason,
-  Permission,
-  Platform,
-  RecordingEventType,
-  RecordingState,
-  Via,
+  ControlAction, ControlState, DeliveryState, EndpointState, EventName, FailureCode, JobStatus,
+  LeaveReason, Permission, Platform, RecordingEventType, RecordingState, Via,
 } from "./words.js";
 import type { Participant } from "./event-models.js";
 
