@@ -4,11 +4,12 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    time::{Duration, SystemTime},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use meetbot_bot::{cookies_of, is_signed_in_to_google};
 use meetbot_orchestrator::{Accounts, profile_folder};
+use meetbot_types::Timestamp;
 
 use super::Finding;
 use crate::output::counted;
@@ -18,17 +19,17 @@ const ACCOUNT: &str = "account";
 const OTHERS: u32 = 0o077;
 
 /// A finding for each account of the settings.
-pub(super) fn look(accounts: &Accounts, data_dir: &Path) -> Vec<Finding> {
+pub(super) fn look(accounts: &Accounts, data_dir: &Path, now: Timestamp) -> Vec<Finding> {
     accounts
         .iter()
         .map(|(name, account)| {
             let places = counted(account.bots.into(), "bot");
-            judge(name, &format!("at most {places} at once"), &profile_folder(data_dir, name))
+            judge(name, &format!("at most {places} at once"), &profile_folder(data_dir, name), now)
         })
         .collect()
 }
 
-fn judge(name: &str, places: &str, profile: &Path) -> Finding {
+fn judge(name: &str, places: &str, profile: &Path, now: Timestamp) -> Finding {
     let sign_in = format!("run `meetbot browser login google --account {name}`");
     let Some(cookies) = cookies_of(profile) else {
         return Finding::warn(ACCOUNT, format!("{name}: nobody has signed in yet"), sign_in);
@@ -52,7 +53,9 @@ fn judge(name: &str, places: &str, profile: &Path) -> Finding {
         );
     }
     let changed = fs::metadata(&cookies).and_then(|about| about.modified());
-    let age = changed.ok().and_then(|changed| SystemTime::now().duration_since(changed).ok());
+    let changed = changed.ok().and_then(|changed| changed.duration_since(UNIX_EPOCH).ok());
+    let now = Duration::from_millis(now.as_millis().unsigned_abs());
+    let age = changed.map(|changed| now.saturating_sub(changed));
     let age = age.map_or_else(String::new, |age| format!(", its cookies are of {}", ago(age)));
     Finding::ok(
         ACCOUNT,
@@ -80,7 +83,8 @@ mod tests {
     fn a_profile_is_judged_by_its_cookies_and_modes() {
         let data = tempfile::tempdir().unwrap();
         let profile = data.path().join("notes");
-        let judged = || judge("notes", "at most 1 bot at once", &profile);
+        let now = Timestamp::UNIX_EPOCH + Duration::from_hours(500_000);
+        let judged = || judge("notes", "at most 1 bot at once", &profile, now);
         assert!(judged().found.contains("nobody has signed in"));
         fs::create_dir_all(profile.join("Default")).unwrap();
         let cookies = profile.join("Default/Cookies");
@@ -92,9 +96,11 @@ mod tests {
         fs::set_permissions(&profile, fs::Permissions::from_mode(0o700)).unwrap();
         assert_eq!((judged().state, judged().found.contains("Cookies")), (State::Warn, true));
         fs::set_permissions(&cookies, fs::Permissions::from_mode(0o600)).unwrap();
+        let before = UNIX_EPOCH + Duration::from_hours(500_000 - 5);
+        fs::OpenOptions::new().write(true).open(&cookies).unwrap().set_modified(before).unwrap();
         let found = judged();
         assert_eq!(found.state, State::Ok, "{found:?}");
-        assert!(found.found.contains("this hour, at most 1 bot at once"), "{found:?}");
+        assert!(found.found.contains("of 5 hours ago, at most 1 bot at once"), "{found:?}");
     }
 
     #[test]

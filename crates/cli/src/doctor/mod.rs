@@ -133,7 +133,7 @@ pub(crate) async fn run(
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
             findings.extend(browser::look(config.browser.as_ref(), config.max_browsers));
-            findings.extend(accounts::look(&config.accounts, &config.data_dir));
+            findings.extend(accounts::look(&config.accounts, &config.data_dir, now));
             findings.extend(asked);
         }
         Err(error) => {

@@ -197,11 +197,11 @@ fn without_a_screen_a_profile_is_made_elsewhere_and_brought() {
     for wrong in [&[][..], &["--account", "../notes"], &["--account", "a", "--out", "b"]] {
         assert_eq!(login(wrong).code, Some(2), "{wrong:?}");
     }
-    let made = tools.path().join("Default");
-    fs::create_dir(&made).unwrap();
+    let default = tools.path().join("Default");
+    fs::create_dir(&default).unwrap();
     let brought = ["--account", "notes", "--profile", tools.path().to_str().unwrap()];
     assert!(login(&brought).err.contains("no profile of Chromium with cookies"));
-    fs::write(made.join("Cookies"), "SAPISID").unwrap();
+    fs::write(default.join("Cookies"), "SAPISID").unwrap();
     let output = login(&brought);
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(output.err.contains("[bots.browser.accounts.notes]"), "{output:?}");
