@@ -7,8 +7,9 @@ use super::*;
 impl TestSession {
     /// A session whose browser has the profile of this account.
     fn with_account(account: Option<&str>) -> Self {
-        let Self { session, now } = Self::set();
-        Self { session: session.signed_in_as(account.map(ToOwned::to_owned)), now }
+        let mut harness = Self::set();
+        harness.session = harness.session.signed_in_as(account.map(ToOwned::to_owned));
+        harness
     }
 
     /// Why it was refused.
