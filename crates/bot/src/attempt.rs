@@ -4,7 +4,7 @@ use std::io;
 
 use meetbot_types::{
     Cause, LeaveReason,
-    bot::{BotOrder, BotReport},
+    bot::{BotOrder, BotReport, spool_uri},
 };
 use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::CancellationToken;
@@ -161,7 +161,10 @@ async fn finish(
         Ok(None) => return reporter.finish(stop).await,
         Ok(Some(finalized)) => BotReport::Ended {
             ending: finalized.ending,
-            manifest_uri: finalized.manifest_uri,
+            manifest_uri: finalized.manifest_uri.map(|uri| match &order.spool {
+                Some(spool) => spool_uri(spool, order.job_id, order.epoch),
+                None => uri,
+            }),
             duration_ms: finalized.duration_ms,
             paused_ms: finalized.paused_ms,
             consent_revoked: false,

@@ -142,6 +142,8 @@ pub(crate) fn order(folder: &Path) -> BotOrder {
         address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
         stun_servers: Vec::new(),
         folder: folder.to_owned(),
+        spool: None,
+        begun: None,
         most_bytes: None,
         heartbeat_ms: 5_000,
         alone_ms: 86_400_000,

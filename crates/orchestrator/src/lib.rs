@@ -46,7 +46,7 @@ pub use self::{
     migrate::{MigrateError, Migrated, migrate},
     private::ReadableByOthers,
     recordings::{
-        ClaimError,
+        ClaimError, Spool, SpoolError,
         bucket::{Bucket, BucketError, Checked, Serve, StorageSettings},
     },
     restore::{RestoreError, Restored, restore},

@@ -240,6 +240,16 @@ impl Orchestrator {
             tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is taken over");
         }
         let running = running.iter().map(|job| (job.id, job.attempt)).collect();
+        let uploading = bucket.map(|bucket| Uploads {
+            store: Arc::clone(&store),
+            recordings: recordings.clone(),
+            bucket,
+            clock,
+            wake: Arc::clone(&uploads),
+            outbox: Arc::clone(&outbox),
+            mixes: Arc::clone(&mixes),
+            changes: Arc::clone(&changes),
+        });
         let server = Server {
             store: Arc::clone(&store),
             clock,
@@ -276,23 +286,18 @@ impl Orchestrator {
             readiness: Arc::default(),
             logins: Arc::default(),
             hooks: Arc::new(api::hooks::Hooks::new(zoom)),
-            workers: Arc::new(api::work::Workers::new(
+            workers: Arc::new(api::work::Workers::new(api::work::WorkersOf {
                 orders,
-                folder.node()?,
-                bucket.as_ref().map(|bucket| bucket.url().to_owned()),
-                config.browser.is_some(),
-            )),
+                folder: folder.node()?,
+                bucket: uploading
+                    .as_ref()
+                    .map(|uploads| (uploads.bucket.url().to_owned(), uploads.clone())),
+                cluster: store.storage().await?.cluster,
+                recordings: recordings.clone(),
+                runs_bots: max_bots > 0,
+                browsers: config.browser.is_some(),
+            })),
         };
-        let uploads = bucket.map(|bucket| Uploads {
-            store: Arc::clone(&store),
-            recordings: recordings.clone(),
-            bucket,
-            clock,
-            wake: uploads,
-            outbox: Arc::clone(&outbox),
-            mixes: Arc::clone(&mixes),
-            changes: Arc::clone(&changes),
-        });
         let mixes = Mixes {
             store: Arc::clone(&store),
             launcher,
@@ -312,7 +317,7 @@ impl Orchestrator {
                 stop_work.clone(),
             )),
         ];
-        if let Some(uploads) = uploads {
+        if let Some(uploads) = uploading {
             work.push(tokio::spawn(uploads.run(claimed, stop_work.clone())));
         }
         let keep = RetentionPeriods { recordings: config.keep_recordings, jobs: config.keep_jobs };

@@ -15,7 +15,7 @@ pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
     AddressPolicy, AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId,
-    JobStatus, LeaveReason, MeetingLink, Platform, Timestamp, signature,
+    JobStatus, LeaveReason, MeetingLink, Platform, RecordingState, Timestamp, signature,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -74,6 +74,12 @@ pub struct BotOrder {
     pub stun_servers: Vec<String>,
     /// The job's folder; this attempt writes into `e<epoch>` in it.
     pub folder: PathBuf,
+    /// The name of the worker's data folder, if that is not the server's: the worker itself uploads the recording.
+    #[serde(default)]
+    pub spool: Option<String>,
+    /// What the server knows of the recording so far; `None` before the first packet.
+    #[serde(default)]
+    pub begun: Option<BegunRecording>,
     /// The most bytes that the job's folder may hold, earlier attempts included; `None`: no limit.
     #[serde(default)]
     pub most_bytes: Option<u64>,
@@ -85,6 +91,16 @@ pub struct BotOrder {
     pub alone_ms: u64,
     /// If set: join no meeting, finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
+}
+
+/// A recording that earlier attempts began, as far as the server knows it. A bot needs it only if their files are on the disk of another worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BegunRecording {
+    /// When the first packet came.
+    pub started_at: Timestamp,
+    /// Whether it is paused or stopped.
+    pub state: RecordingState,
 }
 
 /// The order to make the mix of a recording whose job has ended, or to give the mix up.
@@ -192,6 +208,19 @@ pub struct ChatMessage {
     pub private: bool,
     /// When, in milliseconds from the recording's `startedAt`.
     pub at_ms: u64,
+}
+
+/// The scheme of [`spool_uri`].
+const SPOOL: &str = "worker://";
+
+/// The URI of a job's manifest on the disk of a worker, by the name of the worker's data folder.
+pub fn spool_uri(spool: &str, job: JobId, epoch: u32) -> String {
+    format!("{SPOOL}{spool}/{job}/e{epoch}/manifest.json")
+}
+
+/// The name of the worker's data folder in a [`spool_uri`]; `None` for other URIs.
+pub fn spool_of(uri: &str) -> Option<&str> {
+    uri.strip_prefix(SPOOL)?.split('/').next().filter(|name| !name.is_empty())
 }
 
 /// The packets and bytes that a bot has received and written so far in this attempt.
@@ -315,7 +344,7 @@ pub enum BotReport {
     Ended {
         /// How the job ends.
         ending: Ending,
-        /// Where the manifest is.
+        /// Where the manifest is: a `file` URL, or [`spool_uri`] if it is on the disk of a worker that uploads it.
         #[serde(default)]
         manifest_uri: Option<String>,
         /// How long the recording is, in ms.

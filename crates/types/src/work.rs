@@ -10,6 +10,8 @@ pub const VERSION: u32 = 1;
 pub const CLAIM_SECONDS: u64 = 25;
 /// The most orders of one answer.
 pub const MOST_ORDERS: usize = 16;
+/// The most jobs of one [`WorkSpool`].
+pub const MOST_SPOOLED: usize = 100;
 
 /// A worker, and where the recordings of its bots go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +21,12 @@ pub struct WorkerDescription {
     pub version: u32,
     /// Its id, new at every start: 1 to 64 ASCII letters and digits.
     pub worker: String,
-    /// The name of its data folder, which is that of the server whose folder it is.
+    /// The name of its data folder: the server's, or one of its own; `None` for a new folder that no process has used.
     #[serde(default)]
     pub folder: Option<String>,
+    /// The bucket into which it uploads recordings, as in `s3://bucket/prefix`, if its data folder is not the server's.
+    #[serde(default)]
+    pub bucket: Option<String>,
     /// Whether its bots may run browsers.
     #[serde(default)]
     pub browsers: bool,
@@ -80,9 +85,82 @@ pub struct WorkBeat {
 }
 
 /// The answer to [`WorkBeat`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkHeard {
     /// The [`VERSION`] that the server speaks.
     pub version: u32,
+    /// Whether the worker's data folder is the server's.
+    #[serde(default = "shares_folder")]
+    pub shares_folder: bool,
+    /// The id in the bucket of the server's store. A worker with a data folder of its own finds the same id there.
+    #[serde(default)]
+    pub cluster: Option<String>,
+}
+
+/// Servers without the field accept only workers that share their data folder.
+const fn shares_folder() -> bool {
+    true
+}
+
+/// The body of `POST /api/v1/work/spool`: a worker asks what to do with the files of jobs whose bots it does not run any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkSpool {
+    /// The worker.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// Jobs that have files on its disk, at most [`MOST_SPOOLED`].
+    pub jobs: Vec<JobId>,
+}
+
+/// The answer to [`WorkSpool`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkSpooled {
+    /// Each of the jobs.
+    pub jobs: Vec<SpooledJob>,
+}
+
+/// A job with files on a worker's disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpooledJob {
+    /// The job.
+    pub job_id: JobId,
+    /// What to do with its files.
+    pub state: SpoolState,
+}
+
+/// What a worker does with the files of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum SpoolState {
+    /// The job has not ended: another bot may continue the recording, so everything that is not in the bucket yet is uploaded as a log.
+    Live,
+    /// The recording is finished, and this worker has it: it uploads the files of the manifest.
+    Upload {
+        /// The attempt that finished it.
+        epoch: u32,
+        /// Distinguishes this upload from others.
+        nonce: String,
+    },
+    /// Nobody needs the files any more: the worker removes them.
+    Over,
+}
+
+/// The body of `POST /api/v1/work/uploaded`: the end of an upload. The answer is a [`SpooledJob`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkUploaded {
+    /// The worker.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// The job.
+    pub job_id: JobId,
+    /// The upload's nonce.
+    pub nonce: String,
+    /// Why the upload is impossible, since files are missing or damaged; `None` if everything is in the bucket.
+    #[serde(default)]
+    pub lost: Option<String>,
 }

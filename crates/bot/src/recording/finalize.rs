@@ -97,6 +97,7 @@ fn write_manifest(
     if before_the_call && was_in_call {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the recording's folder is gone"));
     } else if before_the_call {
+        check_nothing_is_elsewhere(order)?;
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
@@ -117,6 +118,7 @@ fn write_manifest(
         tracks.push(track);
     }
     let Some(started_at) = journal_state.started_at.filter(|_| !tracks.is_empty()) else {
+        check_nothing_is_elsewhere(order)?;
         return Ok(nothing(end(false)));
     };
     let ending = end(true);
@@ -204,6 +206,15 @@ fn write_manifest(
     let uri = Url::from_file_path(&path)
         .map_err(|()| io::Error::other(format!("{} is no file URL", path.display())))?;
     Ok(Some(Finalized { ending, manifest_uri: Some(uri.into()), duration_ms, paused_ms }))
+}
+
+/// Fails where an earlier attempt recorded something whose files are on the disk of another worker, and were not uploaded: they may come later.
+fn check_nothing_is_elsewhere(order: &BotOrder) -> io::Result<()> {
+    if order.spool.is_some() && order.begun.is_some() {
+        let message = "an earlier attempt's files are on the disk of another worker";
+        return Err(io::Error::new(io::ErrorKind::NotFound, message));
+    }
+    Ok(())
 }
 
 /// Copies a track's file into this attempt's folder, unless it is there already, and completes it. `None` if it has no packets or is missing.
@@ -301,11 +312,19 @@ fn attempts(
         let Some((index, span)) =
             journal_state.attempts.iter().enumerate().find(|(_, span)| span.attempt == attempt)
         else {
+            // Attempts before the first line of a continued recording are unknown: their journal is on the disk of another worker.
+            let first = journal_state.attempts.first();
+            let is_elsewhere = order.spool.is_some()
+                && order.begun.is_some()
+                && first.is_some_and(|first| first.attempt > attempt && first.joined_ms > 0);
+            if is_elsewhere {
+                recorded_until = Some(0);
+            }
             attempts.push(Attempt {
                 attempt,
                 joined_ms: None,
                 ended_ms: None,
-                outcome: "never_joined".into(),
+                outcome: if is_elsewhere { "lost" } else { "never_joined" }.into(),
                 gap_ms: None,
             });
             continue;

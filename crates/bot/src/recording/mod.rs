@@ -43,7 +43,7 @@ use std::{
 };
 
 use meetbot_types::{
-    LeaveReason, Timestamp,
+    LeaveReason, RecordingState, Timestamp,
     bot::{BotOrder, Caption, ChatMessage, Participant},
 };
 
@@ -150,7 +150,11 @@ impl Recording {
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
-        let journal_state = JournalState::of(&folder)?;
+        let mut journal_state = JournalState::of(&folder)?;
+        // The journal of earlier attempts may be on the disk of another worker.
+        let is_elsewhere = order.spool.is_some() && journal_state.started_at.is_none();
+        let known = order.begun.as_ref().filter(|_| is_elsewhere);
+        journal_state.started_at = journal_state.started_at.or(known.map(|known| known.started_at));
         let line_bytes = [journal::FILE, CHAT, CAPTIONS]
             .into_iter()
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
@@ -174,6 +178,17 @@ impl Recording {
         let levels = Levels::of(&folder);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
         journal.push(&Line::Started { attempt: order.epoch, at_ms: joined_ms, started_at })?;
+        match known.map(|known| &known.state) {
+            Some(RecordingState::Paused) => {
+                journal_state.paused_since = Some(joined_ms);
+                journal.push(&Line::Paused { at_ms: joined_ms })?;
+            }
+            Some(RecordingState::Stopped) => {
+                journal_state.recording_stopped = true;
+                journal.push(&Line::Stopped { at_ms: joined_ms })?;
+            }
+            _ => {}
+        }
         journal.flush()?;
         Ok(Self {
             folder,

@@ -134,6 +134,8 @@ impl Fixture {
             },
             stun_servers: Vec::new(),
             folder: self.folder.path().join(self.job.to_string()),
+            spool: None,
+            begun: None,
             most_bytes: None,
             heartbeat_ms: 5_000,
             alone_ms: 86_400_000,

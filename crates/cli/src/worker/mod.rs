@@ -1,20 +1,29 @@
-//! `meetbot worker`: runs bots for a server on its machine.
+//! `meetbot worker`: runs bots for a server, on its machine or on another one.
 
 mod servers;
+mod spool;
 
 use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use meetbot_bot::landmarks_of;
-use meetbot_orchestrator::{Config, Stop, Work, config::LogFormat, keys, name_of, prepare};
+use meetbot_orchestrator::{
+    Bucket, Config, DataFolder, Launcher, Spool, Stop, Work,
+    config::LogFormat,
+    keys, name_of, prepare,
+    store::{Found, SqliteStore},
+};
 use meetbot_types::{
     bot::Secret,
-    work::{VERSION, WorkerDescription},
+    work::{VERSION, WorkHeard, WorkerDescription},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use self::servers::Servers;
+use self::{
+    servers::Servers,
+    spool::{SpoolLauncher, Spooler},
+};
 use crate::{
     folder::FolderArgs,
     launcher::BotLauncher,
@@ -23,6 +32,9 @@ use crate::{
     serve::SandboxToken,
     signals::Signals,
 };
+
+/// How long a worker that is to stop waits for uploads of finished recordings.
+const LAST_UPLOADS: Duration = Duration::from_mins(1);
 
 /// The arguments of `worker`.
 #[derive(Debug, clap::Args)]
@@ -33,10 +45,10 @@ pub(crate) struct Args {
     /// The file with the worker's key, of `meetbot keys create --live --scope worker --consumer workers`
     #[arg(long, value_name = "FILE")]
     key_file: PathBuf,
-    /// The server's data folder, which bots record into [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
+    /// The folder that bots record into: the server's data folder, or on another machine one of the worker's own, whose recordings go into the bucket of `storage.url` [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.own_processes`, `bots.browser`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
+    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.own_processes`, `bots.browser`, `storage`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many bots it runs at most [default: `bots.max`]
@@ -77,17 +89,34 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         landmarks_of(settings).context("bots.browser.landmarks_dir")?;
         tokio::task::spawn_blocking(meetbot_bot::remove_left_browsers);
     }
-    let launcher = Arc::new(BotLauncher::for_worker(&config).context("bots cannot be started")?);
-    let servers = Servers {
+    let bots = BotLauncher::for_worker(&config).context("bots cannot be started")?;
+    let bucket = match &config.storage {
+        Some(settings) => Some(
+            Bucket::open(settings)
+                .map_err(|(setting, problem)| Usage(format!("{setting}: {problem}")))?,
+        ),
+        None => None,
+    };
+    let mut servers = Servers {
         urls: args.servers,
         key,
         http: servers::client()?,
-        worker: describe(&config),
+        worker: describe(&config, bucket.as_ref()),
         recordings: data_dir.join("recordings"),
+        spool: None,
         sandbox: args.sandbox.zip(args.sandbox_token.token),
         asked: std::sync::atomic::AtomicUsize::new(0),
     };
-    let server = servers.greet().await.map_err(|problem| anyhow::anyhow!(problem))?;
+    let (server, heard) = servers.greet().await.map_err(|problem| anyhow::anyhow!(problem))?;
+    let spool = match bucket.filter(|_| !heard.shares_folder) {
+        Some(bucket) => Some(open_spool(&config, bucket, &heard).await?),
+        None => None,
+    };
+    if let Some(spool) = &spool {
+        servers.worker.folder = Some(spool.name().to_owned());
+        servers.spool = Some(spool.name().to_owned());
+        servers.recordings = spool.recordings().to_owned();
+    }
     let id = servers.worker.worker.clone();
     output.object(&json!({"worker": id, "server": server, "bots": max_bots}))?;
     match format {
@@ -99,9 +128,16 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
             data_dir.display()
         )),
     }
-    let [drain, leave] = [(); 2].map(|()| CancellationToken::new());
+    let [drain, leave, ended] = [(); 3].map(|()| CancellationToken::new());
+    let servers = Arc::new(servers);
+    let spooler = spool.map(|spool| Spooler::new(spool, Arc::clone(&servers)));
+    let launcher: Arc<dyn Launcher> = match &spooler {
+        Some(spooler) => Arc::new(SpoolLauncher { bots, spooler: spooler.clone() }),
+        None => Arc::new(bots),
+    };
+    let uploads = spooler.map(|spooler| tokio::spawn(spooler.run(ended.clone())));
     let work = Work {
-        source: Arc::new(servers),
+        source: servers,
         launcher,
         max_bots,
         until_idle: args.until_idle,
@@ -109,8 +145,15 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     };
     let mut work = tokio::spawn(work.run(Vec::new()));
     tokio::select! {
-        ended = &mut work => {
-            ended.context("the worker crashed")?;
+        crashed = &mut work => {
+            crashed.context("the worker crashed")?;
+            ended.cancel();
+            if let Some(uploads) = uploads {
+                tokio::select! {
+                    uploaded = uploads => uploaded.context("the worker crashed")?,
+                    () = signals.next() => {}
+                }
+            }
             return Ok(ExitCode::SUCCESS);
         }
         () = signals.next() => {}
@@ -136,15 +179,52 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         leave.cancel();
         work.await.context("the worker crashed")?;
     }
+    ended.cancel();
+    if let Some(uploads) = uploads
+        && tokio::time::timeout(LAST_UPLOADS, uploads).await.is_err()
+    {
+        tracing::error!(
+            data_dir = %data_dir.display(),
+            "recordings are not in the bucket yet: their jobs wait until a worker runs on this data folder again"
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(config: &Config) -> WorkerDescription {
+/// Takes a data folder that is not the server's. Fails where another process uses it, where a server's data are in it, or where the bucket will not take uploads.
+async fn open_spool(
+    config: &Config,
+    bucket: Bucket,
+    heard: &WorkHeard,
+) -> anyhow::Result<Arc<Spool>> {
+    if SqliteStore::check(&config.data_dir)? != Found::Nothing {
+        let message = format!(
+            "the data folder {} is that of another server: give --data-dir one for this worker alone",
+            config.data_dir.display()
+        );
+        return Err(Usage(message).into());
+    }
+    let folder = DataFolder::open(&config.data_dir)?;
+    let cluster = heard.cluster.as_deref().unwrap_or_default();
+    match bucket.check_for_worker(cluster).await {
+        Ok(()) => {}
+        Err(error) if error.is_lasting() => {
+            return Err(anyhow::Error::new(error).context(bucket.url().to_owned()));
+        }
+        Err(error) => {
+            tracing::error!(bucket = bucket.url(), %error, "recordings wait on this machine's disk");
+        }
+    }
+    Ok(Arc::new(Spool::open(folder, bucket)?))
+}
+
+fn describe(config: &Config, bucket: Option<&Bucket>) -> WorkerDescription {
     let random = Secret::random();
     WorkerDescription {
         version: VERSION,
         worker: random.expose().chars().filter(char::is_ascii_alphanumeric).take(20).collect(),
         folder: name_of(&config.data_dir),
+        bucket: bucket.map(|bucket| bucket.url().to_owned()),
         browsers: config.browser.is_some(),
     }
 }

@@ -9,10 +9,11 @@ use std::{
 use async_trait::async_trait;
 use meetbot_orchestrator::{Attempt, JobSource, tls};
 use meetbot_types::{
-    ErrorBody, ErrorCode,
-    bot::{BotOrder, SandboxSeat, Secret},
+    ErrorBody, ErrorCode, JobId,
+    bot::{BotOrder, IngestRequest, SandboxSeat, Secret},
     work::{
-        CLAIM_SECONDS, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased,
+        CLAIM_SECONDS, MOST_SPOOLED, SpoolState, SpooledJob, WorkBeat, WorkClaim, WorkGone,
+        WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
         WorkerDescription,
     },
 };
@@ -55,6 +56,8 @@ pub(super) struct Servers {
     pub(super) worker: WorkerDescription,
     /// Where bots record.
     pub(super) recordings: PathBuf,
+    /// The name of the data folder, if it is not the server's.
+    pub(super) spool: Option<String>,
     /// The address of this machine's sandbox, and its token.
     pub(super) sandbox: Option<(String, Secret)>,
     /// How often the worker switched to the next server.
@@ -82,13 +85,13 @@ pub(super) fn client() -> reqwest::Result<Client> {
 }
 
 impl Servers {
-    /// Finds a server that accepts this worker, and returns its URL. Fails when a server refuses it, or when none answers.
-    pub(super) async fn greet(&self) -> Result<String, String> {
+    /// Finds a server that accepts this worker, and returns its URL and its answer. Fails when a server refuses it, or when none answers.
+    pub(super) async fn greet(&self) -> Result<(String, WorkHeard), String> {
         let mut away = Vec::new();
         for _ in &self.urls {
             let server = self.server();
             match self.post::<WorkHeard>(server, "beat", &self.beat(false), PATIENCE).await {
-                Ok(_) => return Ok(server.to_owned()),
+                Ok(heard) => return Ok((server.to_owned(), heard)),
                 Err(Refusal::Refused(problem)) => return Err(problem),
                 Err(Refusal::Unavailable(problem)) => away.push(problem),
             }
@@ -113,6 +116,7 @@ impl Servers {
     /// Completes an order with the folder of this machine and the addresses for the bot's reports.
     fn complete(&self, mut order: BotOrder) -> BotOrder {
         order.folder = self.recordings.join(order.job_id.to_string());
+        order.spool.clone_from(&self.spool);
         tracing::info!(job = %order.job_id, attempt = order.epoch, "a bot was given to this worker");
         let turn = self.asked.load(Ordering::Relaxed) % self.urls.len();
         let mut urls = self.urls.clone();
@@ -147,6 +151,61 @@ impl Servers {
             Ok((_, answer)) => answer,
             Err(_) => Ok(WorkOrders { orders: Vec::new() }),
         }
+    }
+
+    /// What to do with the files of these jobs. `None`: no server says so now.
+    pub(super) async fn spooled(&self, jobs: &[JobId]) -> Option<Vec<SpooledJob>> {
+        let mut states = Vec::new();
+        for jobs in jobs.chunks(MOST_SPOOLED) {
+            let ask = WorkSpool { worker: self.worker.clone(), jobs: jobs.to_vec() };
+            let WorkSpooled { jobs } =
+                self.post_to_any("spool", &ask, "what to do with files").await?;
+            states.extend(jobs);
+        }
+        Some(states)
+    }
+
+    /// Reports that an upload is complete, or that its files are lost.
+    pub(super) async fn uploaded(
+        &self,
+        job_id: JobId,
+        nonce: String,
+        lost: Option<String>,
+    ) -> Option<SpoolState> {
+        let uploaded = WorkUploaded { worker: self.worker.clone(), job_id, nonce, lost };
+        let answer: SpooledJob =
+            self.post_to_any("uploaded", &uploaded, "the end of an upload").await?;
+        Some(answer.state)
+    }
+
+    /// Renews the lease of a bot that does not run yet.
+    pub(super) async fn renew(&self, order: &BotOrder) {
+        let request =
+            IngestRequest { job_id: order.job_id, epoch: order.epoch, reports: Vec::new() };
+        let url = format!("{}/api/v1/ingest", order.orchestrator_url);
+        let sent = self.http.post(url).bearer_auth(order.token.expose()).timeout(PATIENCE);
+        if let Err(error) = sent.json(&request).send().await {
+            tracing::warn!(job = %order.job_id, error = %error.without_url(), "a lease is not renewed");
+        }
+    }
+
+    /// Asks the servers one after the other until one answers.
+    async fn post_to_any<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        body: &impl Serialize,
+        about: &str,
+    ) -> Option<T> {
+        let first = self.asked.load(Ordering::Relaxed);
+        for turn in first..first + self.urls.len() {
+            match self.post(&self.urls[turn % self.urls.len()], what, body, PATIENCE).await {
+                Ok(answer) => return Some(answer),
+                Err(refusal) => {
+                    tracing::warn!(problem = refusal.text(), "no server answers about {about}");
+                }
+            }
+        }
+        None
     }
 
     async fn post<T: DeserializeOwned>(

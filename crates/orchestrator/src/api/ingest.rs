@@ -13,7 +13,7 @@ use meetbot_types::{
     JobId,
     bot::{
         BotReport, Commands, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
-        OwnBots,
+        OwnBots, spool_of,
     },
 };
 use serde_json::json;
@@ -94,9 +94,15 @@ async fn report(
         let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
         apply(&server, sign_of_life, token_hash, Recorded::default()).await?;
         // Before the job ends: if the server dies in between, the job's next bot gets the same stream and reports the same again.
-        Recorded { bytes: Some(remove(&server, job).await?), upload: None }
+        Recorded { bytes: Some(remove(&server, job).await?), ..Recorded::default() }
     } else if ends && server.store.has_had_bot(job, token_hash).await? {
-        server.recordings.recorded(job).await
+        let spool = spool_of_end(&request);
+        if spool.is_some() && !server.recordings.has_bucket() {
+            return Err(ApiError::unavailable(
+                "this server has no bucket, and a worker's recording goes there",
+            ));
+        }
+        server.recordings.recorded(job, spool).await
     } else {
         Recorded::default()
     };
@@ -115,9 +121,17 @@ async fn report(
     Ok(Json(answer))
 }
 
+/// The data folder of the worker whose disk has the recording that ends with these reports; `None`: the server has it.
+fn spool_of_end(request: &IngestRequest) -> Option<String> {
+    request.reports.iter().find_map(|NumberedReport { report, .. }| match report {
+        BotReport::Ended { manifest_uri: Some(uri), .. } => spool_of(uri).map(str::to_owned),
+        _ => None,
+    })
+}
+
 /// Removes all recorded files of a job, also of earlier attempts, because the consent was withdrawn. Returns how many bytes are left.
 async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
-    let (objects, missing) = server.recordings.remove_from_disk(job).await.map_err(|error| {
+    let (objects, missing) = server.recordings.remove(job).await.map_err(|error| {
         tracing::error!(%job, %error, "the recording of a job without consent cannot be removed; its bot asks again");
         ApiError::unavailable("the recording cannot be removed now")
     })?;

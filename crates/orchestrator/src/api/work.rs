@@ -14,9 +14,11 @@ use axum::{
     routing::post,
 };
 use meetbot_types::work::{
-    CLAIM_SECONDS, MOST_ORDERS, VERSION, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders,
-    WorkReleased, WorkerDescription,
+    CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, SpoolState, SpooledJob, VERSION, WorkBeat, WorkClaim,
+    WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
+    WorkerDescription,
 };
+use meetbot_types::{JobId, Timestamp};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
@@ -27,12 +29,18 @@ use super::{
     open_connections::Connection,
     request::{BODY_LIMIT, JsonBody, not_json},
 };
-use crate::{dispatch::Orders, store::Scope};
+use crate::{
+    dispatch::Orders,
+    recordings::{Recordings, Uploads},
+    store::{Scope, Spooled},
+};
 
 /// The prefix of the calls of workers.
 pub(super) const PATH: &str = "/api/v1/work";
 /// The longest id of a worker.
 const LONGEST_ID: usize = 64;
+/// How long a worker counts as present that was not heard: longer than two of its claims.
+const PRESENT: Duration = Duration::from_mins(2);
 /// How long a draining worker is remembered: much longer than one takes to end.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
@@ -41,25 +49,55 @@ pub(crate) struct Workers {
     orders: Arc<Orders>,
     /// The name of this server's data folder.
     folder: String,
-    /// The bucket to which recordings are uploaded.
-    bucket: Option<String>,
+    /// The bucket to which recordings are uploaded, and who does that here.
+    bucket: Option<(String, Uploads)>,
+    /// The id of this server's store in the bucket.
+    cluster: String,
+    recordings: Recordings,
+    /// Whether the server itself runs bots.
+    runs_bots: bool,
     /// Whether jobs may need a browser.
     browsers: bool,
     /// Workers that drain, with the time on the steady clock at which each began to.
     draining: Mutex<HashMap<String, Duration>>,
     /// Notified when a worker begins to drain.
     drains: Notify,
+    /// When a worker with this server's data folder claimed last, and one with its own, on the steady clock.
+    present: Mutex<[Option<Duration>; 2]>,
+}
+
+/// What workers need of their server.
+pub(crate) struct WorkersOf {
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) folder: String,
+    pub(crate) bucket: Option<(String, Uploads)>,
+    pub(crate) cluster: String,
+    pub(crate) recordings: Recordings,
+    pub(crate) runs_bots: bool,
+    pub(crate) browsers: bool,
 }
 
 impl Workers {
-    pub(crate) fn new(
-        orders: Arc<Orders>,
-        folder: String,
-        bucket: Option<String>,
-        browsers: bool,
-    ) -> Self {
-        let (draining, drains) = (Mutex::default(), Notify::new());
-        Self { orders, folder, bucket, browsers, draining, drains }
+    pub(crate) fn new(of: WorkersOf) -> Self {
+        let WorkersOf { orders, folder, bucket, cluster, recordings, runs_bots, browsers } = of;
+        let (draining, drains, present) = (Mutex::default(), Notify::new(), Mutex::default());
+        Self {
+            orders,
+            folder,
+            bucket,
+            cluster,
+            recordings,
+            runs_bots,
+            browsers,
+            draining,
+            drains,
+            present,
+        }
+    }
+
+    /// Whether a worker's data folder is this server's.
+    fn shares_folder(&self, worker: &WorkerDescription) -> bool {
+        worker.folder.as_ref() == Some(&self.folder)
     }
 
     /// Why a worker cannot work for this server.
@@ -81,17 +119,69 @@ impl Workers {
             let message = "jobs of this server may need a browser (bots.browser.enabled), and the worker's bots have none: set it for the worker, too";
             return Some(ApiError::conflict(message));
         }
-        if worker.folder.as_ref() == Some(&self.folder) {
+        if self.shares_folder(worker) {
             return None;
         }
-        Some(ApiError::conflict(match &self.bucket {
-            Some(_) => {
-                "this server's recordings go from its own data folder into the bucket: run the worker on the server's machine, with the server's --data-dir"
+        self.problem_with_folder(worker).map(ApiError::conflict)
+    }
+
+    /// Why a worker with a data folder of its own cannot work for this server.
+    fn problem_with_folder(&self, worker: &WorkerDescription) -> Option<String> {
+        let near = "run the worker on the server's machine, with the server's --data-dir";
+        let Some((own, _)) = &self.bucket else {
+            return Some(format!(
+                "this server keeps recordings in its own data folder, which is not the worker's: set storage.url for the server and for the worker, so that recordings go into a bucket, or {near}"
+            ));
+        };
+        match &worker.bucket {
+            Some(bucket) if bucket == own => {}
+            Some(bucket) => {
+                return Some(format!(
+                    "this server's recordings are in {own}, and the worker would upload to {bucket}: set storage.url of the worker to {own}"
+                ));
             }
             None => {
-                "this server keeps recordings in its own data folder, which is not the worker's: run the worker on the server's machine, with the server's --data-dir"
+                return Some(format!(
+                    "the worker's data folder is not this server's, and the worker has no bucket to upload to: set storage.url of the worker to {own}, with credentials, or {near}"
+                ));
             }
-        }))
+        }
+        self.runs_bots.then(|| {
+            "this server runs bots itself, and could not continue the recordings of workers with data folders of their own: set bots.workers = \"none\" for the server".to_owned()
+        })
+    }
+
+    /// Notes that a worker claims. Fails where workers of the other kind claim too: one cannot continue the recordings of the other.
+    fn meets(&self, worker: &WorkerDescription, now: Duration) -> Result<(), ApiError> {
+        let (own, other) = if self.shares_folder(worker) { (0, 1) } else { (1, 0) };
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        if present[other].is_some_and(|heard| now.saturating_sub(heard) < PRESENT) {
+            return Err(ApiError::conflict(
+                "workers with the server's data folder and workers with data folders of their own cannot continue each other's recordings: stop those of one kind, and wait two minutes",
+            ));
+        }
+        present[own] = Some(now);
+        Ok(())
+    }
+
+    /// What a worker with this data folder does with the files of a job. What must not stay in the bucket is removed from there before.
+    async fn spooled(&self, job: JobId, folder: &str) -> Result<SpoolState, ApiError> {
+        let spooled = self.orders.store.spooled(job, folder.to_owned()).await?;
+        let removed = match &spooled {
+            Spooled::Live => return Ok(SpoolState::Live),
+            Spooled::Waits(upload) => {
+                let (epoch, nonce) = (upload.epoch, upload.nonce.clone());
+                return Ok(SpoolState::Upload { epoch, nonce });
+            }
+            Spooled::Over => self.recordings.remove_logs(job).await,
+            // What the worker uploaded after the deletion.
+            Spooled::Deleted => self.recordings.remove(job).await.map(drop),
+        };
+        removed.map_err(|error| {
+            tracing::warn!(%job, %error, "what a worker uploaded cannot be removed from the bucket now");
+            ApiError::unavailable("the bucket does not answer")
+        })?;
+        Ok(SpoolState::Over)
     }
 
     fn drains(&self, worker: &str, now: Duration) {
@@ -111,6 +201,8 @@ pub(super) fn router(server: &Server) -> Router<Server> {
         .route("/api/v1/work/claim", post(claim))
         .route("/api/v1/work/gone", post(gone))
         .route("/api/v1/work/beat", post(beat))
+        .route("/api/v1/work/spool", post(spool))
+        .route("/api/v1/work/uploaded", post(uploaded))
         .route_layer(middleware::from_fn_with_state(server.clone(), admit))
 }
 
@@ -159,6 +251,12 @@ async fn claim(
     let workers = &server.workers;
     if let Some(problem) = workers.problem(&worker) {
         return Err(problem);
+    }
+    if !workers.shares_folder(&worker) {
+        folder_of(worker.folder.as_deref())?;
+    }
+    if room > 0 {
+        workers.meets(&worker, server.clock.now().steady)?;
     }
     let (orders, id) = (&workers.orders, worker.worker.as_str());
     let room = room.min(MOST_ORDERS);
@@ -214,5 +312,80 @@ async fn beat(
     if draining {
         server.workers.drains(&worker.worker, server.clock.now().steady);
     }
-    Ok(Json(WorkHeard { version: VERSION }))
+    Ok(Json(WorkHeard {
+        version: VERSION,
+        shares_folder: server.workers.shares_folder(&worker),
+        cluster: Some(server.workers.cluster.clone()),
+    }))
+}
+
+/// The name of the data folder of a worker that does not share the server's.
+fn folder_of(folder: Option<&str>) -> Result<&str, ApiError> {
+    let is_name = |name: &&str| {
+        (1..=LONGEST_ID).contains(&name.len())
+            && name.bytes().all(|letter| letter.is_ascii_alphanumeric())
+    };
+    folder.filter(is_name).ok_or_else(|| {
+        let message = format!("must be 1 to {LONGEST_ID} ASCII letters and digits");
+        ApiError::invalid("folder", "invalid_id", message)
+    })
+}
+
+/// A worker with a data folder of its own: the folder's name.
+async fn spool_of<'a>(server: &Server, worker: &'a WorkerDescription) -> Result<&'a str, ApiError> {
+    if let Some(problem) = server.workers.problem(worker) {
+        return Err(problem);
+    }
+    let folder = folder_of(worker.folder.as_deref())?;
+    // A restored database does not know its last jobs: nothing is removed before an operator looks at it.
+    if server.store.paused_since().await?.is_some() {
+        return Err(ApiError::unavailable("the server is paused after a restore"));
+    }
+    let now: Timestamp = server.clock.now().wall;
+    server.recordings.spools.hear(folder, now);
+    Ok(folder)
+}
+
+/// A worker asks what to do with files on its disk.
+async fn spool(
+    State(server): State<Server>,
+    JsonBody(body): JsonBody<BODY_LIMIT>,
+) -> Result<Json<WorkSpooled>, ApiError> {
+    let WorkSpool { worker, jobs: ids } = read(&body)?;
+    let folder = spool_of(&server, &worker).await?;
+    let mut jobs = Vec::new();
+    for job_id in ids.into_iter().take(MOST_SPOOLED) {
+        jobs.push(SpooledJob { job_id, state: server.workers.spooled(job_id, folder).await? });
+    }
+    Ok(Json(WorkSpooled { jobs }))
+}
+
+/// A worker has uploaded a recording, or has lost it: the job ends once the bucket has all of it.
+async fn uploaded(
+    State(server): State<Server>,
+    JsonBody(body): JsonBody<BODY_LIMIT>,
+) -> Result<Json<SpooledJob>, ApiError> {
+    let WorkUploaded { worker, job_id, nonce, lost } = read(&body)?;
+    let folder = spool_of(&server, &worker).await?;
+    let workers = &server.workers;
+    if let Spooled::Waits(upload) = server.store.spooled(job_id, folder.to_owned()).await?
+        && upload.nonce == nonce
+        && let Some((_, uploads)) = &workers.bucket
+    {
+        let stored = match lost {
+            None => server.recordings.stored(job_id, &upload).await.map(Some).map_err(|error| {
+                tracing::error!(job = %job_id, %error, "a worker's upload is not in the bucket");
+                ApiError::unavailable("the recording is not in the bucket as its manifest says")
+            })?,
+            Some(problem) => {
+                tracing::error!(job = %job_id, worker = worker.worker, problem, "a worker cannot upload a recording");
+                None
+            }
+        };
+        if stored.is_some() || upload.is_lost(None, server.clock.now().wall) {
+            uploads.end(job_id, stored).await?;
+        }
+    }
+    let state = workers.spooled(job_id, folder).await?;
+    Ok(Json(SpooledJob { job_id, state }))
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use meetbot_types::{
     AddressPolicy, Availability, Cause, Ending, Failure, FailureCode, Job, Platform, Timestamp,
     availability::with_test_key,
-    bot::{BotOrder, SandboxSeat, Secret, ZoomApp},
+    bot::{BegunRecording, BotOrder, SandboxSeat, Secret, ZoomApp},
 };
 use tokio::sync::Notify;
 
@@ -183,6 +183,11 @@ impl Orders {
             address_policy: AddressPolicy::clone(&self.meetings),
             stun_servers: self.stun_servers.clone(),
             folder: self.recordings.join(job.id.to_string()),
+            spool: None,
+            begun: job.recording.started_at.map(|started_at| BegunRecording {
+                started_at,
+                state: job.recording.state.clone(),
+            }),
             most_bytes: self.most_bytes_per_job,
             heartbeat_ms: self.heartbeat_ms,
             alone_ms: self.alone_ms,

@@ -34,7 +34,11 @@ impl JobRecord {
                 change.end(&upload.ending, Some(uri), upload.duration_ms);
                 change.record.job.recording.bytes = Some(*bytes);
             } else {
-                let detail = "the recording was finished, and its files were gone from the server's disk before they were in the bucket";
+                let detail = if upload.spool.is_some() {
+                    "the recording was finished on a worker's disk, and the worker did not upload it: its files are gone or damaged there, or no server has heard of the worker for a day"
+                } else {
+                    "the recording was finished, and its files were gone from the server's disk before they were in the bucket"
+                };
                 let cause = Cause::Failed(Failure::new(FailureCode::InternalError, detail));
                 change.end(&cause.ending(true, false), None, 0);
             }

@@ -37,7 +37,7 @@ pub use self::{
     quota::Awaited,
     record::{MAX_ATTEMPTS, Start, Tenant},
     report::{Recorded, Reported},
-    upload::Upload,
+    upload::{Spooled, Upload},
 };
 
 #[cfg(test)]

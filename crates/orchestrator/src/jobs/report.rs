@@ -26,6 +26,8 @@ pub struct Recorded {
     pub bytes: Option<u64>,
     /// Where recordings are kept in a bucket: the nonce of its [`Upload`], which comes before the job's end.
     pub upload: Option<String>,
+    /// The name of the data folder of the worker that has the files; `None`: the server has them.
+    pub spool: Option<String>,
 }
 
 /// The result of a bot's report.
@@ -76,7 +78,7 @@ impl JobRecord {
                 if numbered.seq == change.record.applied + 1 {
                     change.record.applied = numbered.seq;
                     change.at = numbered.at.min(now.wall);
-                    change.apply_report(&numbered.report, recorded.upload.as_deref());
+                    change.apply_report(&numbered.report, recorded);
                 }
             }
             let record = &mut *change.record;
@@ -94,12 +96,12 @@ impl JobRecord {
 }
 
 impl Change<'_> {
-    fn apply_report(&mut self, report: &BotReport, upload: Option<&str>) {
+    fn apply_report(&mut self, report: &BotReport, recorded: &Recorded) {
         let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
         let is_over = self.record.job.status.is_final() || self.record.is_uploading();
         if !idle && !is_over {
             self.touch();
-            self.apply(report, upload);
+            self.apply(report, recorded);
             if !withholds(&self.record.job.recording) {
                 self.emit_withheld();
             }
@@ -123,7 +125,7 @@ impl Change<'_> {
         }
     }
 
-    fn apply(&mut self, report: &BotReport, upload: Option<&str>) {
+    fn apply(&mut self, report: &BotReport, recorded: &Recorded) {
         let at = self.at;
         match report {
             BotReport::Waiting { lobby } if self.record.job.status == JobStatus::Joining => {
@@ -236,10 +238,11 @@ impl Change<'_> {
                     self.record.job.recording.deleted_at = Some(at);
                 }
                 let manifest_uri = manifest_uri.as_deref().filter(|_| !consent_revoked);
-                match upload.filter(|_| manifest_uri.is_some()) {
+                match recorded.upload.as_ref().filter(|_| manifest_uri.is_some()) {
                     Some(nonce) => self.hold(Upload {
+                        spool: recorded.spool.clone(),
                         epoch: self.record.epoch,
-                        nonce: nonce.to_owned(),
+                        nonce: nonce.clone(),
                         ending: ending.clone(),
                         duration_ms: *duration_ms,
                         since: at,

@@ -63,7 +63,7 @@ fn apply_report(record: &mut JobRecord, reports: &[BotReport], now: StoreNow) ->
         .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
         .collect();
     let (reported, changes) = {
-        let recorded = Recorded { bytes: Some(7), upload: None };
+        let recorded = Recorded { bytes: Some(7), ..Recorded::default() };
         record.report(record.epoch, &numbered, &TOKEN, &recorded, None, now)
     };
     assert!(matches!(reported, Reported::Applied(_)), "{reported:?}");

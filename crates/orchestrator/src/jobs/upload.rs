@@ -1,9 +1,11 @@
-//! The upload of a finished recording from the server's disk to the bucket: when it is tried again, and when it is lost. Pure.
+//! The upload of a finished recording from the server's or a worker's disk to the bucket: when it is tried again, and when it is lost. Pure.
 
 use std::time::Duration;
 
 use meetbot_types::{Ending, Timestamp};
 use serde::{Deserialize, Serialize};
+
+use super::record::JobRecord;
 
 /// The waits between tries double from this one,
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -16,6 +18,9 @@ const LOST_AFTER: Duration = Duration::from_hours(24);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Upload {
+    /// The name of the data folder of the worker that has the files and uploads them; `None`: the server does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spool: Option<String>,
     /// The attempt that finished it: its folder on disk is `e<epoch>`.
     pub epoch: u32,
     /// Distinguishes this upload from another one of the same epoch, as after an older database was restored.
@@ -31,13 +36,42 @@ pub struct Upload {
 impl Upload {
     /// The name of its folder in the job's.
     pub(crate) fn folder(&self) -> String {
-        format!("{}.{}", self.epoch, self.nonce)
+        folder(self.epoch, &self.nonce)
     }
 
-    /// Whether to give it up, where its files are not on disk.
-    pub(crate) fn is_lost(&self, now: Timestamp) -> bool {
-        self.since + LOST_AFTER <= now
+    /// Whether to give it up, where its files are not on disk, or its worker was heard last at this time.
+    pub(crate) fn is_lost(&self, heard: Option<Timestamp>, now: Timestamp) -> bool {
+        heard.map_or(self.since, |heard| heard.max(self.since)) + LOST_AFTER <= now
     }
+}
+
+/// What a worker does with the files of a job on its disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spooled {
+    /// It keeps them, and uploads what another bot would need: the job has not ended.
+    Live,
+    /// It uploads them: the recording is finished.
+    Waits(Upload),
+    /// It removes them: the job has ended, and its recording is elsewhere, or there is none.
+    Over,
+    /// It removes them, and nothing of them may stay in the bucket: the recording was deleted, or the job.
+    Deleted,
+}
+
+/// The state of the files that the worker with this data folder has of a job. `record`: the job; `None` if it was deleted. `upload`: the job's recording is to be uploaded.
+pub(crate) fn spooled(record: Option<&JobRecord>, upload: Option<Upload>, spool: &str) -> Spooled {
+    let Some(record) = record else { return Spooled::Deleted };
+    match upload {
+        Some(upload) if upload.spool.as_deref() == Some(spool) => Spooled::Waits(upload),
+        _ if record.job.recording.deleted_at.is_some() => Spooled::Deleted,
+        _ if record.job.status.is_final() => Spooled::Over,
+        _ => Spooled::Live,
+    }
+}
+
+/// The name of the folder in a job's with this upload of an attempt.
+pub(crate) fn folder(epoch: u32, nonce: &str) -> String {
+    format!("{epoch}.{nonce}")
 }
 
 /// How long to wait after so many tries that failed.

@@ -1,12 +1,16 @@
 //! All access to recordings that are finished: which there are, their manifests and files, how many bytes they have, removed and shown to be gone. They lie on
 //! the disk of this machine, or in a bucket.
 
+mod bring;
 pub(crate) mod bucket;
 mod count;
 mod evidence;
 mod finished;
 mod local;
 mod mixed;
+mod spool;
+mod spools;
+mod stored;
 mod upload;
 
 use std::{
@@ -19,12 +23,18 @@ use std::{
 use meetbot_types::{Job, JobId, Manifest, RemovedObject};
 use url::Url;
 
-use self::bucket::{Bucket, Listed};
-pub use self::upload::ClaimError;
+use self::{
+    bucket::{Bucket, Listed},
+    spools::Spools,
+};
 pub(crate) use self::{
     count::count,
     finished::Finished,
     upload::{Claimed, UploadHealth, Uploads, claim},
+};
+pub use self::{
+    spool::{Spool, SpoolError},
+    upload::ClaimError,
 };
 use crate::{running_tasks::RunningTasks, store::Recorded};
 
@@ -32,6 +42,9 @@ use crate::{running_tasks::RunningTasks, store::Recorded};
 pub(crate) const MANIFEST: &str = "manifest.json";
 /// What the keys of all recordings in a bucket begin with.
 const JOBS: &str = "jobs";
+
+/// The folder, in a job's, of the logs that workers upload while a meeting lasts.
+const LOG: &str = "log";
 
 /// How long the nonce of an upload is.
 const NONCE_LETTERS: usize = 10;
@@ -51,6 +64,8 @@ pub(crate) struct Recordings {
     health: Arc<Mutex<UploadHealth>>,
     /// Those that are not to be brought there any more, since their jobs are being erased.
     given_up: Arc<Mutex<HashSet<JobId>>>,
+    /// When the workers were heard that have recordings on their own disks.
+    pub(crate) spools: Arc<Spools>,
 }
 
 impl Recordings {
@@ -63,6 +78,7 @@ impl Recordings {
             uploads: Arc::default(),
             health: Arc::default(),
             given_up: Arc::default(),
+            spools: Arc::default(),
         }
     }
 
@@ -110,12 +126,12 @@ impl Recordings {
         counted.await.inspect_err(|error: &io::Error| cannot_count(job, error)).ok()
     }
 
-    /// The data about a recording when its bot reports the end; with a bucket it includes the upload.
-    pub(crate) async fn recorded(&self, job: JobId) -> Recorded {
+    /// The data about a recording when its bot reports the end; with a bucket it includes the upload. `spool`: the data folder of the worker that has the files.
+    pub(crate) async fn recorded(&self, job: JobId, spool: Option<String>) -> Recorded {
         let counted = self.bytes_on_disk(job).await;
         let bytes = counted.inspect_err(|error| cannot_count(job, error)).ok();
         let upload = self.bucket.is_some().then(|| crate::letters::letters(NONCE_LETTERS));
-        Recorded { bytes, upload }
+        Recorded { bytes, upload, spool }
     }
 
     /// The same of what is on disk.
@@ -164,11 +180,23 @@ impl Recordings {
         Ok((removed, gone))
     }
 
-    /// The same of what is on disk: all there is of a job that has not ended.
-    pub(crate) async fn remove_from_disk(
-        &self,
-        job: JobId,
-    ) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
+    /// Whether recordings are uploaded to a bucket.
+    pub(crate) const fn has_bucket(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// Removes from the bucket what workers uploaded while the meeting lasted.
+    pub(crate) async fn remove_logs(&self, job: JobId) -> io::Result<()> {
+        let Some(bucket) = &self.bucket else { return Ok(()) };
+        let folder = of_job(job, LOG);
+        let logs = bucket.list(&folder).await?;
+        let logs: Vec<String> =
+            logs.into_iter().map(|log| format!("{folder}/{}", log.name)).collect();
+        Ok(bucket.remove(&logs).await?)
+    }
+
+    /// The same of what is on disk.
+    async fn remove_from_disk(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         let folder = self.of_job(job);
         let removed = tokio::task::spawn_blocking(move || local::remove_folder(&folder)).await;
         removed.map_err(io::Error::other)?

@@ -7,14 +7,15 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::{Job, JobId, Manifest, Timestamp};
+use meetbot_types::{Job, JobId, Timestamp};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    MANIFEST, Recordings,
+    Recordings,
+    bring::{BringError, Damage, bring},
     bucket::{Bucket, BucketError},
-    local, of_job,
+    local,
 };
 use crate::{
     change_notifier::ChangeNotifier,
@@ -29,7 +30,7 @@ const POLL: Duration = Duration::from_secs(5);
 /// How many are brought there at the same time. Of each up to 16 MiB are held in memory.
 const AT_ONCE: usize = 3;
 /// How many of those that wait are looked at.
-const LOOKED_AT: u32 = 200;
+const LOOKED_AT: u32 = 1000;
 
 /// Whether the bucket's prefix was taken for this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,11 +55,8 @@ pub(crate) struct UploadHealth {
 /// Why a recording is not in the bucket.
 #[derive(Debug, thiserror::Error)]
 enum UploadError {
-    /// Neither disk nor bucket has its manifest.
-    #[error("its files are neither on disk nor in the bucket")]
-    Gone,
     #[error(transparent)]
-    Bucket(#[from] BucketError),
+    Bring(#[from] BringError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -176,11 +174,23 @@ impl Uploads {
         if claimed == Claimed::NotYet {
             return Ok(());
         }
-        let (now, begun) = (self.clock.now().steady, self.recordings.uploads.jobs());
+        let now = self.clock.now();
+        for (job, upload) in &waiting.first {
+            // A worker that was not heard yet may have called the server before this one.
+            let heard =
+                |spool| self.recordings.spools.heard(spool).unwrap_or(now.wall - now.steady);
+            let heard = upload.spool.as_deref().map(heard);
+            if heard.is_some() && upload.is_lost(heard, now.wall) {
+                self.end(*job, None).await?;
+            }
+        }
+        let (now, begun) = (now.steady, self.recordings.uploads.jobs());
         let is_due = |job: &JobId| later.get(job).is_none_or(|(_, at)| *at <= now);
         let due = waiting.first.into_iter().filter(|(job, _)| {
             !begun.contains(job) && is_due(job) && !self.recordings.is_given_up(*job)
         });
+        // Workers upload what they have.
+        let due = due.filter(|(_, upload)| upload.spool.is_none());
         for (job, upload) in due.take(AT_ONCE.saturating_sub(begun.len())) {
             let place = self.recordings.uploads.begin(job, stop.child_token());
             let uploads = self.clone();
@@ -200,7 +210,7 @@ impl Uploads {
                 later.remove(&job);
                 self.change_health(|health| health.problem = None);
             }
-            Err(UploadError::Bucket(BucketError::Stopped)) => {
+            Err(UploadError::Bring(BringError::Bucket(BucketError::Stopped))) => {
                 later.remove(&job);
             }
             Err(error) => {
@@ -221,119 +231,40 @@ impl Uploads {
     async fn make(&self, place: &RunningTask, upload: &Upload) -> Result<(), UploadError> {
         let job = place.job();
         // A deletion ends the job's running task before it removes the job, so a task that still runs is stopped.
-        let stored = match self.bring(job, upload, place.stop()).await {
+        let folder = self.recordings.of_attempt(job, upload.epoch);
+        let attempt = upload.folder();
+        let brought = bring(&self.bucket, &folder, (job, &attempt), Damage::LeftOut, place.stop());
+        let stored = match brought.await {
             Ok(stored) => Some(stored),
-            Err(UploadError::Gone) if upload.is_lost(self.clock.now().wall) => None,
-            Err(error) => return Err(error),
+            Err(BringError::Gone) if upload.is_lost(None, self.clock.now().wall) => None,
+            Err(error) => return Err(error.into()),
         };
+        Ok(self.end(job, stored).await?)
+    }
+
+    /// Ends the job of an upload: the recording is in the bucket, with a manifest at this URI and so many bytes, or is lost. A job that does not wait for its upload stays as it is.
+    pub(crate) async fn end(
+        &self,
+        job: JobId,
+        stored: Option<(String, u64)>,
+    ) -> Result<(), StoreError> {
         let ended = self.store.end_upload(job, stored.clone(), self.store.now()).await?;
         let Some(Job { status, .. }) = ended else { return Ok(()) };
+        if let Err(error) = self.recordings.remove_logs(job).await {
+            tracing::warn!(%job, %error, "the logs of an uploaded recording stay in the bucket until it is deleted");
+        }
         match stored {
             Some((uri, bytes)) => {
                 tracing::info!(%job, uri, bytes, %status, "a recording is in the bucket");
             }
             None => {
-                tracing::error!(%job, "a recording is lost: its files are gone from the disk and were never in the bucket");
+                tracing::error!(%job, "a recording is lost: it was never in the bucket, and its files are gone from the disk, or no server has heard of the worker that has them");
             }
         }
         self.changes.notify_job(job);
         self.outbox.notify_one();
         self.mixes.notify_one();
         Ok(())
-    }
-
-    /// Puts all files of a recording into the bucket that are not there yet, and its manifest last. Answers the manifest's URI and how many bytes all have.
-    async fn bring(
-        &self,
-        job: JobId,
-        upload: &Upload,
-        stop: &CancellationToken,
-    ) -> Result<(String, u64), UploadError> {
-        let bucket = &self.bucket;
-        let folder = self.recordings.of_attempt(job, upload.epoch);
-        let attempt = of_job(job, &upload.folder());
-        let name = |file: &str| format!("{attempt}/{file}");
-        let sizes = async || {
-            let listed = bucket.list(&attempt).await?;
-            Ok::<HashMap<String, u64>, BucketError>(
-                listed.into_iter().map(|object| (object.name, object.bytes)).collect(),
-            )
-        };
-        let there = sizes().await?;
-        let text = match tokio::fs::read(folder.join(MANIFEST)).await {
-            Ok(text) => text,
-            // As after a restore of a database that was older than the end of this upload.
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && there.contains_key(MANIFEST) =>
-            {
-                return Ok((bucket.uri(&name(MANIFEST)), there.values().sum()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(UploadError::Gone),
-            Err(error) => return Err(BucketError::Disk(error).into()),
-        };
-        let manifest: Manifest = serde_json::from_slice(&text)
-            .map_err(|error| BucketError::Disk(io::Error::other(error)))?;
-        let mut put = HashMap::new();
-        for file in &manifest.files {
-            if stop.is_cancelled() {
-                return Err(BucketError::Stopped.into());
-            }
-            let path = folder.join(&file.name);
-            let bytes = match tokio::fs::metadata(&path).await {
-                Ok(found) => found.len(),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    tracing::error!(%job, file = file.name, "a file of a recording is gone from the disk; the others go into the bucket without it");
-                    continue;
-                }
-                Err(error) => return Err(BucketError::Disk(error).into()),
-            };
-            // The name is this upload's alone, and an object appears as a whole.
-            if there.get(&file.name) != Some(&bytes) {
-                bucket.put_file(&name(&file.name), &path, &file.media_type, stop).await?;
-            }
-            put.insert(file.name.clone(), bytes);
-        }
-        let there = sizes().await?;
-        if let Some((file, bytes)) =
-            put.iter().find(|(file, bytes)| there.get(*file) != Some(*bytes))
-        {
-            let found = there.get(file);
-            return Err(BucketError::Wrong(format!(
-                "{} has {found:?} bytes in the bucket, and {bytes} on disk",
-                name(file)
-            ))
-            .into());
-        }
-        let manifest_bytes = self.put_manifest(&name(MANIFEST), &text, &manifest).await?;
-        Ok((bucket.uri(&name(MANIFEST)), put.values().sum::<u64>() + manifest_bytes))
-    }
-
-    /// Puts the manifest there, or finds it there from a try whose answer was lost; answers its size.
-    async fn put_manifest(
-        &self,
-        name: &str,
-        text: &[u8],
-        manifest: &Manifest,
-    ) -> Result<u64, BucketError> {
-        match self.bucket.put_new(name, text.to_vec(), "application/json").await {
-            Ok(()) => return Ok(text.len() as u64),
-            Err(BucketError::Exists) => {}
-            Err(error) => return Err(error),
-        }
-        let there = match self.bucket.get(name).await {
-            Ok((there, _)) => there,
-            Err(BucketError::Missing) => {
-                return Err(BucketError::Away(
-                    "the manifest is being written by another".to_owned(),
-                ));
-            }
-            Err(error) => return Err(error),
-        };
-        // With the same content, or with the mix that was made since.
-        match serde_json::from_slice::<Manifest>(&there) {
-            Ok(found) if found.job_id == manifest.job_id => Ok(there.len() as u64),
-            _ => Err(BucketError::Wrong(format!("{name} in the bucket is not this recording's"))),
-        }
     }
 
     /// Removes local files of uploaded recordings that a killed server left.

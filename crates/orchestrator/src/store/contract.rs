@@ -159,7 +159,7 @@ impl Fixture {
             .map(|(seq, report)| NumberedReport { seq, at: now.wall, report: report.clone() })
             .collect();
         let request = IngestRequest { job_id: job, epoch, reports };
-        let recorded = Recorded { bytes: Some(RECORDED), upload: None };
+        let recorded = Recorded { bytes: Some(RECORDED), ..Recorded::default() };
         self.store.report(request, [token; 32], recorded, None, now).await.unwrap()
     }
 

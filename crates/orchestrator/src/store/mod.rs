@@ -66,7 +66,7 @@ use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
     jobs::{
-        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Start, Tenant,
+        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Spooled, Start, Tenant,
         Upload,
     },
 };

@@ -4,9 +4,12 @@ use async_trait::async_trait;
 use meetbot_types::{Job, JobId};
 
 use super::Result;
-use crate::{clock::StoreNow, jobs::Upload};
+use crate::{
+    clock::StoreNow,
+    jobs::{Spooled, Upload},
+};
 
-/// Recordings that are finished on the server's disk and not in the bucket yet.
+/// Recordings that are finished on the disk of the server or a worker and not in the bucket yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingUploads {
     /// Those that wait for longest.
@@ -40,6 +43,8 @@ pub trait UploadStore: Send + Sync + 'static {
     ) -> Result<Option<Job>>;
     /// Whether the job's recording is in the bucket, and nothing is still to be made of it: a copy on disk is of no use any more.
     async fn is_stored(&self, id: JobId) -> Result<bool>;
+    /// What the worker with this data folder does with the files that it has of a job.
+    async fn spooled(&self, id: JobId, spool: String) -> Result<Spooled>;
     /// Which bucket has the recordings.
     async fn storage(&self) -> Result<Storage>;
     /// From now on this bucket has the recordings.

@@ -1,5 +1,6 @@
 //! Workers: processes that run bots for servers.
 
+mod far;
 mod kills;
 mod refused;
 mod shared;
@@ -48,12 +49,18 @@ impl Setup {
 
     /// A server with `bots.workers = "none"`, on a free port or on this one.
     fn serve(&self, port: u16) -> (Running, String) {
+        self.serve_with(port, &[])
+    }
+
+    /// The same, with more settings in its environment.
+    fn serve_with(&self, port: u16, settings: &[(&str, String)]) -> (Running, String) {
         let mut command = meetbot();
         command
             .env(TIMING, SHORT)
             .env("MEETBOT_BOTS_WORKERS", "none")
             .env("MEETBOT_SANDBOX_TOKEN", sandbox_token().expose())
             .envs(crate::program::store(self.data.path()))
+            .envs(settings.iter().map(|(name, value)| (*name, value)))
             .args(["serve", "--dev", "--sandbox", &self.sandbox])
             .args(["--listen", &format!("{}:{port}", self.host), "--data-dir"])
             .arg(self.data.path());
@@ -72,12 +79,17 @@ impl Setup {
     }
 
     fn worker_command(&self, servers: &str, more: &[&str]) -> Command {
+        self.worker_command_on(servers, self.data.path(), more)
+    }
+
+    /// The same, with another data folder.
+    fn worker_command_on(&self, servers: &str, data: &Path, more: &[&str]) -> Command {
         let mut command = meetbot();
         command
             .args(["worker", "--servers", servers, "--key-file"])
             .arg(&self.worker_key)
             .arg("--data-dir")
-            .arg(self.data.path())
+            .arg(data)
             .args(more);
         command
     }

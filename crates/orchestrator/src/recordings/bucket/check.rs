@@ -56,6 +56,24 @@ impl Bucket {
         self.try_out().await
     }
 
+    /// Whether a worker can upload into it for the servers of this store. Puts one small object, which stays: a worker needs no right to remove objects.
+    pub async fn check_for_worker(&self, cluster: &str) -> Result<()> {
+        let Some(owner) = self.owner().await? else {
+            let problem = format!("{} is not there: no server uses this bucket", self.uri(MARKER));
+            return Err(BucketError::Wrong(problem));
+        };
+        self.check_owner(owner, cluster)?;
+        let name = format!("{PROBES}/worker");
+        self.put_over(&name, "a worker", JSON).await?;
+        let (content, _) = self.get(&name).await?;
+        let listed = self.list(PROBES).await?;
+        if content != "a worker" || !listed.iter().any(|object| object.name == "worker") {
+            let problem = format!("{} was put there, and is not read or listed", self.uri(&name));
+            return Err(BucketError::Wrong(problem));
+        }
+        Ok(())
+    }
+
     /// Tries all that is done with objects, without taking the prefix. `cluster`: the servers that may have it; `None` where they have no store yet.
     pub async fn check(&self, cluster: Option<&str>) -> Result<Checked> {
         let owner = self.owner().await?;

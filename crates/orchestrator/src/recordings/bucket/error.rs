@@ -56,7 +56,7 @@ pub enum BucketError {
 
 impl BucketError {
     /// Whether it is about the settings: a server does not start like this.
-    pub(crate) const fn is_lasting(&self) -> bool {
+    pub const fn is_lasting(&self) -> bool {
         matches!(self, Self::NoSuchHost(_) | Self::Refused { .. } | Self::OtherCluster { .. })
     }
 }

@@ -237,6 +237,16 @@ impl Bucket {
         self.put(name, content.into(), media_type, PutMode::Create).await
     }
 
+    /// Puts an object, also in place of another.
+    async fn put_over(
+        &self,
+        name: &str,
+        content: impl Into<Bytes>,
+        media_type: &str,
+    ) -> Result<()> {
+        self.put(name, content.into(), media_type, PutMode::Overwrite).await
+    }
+
     /// Replaces an object, if it is still what it was.
     pub(crate) async fn replace(
         &self,

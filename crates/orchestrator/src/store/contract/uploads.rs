@@ -9,18 +9,39 @@ const URI: &str = "s3://acme/jobs/job_1/1.n/manifest.json";
 impl Fixture {
     /// A job whose bot ended at this time, and whose recording is queued for upload.
     async fn held(&self, cause: Cause, now: u64) -> JobId {
+        let id = self.recorded(now).await;
+        assert_eq!(self.ends(id, cause, now).await, JobStatus::Finalizing);
+        id
+    }
+
+    /// A job whose bot records.
+    async fn recorded(&self, now: u64) -> JobId {
         let job = self.create(|_| {}, at(now)).await;
         self.claim(1, at(now)).await.unwrap();
         let begun = [BotReport::Admitted, BotReport::RecordingStarted];
         self.report(job.id, 1, 1, 1, &begun, at(now)).await;
-        assert_eq!(self.ends(job.id, cause, now).await, JobStatus::Finalizing);
         job.id
     }
 
     async fn ends(&self, job_id: JobId, cause: Cause, now: u64) -> JobStatus {
+        self.ends_on(None, job_id, cause, now).await
+    }
+
+    /// The same of a bot whose recording is on the disk of a worker.
+    async fn ends_on(
+        &self,
+        spool: Option<&str>,
+        job_id: JobId,
+        cause: Cause,
+        now: u64,
+    ) -> JobStatus {
         let reports = vec![NumberedReport { seq: 3, at: at(now).wall, report: ended(cause, true) }];
         let request = IngestRequest { job_id, epoch: 1, reports };
-        let recorded = Recorded { bytes: Some(RECORDED), upload: Some("n".to_owned()) };
+        let recorded = Recorded {
+            bytes: Some(RECORDED),
+            upload: Some("n".to_owned()),
+            spool: spool.map(str::to_owned),
+        };
         match self.store.report(request, [1; 32], recorded, None, at(now)).await.unwrap() {
             Reported::Applied(answer) => answer.status,
             other => panic!("{other:?}"),
@@ -114,6 +135,35 @@ async fn a_recording_that_is_lost_during_its_upload_fails_its_job() {
     assert_eq!((&job.status, &job.manifest_uri), (&JobStatus::Failed, &None));
     assert_eq!(job.failure_code, Some(FailureCode::InternalError));
     assert_eq!(fixture.waiting().await, [second]);
+}
+
+#[tokio::test]
+async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let of = async |id, spool: &str| store.spooled(id, spool.to_owned()).await.unwrap();
+    let id = fixture.recorded(5).await;
+    assert_eq!(of(id, "w1").await, Spooled::Live);
+    let status = fixture.ends_on(Some("w1"), id, left(), 6).await;
+    assert_eq!(status, JobStatus::Finalizing);
+    let Spooled::Waits(upload) = of(id, "w1").await else { panic!("its recording waits") };
+    assert_eq!((upload.epoch, &*upload.nonce, upload.spool.as_deref()), (1, "n", Some("w1")));
+    assert_eq!(of(id, "w2").await, Spooled::Live, "another worker has it");
+    store.end_upload(id, Some((URI.to_owned(), 7)), at(9)).await.unwrap().unwrap();
+    assert_eq!(of(id, "w1").await, Spooled::Over);
+    store.delete_recording(fixture.tenant, id, at(10)).await.unwrap().unwrap();
+    assert_eq!(of(id, "w1").await, Spooled::Deleted);
+
+    let lost = fixture.recorded(11).await;
+    fixture.ends_on(Some("w1"), lost, left(), 12).await;
+    let job = store.end_upload(lost, None, at(13)).await.unwrap().unwrap();
+    assert_eq!(job.failure_code, Some(FailureCode::InternalError));
+    assert!(job.failure_detail.unwrap().contains("worker"));
+
+    let erased = fixture.recorded(14).await;
+    fixture.ends_on(Some("w1"), erased, left(), 15).await;
+    store.erase_jobs(fixture.tenant.consumer, vec![erased]).await.unwrap();
+    assert_eq!(of(erased, "w1").await, Spooled::Deleted);
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl ModelTest {
         let away = self.away.map(|away| away.lease);
         let answer = self
             .store
-            .report(request, token, Recorded { bytes, upload: None }, away, self.now)
+            .report(request, token, Recorded { bytes, ..Recorded::default() }, away, self.now)
             .await
             .unwrap();
         if matches!(order, ReportOrder::Forged) {

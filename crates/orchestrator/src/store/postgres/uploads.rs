@@ -8,7 +8,7 @@ use super::{
     values::{number, parsed, read_as},
 };
 use crate::{
-    jobs::{Upload, UploadChange},
+    jobs::{self, Spooled, Upload, UploadChange},
     store::WaitingUploads,
 };
 
@@ -56,6 +56,15 @@ pub(super) fn upload(text: &str) -> Outcome<Upload> {
 pub(super) async fn waits(transaction: &Transaction, job: JobId) -> Outcome<bool> {
     let waits = "SELECT 1 FROM uploads WHERE job = $1";
     Ok(transaction.row(waits, &[&job.to_string()]).await?.is_some())
+}
+
+pub(super) async fn spooled(transaction: &Transaction, id: JobId, spool: &str) -> Outcome<Spooled> {
+    // The job first: what ends an upload ends its job in the same transaction, and a job that has ended has no other upload.
+    let record = records::of_any(transaction, id).await?;
+    let row = "SELECT upload FROM uploads WHERE job = $1";
+    let row = transaction.row(row, &[&id.to_string()]).await?;
+    let waits = row.map(|row| upload(row.try_get(0)?)).transpose()?;
+    Ok(jobs::upload::spooled(record.as_ref(), waits, spool))
 }
 
 pub(super) async fn is_stored(transaction: &Transaction, id: JobId) -> Outcome<bool> {

@@ -1,11 +1,11 @@
 //! Uploads of recordings to a bucket: a row for each, from the transaction that ends its bot's work to the one that ends its job.
 
 use meetbot_types::JobId;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, read_as, records};
 use crate::{
-    jobs::{Upload, UploadChange},
+    jobs::{self, Spooled, Upload, UploadChange},
     store::WaitingUploads,
 };
 
@@ -52,6 +52,15 @@ pub(super) fn waiting(connection: &Connection, limit: u32) -> Outcome<WaitingUpl
 
 pub(super) fn upload(text: &str) -> Outcome<Upload> {
     read_as(serde_json::from_str(text), "an upload")
+}
+
+pub(super) fn spooled(connection: &Connection, id: JobId, spool: &str) -> Outcome<Spooled> {
+    let text: Option<String> = connection
+        .prepare_cached("SELECT upload FROM uploads WHERE job = ?1")?
+        .query_row([id.to_string()], |row| row.get(0))
+        .optional()?;
+    let waits = text.as_deref().map(upload).transpose()?;
+    Ok(jobs::upload::spooled(records::of_any(connection, id)?.as_ref(), waits, spool))
 }
 
 pub(super) fn is_stored(connection: &Connection, id: JobId) -> Outcome<bool> {

@@ -5,6 +5,7 @@ use meetbot_types::{Job, JobId, Timestamp};
 
 use crate::{
     clock::StoreNow,
+    jobs::Spooled,
     store::{
         Result, Storage, UploadStore, WaitingUploads,
         postgres::{
@@ -38,6 +39,13 @@ impl UploadStore for PostgresStore {
 
     async fn is_stored(&self, id: JobId) -> Result<bool> {
         self.connections.read(id, |it, id| Box::pin(uploads::is_stored(it, *id))).await
+    }
+
+    async fn spooled(&self, id: JobId, spool: String) -> Result<Spooled> {
+        let asked = (id, spool);
+        self.connections
+            .read(asked, |it, (id, spool)| Box::pin(uploads::spooled(it, *id, spool)))
+            .await
     }
 
     async fn storage(&self) -> Result<Storage> {

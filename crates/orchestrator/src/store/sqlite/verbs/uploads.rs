@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
     clock::StoreNow,
+    jobs::Spooled,
     store::{
         Result, Storage, UploadStore, WaitingUploads,
         sqlite::{Outcome, SqliteStore, jobs, paused, records, uploads, writer::Transaction},
@@ -34,6 +35,10 @@ impl UploadStore for SqliteStore {
 
     async fn is_stored(&self, id: JobId) -> Result<bool> {
         self.read(move |connection| uploads::is_stored(connection, id)).await
+    }
+
+    async fn spooled(&self, id: JobId, spool: String) -> Result<Spooled> {
+        self.read(move |connection| uploads::spooled(connection, id, &spool)).await
     }
 
     async fn storage(&self) -> Result<Storage> {

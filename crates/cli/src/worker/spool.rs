@@ -1,0 +1,273 @@
+//! The recordings of a worker with a data folder of its own: uploaded while bots record and when they have ended, and removed from the disk once nobody needs them there.
+
+use std::{
+    collections::HashSet,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use meetbot_orchestrator::{BotExit, Launcher, Spool, SpoolError, Stop};
+use meetbot_types::{
+    Availability, JobId, Manifest,
+    bot::{BotOrder, MixOrder},
+    work::{SpoolState, SpooledJob},
+};
+use tokio::{sync::Notify, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::servers::Servers;
+use crate::launcher::BotLauncher;
+
+/// How often what bots have recorded is uploaded, and how often servers are asked about the files of bots that have ended.
+const EVERY: Duration = Duration::from_secs(5);
+/// How often a continued recording looks for files that came later.
+const FETCH_EVERY: Duration = Duration::from_mins(1);
+/// How long a bot waits for the files of earlier attempts before it joins without them.
+const FETCH_LIMIT: Duration = Duration::from_secs(10);
+/// How long the end of a bot waits until what it has written last is uploaded.
+const SHIP_LIMIT: Duration = Duration::from_secs(10);
+/// How many recordings are uploaded at once.
+const AT_ONCE: usize = 3;
+
+/// Uploads recordings, and removes them.
+#[derive(Clone)]
+pub(super) struct Spooler {
+    spool: Arc<Spool>,
+    servers: Arc<Servers>,
+    /// The jobs whose bots run here.
+    running: Arc<Mutex<HashSet<JobId>>>,
+    /// Notified when a bot has ended.
+    wake: Arc<Notify>,
+}
+
+/// Runs bots that continue the recordings of other workers, and whose own recordings are uploaded.
+pub(super) struct SpoolLauncher {
+    pub(super) bots: BotLauncher,
+    pub(super) spooler: Spooler,
+}
+
+impl Spooler {
+    pub(super) fn new(spool: Arc<Spool>, servers: Arc<Servers>) -> Self {
+        Self { spool, servers, running: Arc::default(), wake: Arc::default() }
+    }
+
+    /// Runs until `ended`, and then until no finished recording waits for its upload.
+    pub(super) async fn run(self, ended: CancellationToken) {
+        let mut tries = 0;
+        loop {
+            let is_last = ended.is_cancelled();
+            let all_done = self.look().await;
+            tries = if all_done { 0 } else { tries + 1 };
+            if is_last && all_done {
+                return;
+            }
+            let pause = if all_done { EVERY } else { Spool::pause(tries) };
+            tokio::select! {
+                () = ended.cancelled(), if !is_last => {}
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Does once what is to be done with the files of bots that have ended. Returns whether everything was done.
+    async fn look(&self) -> bool {
+        let jobs = match self.spool.jobs() {
+            Ok(jobs) => jobs,
+            Err(error) => {
+                tracing::error!(%error, "the recordings on this machine's disk cannot be listed");
+                return false;
+            }
+        };
+        let jobs: Vec<JobId> = jobs.into_iter().filter(|job| !self.runs(*job)).collect();
+        if jobs.is_empty() {
+            return true;
+        }
+        let Some(states) = self.servers.spooled(&jobs).await else { return false };
+        let (mut all_done, mut uploads) = (true, JoinSet::new());
+        for SpooledJob { job_id, state } in states {
+            match state {
+                SpoolState::Live if self.runs(job_id) => {}
+                SpoolState::Live => all_done &= self.ship(job_id).await,
+                SpoolState::Over => self.forget(job_id).await,
+                SpoolState::Upload { epoch, nonce } => {
+                    if uploads.len() >= AT_ONCE {
+                        all_done &= matches!(uploads.join_next().await, Some(Ok(true)));
+                    }
+                    let spooler = self.clone();
+                    uploads.spawn(async move { spooler.upload(job_id, epoch, nonce).await });
+                }
+            }
+        }
+        while let Some(uploaded) = uploads.join_next().await {
+            all_done &= matches!(uploaded, Ok(true));
+        }
+        all_done
+    }
+
+    fn runs(&self, job: JobId) -> bool {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
+    }
+
+    /// Uploads what another bot needs to continue. Returns whether all of it is there.
+    async fn ship(&self, job: JobId) -> bool {
+        match self.spool.ship(job).await {
+            Ok(0) => true,
+            Ok(bytes) => {
+                tracing::debug!(%job, bytes, "what was recorded is in the bucket");
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%job, %error, "what was recorded is not in the bucket yet");
+                false
+            }
+        }
+    }
+
+    /// Uploads a finished recording, reports it, and removes it here. Returns whether its job has ended.
+    async fn upload(&self, job: JobId, epoch: u32, nonce: String) -> bool {
+        let lost = match self.spool.upload(job, epoch, &nonce, &CancellationToken::new()).await {
+            Ok(()) => None,
+            Err(SpoolError::Lost(problem)) => {
+                tracing::error!(%job, problem, "a recording cannot be uploaded");
+                Some(problem)
+            }
+            Err(error) => {
+                tracing::error!(%job, %error, "a recording is not in the bucket yet");
+                return false;
+            }
+        };
+        match self.servers.uploaded(job, nonce, lost).await {
+            Some(SpoolState::Over) => {
+                tracing::info!(%job, "a recording is in the bucket");
+                self.forget(job).await;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn forget(&self, job: JobId) {
+        if self.runs(job) {
+            return;
+        }
+        if let Err(error) = self.spool.forget(job).await {
+            tracing::error!(%job, %error, "files of a job that has ended stay on this machine's disk");
+        }
+    }
+
+    /// Fetches what other workers have uploaded of earlier attempts, while the bot's lease is renewed. Returns whether all of it is here.
+    async fn fetch(&self, order: &BotOrder) -> bool {
+        let fetch = self.spool.fetch(order.job_id, order.epoch);
+        let heartbeat = Duration::from_millis(order.heartbeat_ms);
+        let renew = async {
+            loop {
+                tokio::time::sleep(heartbeat).await;
+                self.servers.renew(order).await;
+            }
+        };
+        let limit = async {
+            match order.finalize {
+                None => tokio::time::sleep(FETCH_LIMIT).await,
+                Some(_) => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            fetched = fetch => match fetched {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::warn!(job = %order.job_id, %error, "the files of earlier attempts cannot be fetched");
+                    false
+                }
+            },
+            () = limit => {
+                tracing::warn!(job = %order.job_id, "the files of earlier attempts are not here yet");
+                false
+            }
+            () = renew => false,
+        }
+    }
+
+    /// Uploads what a bot writes, until the returned future is dropped.
+    async fn follow(&self, order: &BotOrder) {
+        let mut fetched = tokio::time::Instant::now();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            self.ship(order.job_id).await;
+            if order.epoch > 1 && fetched.elapsed() >= FETCH_EVERY {
+                fetched = tokio::time::Instant::now();
+                if let Err(error) = self.spool.fetch(order.job_id, order.epoch).await {
+                    tracing::warn!(job = %order.job_id, %error, "the files of earlier attempts cannot be fetched");
+                }
+            }
+        }
+    }
+}
+
+/// A job whose bot runs here, until it is dropped.
+struct RunsHere<'a>(&'a Spooler, JobId);
+
+impl<'a> RunsHere<'a> {
+    fn enter(spooler: &'a Spooler, job: JobId) -> Self {
+        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
+        Self(spooler, job)
+    }
+}
+
+impl Drop for RunsHere<'_> {
+    fn drop(&mut self) {
+        let Self(spooler, job) = self;
+        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
+        spooler.wake.notify_one();
+    }
+}
+
+#[async_trait]
+impl Launcher for SpoolLauncher {
+    fn available(&self) -> Vec<Availability> {
+        self.bots.available()
+    }
+
+    async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
+        let Self { bots, spooler } = self;
+        let _here = RunsHere::enter(spooler, order.job_id);
+        // Without the files a bot may join, but not finish a recording.
+        if order.epoch > 1 && !spooler.fetch(&order).await && order.finalize.is_some() {
+            return BotExit::Ended;
+        }
+        let followed = order.clone();
+        let exit = {
+            let bot = bots.run(order, stop);
+            tokio::select! {
+                exit = bot => exit,
+                () = spooler.follow(&followed) => BotExit::Ended,
+            }
+        };
+        // The next bot may run on another machine. It is claimed as soon as this one's end is reported.
+        if !spooler.spool.is_finished(followed.job_id, followed.epoch) {
+            let ships = tokio::time::timeout(SHIP_LIMIT, spooler.ship(followed.job_id));
+            if ships.await.is_err() {
+                tracing::warn!(job = %followed.job_id, "what was recorded last is not in the bucket yet");
+            }
+        }
+        exit
+    }
+
+    fn set_server_url(&self, url: &str) -> io::Result<()> {
+        self.bots.set_server_url(url)
+    }
+
+    fn is_alive(&self, job: JobId, attempt: u32) -> bool {
+        self.bots.is_alive(job, attempt)
+    }
+
+    async fn adopt(&self, job: JobId, attempt: u32, stop: Stop) -> BotExit {
+        self.bots.adopt(job, attempt, stop).await
+    }
+
+    async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>> {
+        self.bots.mix(order, stop).await
+    }
+}

@@ -1,0 +1,112 @@
+//! Fetches what other workers uploaded of earlier attempts at a job.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use meetbot_types::JobId;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Spool, SpoolError,
+    folder::{read_state, write_state},
+    log,
+};
+use crate::recordings::{LOG, bucket::BucketError, of_job};
+
+/// How much of an attempt is fetched. It is stored beside the attempt's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Fetched {
+    /// The name of the data folder of the worker that had the attempt.
+    spool: String,
+    /// The number of the next object.
+    next: u64,
+}
+
+impl Spool {
+    /// Fetches what other workers uploaded of the attempts before this one, as far as it is not here yet.
+    pub async fn fetch(&self, job: JobId, before: u32) -> Result<(), SpoolError> {
+        let lock = self.lock(job);
+        let _one_at_a_time = lock.lock().await;
+        let logs = of_job(job, LOG);
+        let listed = self.bucket.list(&logs).await?;
+        let attempts = attempts(listed.iter().map(|object| object.name.as_str()));
+        for ((epoch, spool), numbers) in attempts {
+            let is_own = spool == self.name
+                || self.of_attempt(job, epoch).exists() && !self.is_fetched(job, epoch);
+            if epoch >= before || is_own {
+                continue;
+            }
+            let state = self.state_file(job, epoch, "fetched");
+            let known = read_state::<Fetched>(&state).map_err(BucketError::Disk)?;
+            let mut fetched = known.unwrap_or_else(|| Fetched { spool: spool.to_owned(), next: 0 });
+            if fetched.spool != spool {
+                continue;
+            }
+            let folder = self.of_attempt(job, epoch);
+            while numbers.contains(&fetched.next) {
+                let name = format!("{logs}/{epoch}.{spool}/{:08}", fetched.next);
+                let (object, _) = self.bucket.get(&name).await?;
+                fetched.next += 1;
+                let (folder, state, after) = (folder.clone(), state.clone(), fetched.clone());
+                let applied = tokio::task::spawn_blocking(move || {
+                    // The state first, so that the folder is never taken for this worker's own; an object that is applied twice changes nothing.
+                    make(folder.parent().unwrap_or(&folder))?;
+                    write_state(&state, &Fetched { next: after.next - 1, ..after.clone() })?;
+                    make(&folder)?;
+                    apply(&folder, &object)?;
+                    write_state(&state, &after)
+                });
+                applied.await.map_err(io::Error::other).flatten().map_err(BucketError::Disk)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The objects of each attempt, by the attempt's epoch and the worker that had it.
+fn attempts<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<(u32, &'a str), Vec<u64>> {
+    let mut attempts: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for name in names {
+        if let Some((attempt, number)) = name.split_once('/')
+            && let Some((epoch, spool)) = attempt.split_once('.')
+            && let (Ok(epoch), Ok(number)) = (epoch.parse(), number.parse())
+        {
+            attempts.entry((epoch, spool)).or_default().push(number);
+        }
+    }
+    attempts
+}
+
+/// Makes a folder that only its owner can enter.
+fn make(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes the pieces of an object into the files of a folder. Each piece ends where its file ended.
+pub(super) fn apply(folder: &Path, object: &[u8]) -> io::Result<()> {
+    for (piece, content) in log::read(object)? {
+        let mut open = OpenOptions::new();
+        open.write(true).create(true).truncate(false).mode(0o600);
+        let file = open.open(folder.join(&piece.name))?;
+        file.write_all_at(content, piece.offset)?;
+        file.set_len(piece.offset + piece.bytes)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_sorted_by_attempt_and_worker() {
+        let names = ["1.abc/00000000", "1.abc/00000001", "12.de/00000000", "nothing", "x.y/z"];
+        let expected = BTreeMap::from([((1, "abc"), vec![0, 1]), ((12, "de"), vec![0])]);
+        assert_eq!(attempts(names.into_iter()), expected);
+    }
+}

@@ -1,0 +1,253 @@
+//! Uploads what the files of unfinished attempts gain, so that another worker can continue the recording.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+};
+
+use meetbot_types::{JobId, signature::sha256};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Spool, SpoolError,
+    folder::{read_state, write_state},
+    log::{self, Piece},
+};
+use crate::recordings::{LOG, bucket::BucketError, local, of_job};
+
+/// The most bytes of one object.
+const MOST: u64 = 8 << 20;
+/// How much of the end of a file is compared with what was uploaded of it: a bot writes the first packets of a stream provisionally, and again when their place is certain.
+const COMPARED: u64 = 256 << 10;
+const MEDIA_TYPE: &str = "application/octet-stream";
+
+/// How much of an attempt is uploaded. It is stored beside the attempt's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Shipped {
+    /// The number of the next object.
+    next: u64,
+    /// Each file that was uploaded, by its name.
+    files: BTreeMap<String, Mark>,
+}
+
+/// How much of a file is uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    bytes: u64,
+    /// The SHA-256 of the last of them, at most [`COMPARED`].
+    end: String,
+}
+
+impl Spool {
+    /// Uploads what this worker's attempts at a job wrote since the last call, and answers how many bytes.
+    pub async fn ship(&self, job: JobId) -> Result<u64, SpoolError> {
+        let lock = self.lock(job);
+        let _one_at_a_time = lock.lock().await;
+        let mut bytes = 0;
+        for epoch in self.own_attempts(job).map_err(BucketError::Disk)? {
+            bytes += self.ship_attempt(job, epoch).await?;
+        }
+        Ok(bytes)
+    }
+
+    async fn ship_attempt(&self, job: JobId, epoch: u32) -> Result<u64, BucketError> {
+        let (folder, state) = (self.of_attempt(job, epoch), self.state_file(job, epoch, "log"));
+        let (mut shipped, mut bytes) = (read_state::<Shipped>(&state)?.unwrap_or_default(), 0);
+        loop {
+            let (from, before) = (folder.clone(), shipped.clone());
+            let gathered = tokio::task::spawn_blocking(move || gather(&from, &before, MOST)).await;
+            let Some((object, after)) = gathered.map_err(io::Error::other)?? else {
+                return Ok(bytes);
+            };
+            let name = of_job(job, &format!("{LOG}/{epoch}.{}/{:08}", self.name, shipped.next));
+            let size = object.len() as u64;
+            shipped = match self.bucket.put_new(&name, object, MEDIA_TYPE).await {
+                Ok(()) => after,
+                // As after an answer that was lost: what is there counts.
+                Err(BucketError::Exists) => {
+                    let (there, _) = self.bucket.get(&name).await?;
+                    let pieces = log::read(&there)?.into_iter().map(|(piece, _)| piece).collect();
+                    let from = folder.clone();
+                    tokio::task::spawn_blocking(move || mark(&from, shipped, pieces))
+                        .await
+                        .map_err(io::Error::other)??
+                }
+                Err(error) => return Err(error),
+            };
+            write_state(&state, &shipped)?;
+            bytes += size;
+        }
+    }
+}
+
+/// The object with what the files gained, and how much is uploaded after it; `None` if they gained nothing.
+fn gather(folder: &Path, shipped: &Shipped, most: u64) -> io::Result<Option<(Vec<u8>, Shipped)>> {
+    let (mut pieces, mut contents) = (Vec::new(), Vec::new());
+    for path in files(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let size = file.metadata()?.len();
+        let room = most.saturating_sub(contents.len() as u64);
+        let mark = shipped.files.get(&name);
+        let offset = next_offset(&mut file, size, mark)?;
+        let is_new = mark.is_none_or(|mark| (offset, size) != (mark.bytes, mark.bytes));
+        if !is_new || room == 0 {
+            continue;
+        }
+        let before = contents.len();
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(room.min(size - offset)).read_to_end(&mut contents)?;
+        pieces.push(Piece { name, offset, bytes: (contents.len() - before) as u64 });
+    }
+    if pieces.is_empty() {
+        return Ok(None);
+    }
+    let shipped = mark(folder, shipped.clone(), pieces.clone())?;
+    Ok(Some((log::write(pieces, &contents)?, shipped)))
+}
+
+/// From where on a file is uploaded: from where it was before, unless the last bytes have changed since.
+fn next_offset(file: &mut File, size: u64, mark: Option<&Mark>) -> io::Result<u64> {
+    let Some(mark) = mark else { return Ok(0) };
+    if size >= mark.bytes && end_of(file, mark.bytes)? == mark.end {
+        return Ok(mark.bytes);
+    }
+    Ok(mark.bytes.saturating_sub(COMPARED).min(size))
+}
+
+/// After the object with these pieces.
+fn mark(folder: &Path, mut shipped: Shipped, pieces: Vec<Piece>) -> io::Result<Shipped> {
+    shipped.next += 1;
+    for Piece { name, offset, bytes } in pieces {
+        let bytes = offset + bytes;
+        let end = match File::open(folder.join(&name)) {
+            Ok(mut file) => end_of(&mut file, bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        shipped.files.insert(name, Mark { bytes, end });
+    }
+    Ok(shipped)
+}
+
+/// The SHA-256 of the bytes before this offset.
+fn end_of(file: &mut File, offset: u64) -> io::Result<String> {
+    let from = offset.saturating_sub(COMPARED);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(offset - from).read_to_end(&mut bytes)?;
+    Ok(sha256(&bytes))
+}
+
+/// The files of a log: those of lines first, which a bot needs before it can continue.
+fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = local::entries(folder)?;
+    files.retain(|path| {
+        path.is_file()
+            && path.file_name().is_some_and(|name| log::is_logged(&name.to_string_lossy()))
+    });
+    files.sort_by_key(|path| path.extension().is_none_or(|extension| extension != "jsonl"));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::recordings::spool::fetch::apply;
+
+    /// A folder, what is uploaded of it, and the files that another worker makes of that.
+    struct Logged {
+        folder: tempfile::TempDir,
+        shipped: Shipped,
+        copy: tempfile::TempDir,
+    }
+
+    impl Logged {
+        fn new() -> Self {
+            let [folder, copy] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+            Self { folder, shipped: Shipped::default(), copy }
+        }
+
+        fn write(&self, name: &str, content: &[u8]) {
+            fs::write(self.folder.path().join(name), content).unwrap();
+        }
+
+        /// Uploads all; answers how many objects it took.
+        fn ship(&mut self, most: u64) -> u32 {
+            let mut objects = 0;
+            while let Some((object, shipped)) =
+                gather(self.folder.path(), &self.shipped, most).unwrap()
+            {
+                apply(self.copy.path(), &object).unwrap();
+                (self.shipped, objects) = (shipped, objects + 1);
+            }
+            objects
+        }
+
+        #[track_caller]
+        fn is_equal(&self, names: &[&str]) {
+            let mut copied: Vec<_> = fs::read_dir(self.copy.path())
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            copied.sort();
+            assert_eq!(copied, names);
+            for name in names {
+                let read = |folder: &Path| fs::read(folder.join(name)).unwrap();
+                assert!(read(self.folder.path()) == read(self.copy.path()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_carries_what_files_gain_and_what_changes_at_their_ends() {
+        let mut logged = Logged::new();
+        logged.write("events.jsonl", b"one\n");
+        logged.write("audio.Ada.webm", b"header, uncertain");
+        logged.write("manifest.json", b"{}");
+        logged.write("audio.Ada.part", b"half");
+        assert_eq!(logged.ship(MOST), 1);
+        logged.is_equal(&["audio.Ada.webm", "events.jsonl"]);
+        assert_eq!(logged.ship(MOST), 0, "nothing is new");
+        logged.write("events.jsonl", b"one\ntwo\n");
+        // What was provisional is shorter than before, and other.
+        logged.write("audio.Ada.webm", b"header, sure");
+        assert_eq!(logged.ship(MOST), 1);
+        logged.is_equal(&["audio.Ada.webm", "events.jsonl"]);
+    }
+
+    #[test]
+    fn a_long_file_is_uploaded_in_several_objects_and_only_once() {
+        let mut logged = Logged::new();
+        let long: Vec<u8> = (0..2_000_000_u32).map(|at| (at % 251) as u8).collect();
+        logged.write("video.Ada.webm", &long[..1_000_000]);
+        assert_eq!(logged.ship(300_000), 4);
+        logged.is_equal(&["video.Ada.webm"]);
+        logged.write("video.Ada.webm", &long);
+        let (object, _) = gather(logged.folder.path(), &logged.shipped, MOST).unwrap().unwrap();
+        assert!(object.len() < 1_000_200, "{}", object.len());
+        logged.ship(MOST);
+        logged.is_equal(&["video.Ada.webm"]);
+    }
+
+    #[test]
+    fn an_object_whose_answer_was_lost_counts() {
+        let mut logged = Logged::new();
+        logged.write("events.jsonl", b"one\n");
+        let (object, _) = gather(logged.folder.path(), &logged.shipped, MOST).unwrap().unwrap();
+        apply(logged.copy.path(), &object).unwrap();
+        logged.write("events.jsonl", b"one\ntwo\n");
+        let pieces = log::read(&object).unwrap().into_iter().map(|(piece, _)| piece).collect();
+        logged.shipped = mark(logged.folder.path(), Shipped::default(), pieces).unwrap();
+        assert_eq!((logged.shipped.next, logged.ship(MOST)), (1, 1));
+        logged.is_equal(&["events.jsonl"]);
+    }
+}
