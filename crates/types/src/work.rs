@@ -118,7 +118,7 @@ pub struct WorkSpool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkSpooled {
-    /// Each of the jobs.
+    /// Each of the jobs whose state is known now.
     pub jobs: Vec<SpooledJob>,
 }
 

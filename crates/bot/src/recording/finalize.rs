@@ -354,7 +354,7 @@ fn attempts(
 mod tests {
     use std::time::{Duration, Instant};
 
-    use meetbot_types::{Cause, LeaveReason, Timestamp};
+    use meetbot_types::{Cause, LeaveReason, RecordingState, Timestamp, bot::BegunRecording};
 
     use super::*;
     use xtask::ffmpeg;
@@ -366,7 +366,11 @@ mod tests {
 
     /// Runs an attempt that records a second of Ann's voice, loses the connection if `loses`, and leaves when the meeting is over.
     fn attempt(order: &BotOrder, at: Instant, loses: bool) -> Manifest {
-        let wall = Timestamp::UNIX_EPOCH;
+        attempt_at(order, at, Timestamp::UNIX_EPOCH, loses)
+    }
+
+    /// The same, admitted at this time of the wall clock.
+    fn attempt_at(order: &BotOrder, at: Instant, wall: Timestamp, loses: bool) -> Manifest {
         let mut recording = Recording::open(order, (at, wall), Counters::default()).unwrap();
         let file = "audio.Ann.webm".to_owned();
         write_voice(&folder_of(order, order.epoch).join(&file), 50);
@@ -450,6 +454,59 @@ mod tests {
         });
         assert_eq!(resumed, Mode::On);
         assert_eq!(found_after(|recording, at| recording.stop(at).unwrap()), Mode::Stopped);
+    }
+
+    /// An order for the second attempt, whose worker has none of the first one's files.
+    fn continued_elsewhere(folder: &Path, state: RecordingState) -> BotOrder {
+        let begun = BegunRecording { started_at: Timestamp::UNIX_EPOCH, state };
+        let order = order(&folder.join("job"), 2);
+        BotOrder { spool: Some("w2".to_owned()), begun: Some(begun), ..order }
+    }
+
+    #[test]
+    fn a_recording_without_the_files_of_another_worker_continues_its_time_and_its_pause() {
+        for (state, mode) in [
+            (RecordingState::On, Mode::On),
+            (RecordingState::Paused, Mode::Paused { since_ms: 60_000 }),
+            (RecordingState::Stopped, Mode::Stopped),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let order = continued_elsewhere(folder.path(), state);
+            let wall = Timestamp::UNIX_EPOCH + Duration::from_mins(1);
+            let at = crate::clock::now();
+            let recording = Recording::open(&order, (at, wall), Counters::default()).unwrap();
+            assert_eq!(recording.mode(), mode);
+            drop(recording);
+            let again = Recording::open(&order, (at, wall), Counters::default()).unwrap();
+            assert_eq!(again.mode(), mode, "the journal says so, too");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let order = continued_elsewhere(folder.path(), RecordingState::On);
+        let manifest = attempt_at(
+            &order,
+            crate::clock::now(),
+            Timestamp::UNIX_EPOCH + Duration::from_mins(1),
+            false,
+        );
+        assert_eq!(manifest.started_at, Timestamp::UNIX_EPOCH);
+        let [first, second] = &manifest.attempts[..] else { panic!("{manifest:#?}") };
+        assert_eq!((&*first.outcome, first.joined_ms, first.ended_ms), ("lost", None, None));
+        assert_eq!((second.joined_ms, second.gap_ms), (Some(60_000), Some(60_000)));
+        assert!(!manifest.complete);
+    }
+
+    #[test]
+    fn a_recording_that_is_on_another_worker_alone_is_not_finalised_as_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = continued_elsewhere(folder.path(), RecordingState::On);
+        let end = |has_media| Cause::Left(LeaveReason::MeetingEnded).ending(has_media, false);
+        for was_in_call in [false, true] {
+            let found = finalize(&begun, was_in_call, &CancellationToken::new(), end);
+            assert_eq!(found.unwrap_err().kind(), io::ErrorKind::NotFound);
+        }
+        let nothing = BotOrder { begun: None, ..begun };
+        let found = finalize(&nothing, false, &CancellationToken::new(), end).unwrap().unwrap();
+        assert!(found.manifest_uri.is_none());
     }
 
     #[test]

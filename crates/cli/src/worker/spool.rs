@@ -22,8 +22,6 @@ use crate::launcher::BotLauncher;
 
 /// How often what bots have recorded is uploaded, and how often servers are asked about the files of bots that have ended.
 const EVERY: Duration = Duration::from_secs(5);
-/// How often a continued recording looks for files that came later.
-const FETCH_EVERY: Duration = Duration::from_mins(1);
 /// How long a bot waits for the files of earlier attempts before it joins without them.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a bot waits until what it has written last is uploaded.
@@ -86,7 +84,7 @@ impl Spooler {
             return true;
         }
         let Some(states) = self.servers.spooled(&jobs).await else { return false };
-        let (mut all_done, mut uploads) = (true, JoinSet::new());
+        let (mut all_done, mut uploads) = (states.len() == jobs.len(), JoinSet::new());
         for SpooledJob { job_id, state } in states {
             match state {
                 SpoolState::Live if self.runs(job_id) => {}
@@ -190,17 +188,14 @@ impl Spooler {
         }
     }
 
-    /// Uploads what a bot writes, until the returned future is dropped.
-    async fn follow(&self, order: &BotOrder) {
-        let mut fetched = tokio::time::Instant::now();
+    /// Uploads what a bot writes, until the returned future is dropped. `fetched`: the files of earlier attempts are here.
+    async fn follow(&self, order: &BotOrder, mut fetched: bool) {
         loop {
             tokio::time::sleep(EVERY).await;
             self.ship(order.job_id).await;
-            if order.epoch > 1 && fetched.elapsed() >= FETCH_EVERY {
-                fetched = tokio::time::Instant::now();
-                if let Err(error) = self.spool.fetch(order.job_id, order.epoch).await {
-                    tracing::warn!(job = %order.job_id, %error, "the files of earlier attempts cannot be fetched");
-                }
+            // Not again: an earlier bot that is cut off from the servers may still record, beside this one.
+            if !fetched {
+                fetched = self.spool.fetch(order.job_id, order.epoch).await.is_ok();
             }
         }
     }
@@ -233,8 +228,9 @@ impl Launcher for SpoolLauncher {
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let Self { bots, spooler } = self;
         let _here = RunsHere::enter(spooler, order.job_id);
-        // Without the files a bot may join, but not finish a recording.
-        if order.epoch > 1 && !spooler.fetch(&order).await && order.finalize.is_some() {
+        let fetched = order.epoch == 1 || spooler.fetch(&order).await;
+        // Without the files of earlier attempts a bot may join, but not finish a recording.
+        if !fetched && order.finalize.is_some() {
             return BotExit::Ended;
         }
         let followed = order.clone();
@@ -242,7 +238,7 @@ impl Launcher for SpoolLauncher {
             let bot = bots.run(order, stop);
             tokio::select! {
                 exit = bot => exit,
-                () = spooler.follow(&followed) => BotExit::Ended,
+                () = spooler.follow(&followed, fetched) => BotExit::Ended,
             }
         };
         // The next bot may run on another machine. It is claimed as soon as this one's end is reported.

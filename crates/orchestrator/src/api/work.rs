@@ -355,7 +355,10 @@ async fn spool(
     let folder = spool_of(&server, &worker).await?;
     let mut jobs = Vec::new();
     for job_id in ids.into_iter().take(MOST_SPOOLED) {
-        jobs.push(SpooledJob { job_id, state: server.workers.spooled(job_id, folder).await? });
+        // The files of a job whose state is not known now stay where they are, and hold up no other job's.
+        if let Ok(state) = server.workers.spooled(job_id, folder).await {
+            jobs.push(SpooledJob { job_id, state });
+        }
     }
     Ok(Json(WorkSpooled { jobs }))
 }
