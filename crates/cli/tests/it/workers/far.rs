@@ -76,9 +76,12 @@ impl Far {
         assert_eq!(completed(&self.client, id).attempt, attempt);
         is_whole(&self.bucket, self.setup.data.path(), &self.client, id);
         for folder in &self.folders {
-            poll_until(PATIENCE, || match nothing_is_on_disk(folder.path()) {
-                true => Ok(()),
-                false => Err("files are left on a worker's disk".to_owned()),
+            poll_until(PATIENCE, || {
+                if nothing_is_on_disk(folder.path()) {
+                    Ok(())
+                } else {
+                    Err("files are left on a worker's disk".to_owned())
+                }
             });
         }
     }
@@ -220,9 +223,12 @@ fn a_deleted_consumer_leaves_nothing_in_the_bucket_or_on_a_worker() {
     far.bucket.await_request(0, "PUT", "manifest.json");
     assert_eq!(admin.erase_consumer("acme").unwrap().jobs, 1);
     far.bucket.lift();
-    poll_until(PATIENCE, || match nothing_is_on_disk(far.folders[0].path()) {
-        true => Ok(()),
-        false => Err("files are left on the worker's disk".to_owned()),
+    poll_until(PATIENCE, || {
+        if nothing_is_on_disk(far.folders[0].path()) {
+            Ok(())
+        } else {
+            Err("files are left on the worker's disk".to_owned())
+        }
     });
     let left: Vec<_> = far.bucket.objects().into_keys().collect();
     assert_eq!(left, ["eu/meetbot.json", "eu/probes/worker"]);
