@@ -2,6 +2,7 @@
 
 mod browser;
 mod defaults;
+mod spool;
 mod zoom;
 
 use std::path::PathBuf;
@@ -11,11 +12,12 @@ use serde_json::Value;
 
 pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
 pub use self::defaults::ALONE_HOURS;
+pub use self::spool::{BegunRecording, spool_of, spool_uri};
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
 use crate::{
     AddressPolicy, AutoLeave, CommandId, ControlAction, ControlState, Ending, Failure, JobId,
-    JobStatus, LeaveReason, MeetingLink, Platform, RecordingState, Timestamp, signature,
+    JobStatus, LeaveReason, MeetingLink, Platform, Timestamp, signature,
 };
 
 /// How long a bot's lease lasts; any accepted report renews it.
@@ -91,16 +93,6 @@ pub struct BotOrder {
     pub alone_ms: u64,
     /// If set: join no meeting, finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
-}
-
-/// A recording that earlier attempts began, as far as the server knows it. A bot needs it only if their files are on the disk of another worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BegunRecording {
-    /// When the first packet came.
-    pub started_at: Timestamp,
-    /// Whether it is paused or stopped.
-    pub state: RecordingState,
 }
 
 /// The order to make the mix of a recording whose job has ended, or to give the mix up.
@@ -208,19 +200,6 @@ pub struct ChatMessage {
     pub private: bool,
     /// When, in milliseconds from the recording's `startedAt`.
     pub at_ms: u64,
-}
-
-/// The scheme of [`spool_uri`].
-const SPOOL: &str = "worker://";
-
-/// The URI of a job's manifest on the disk of a worker, by the name of the worker's data folder.
-pub fn spool_uri(spool: &str, job: JobId, epoch: u32) -> String {
-    format!("{SPOOL}{spool}/{job}/e{epoch}/manifest.json")
-}
-
-/// The name of the worker's data folder in a [`spool_uri`]; `None` for other URIs.
-pub fn spool_of(uri: &str) -> Option<&str> {
-    uri.strip_prefix(SPOOL)?.split('/').next().filter(|name| !name.is_empty())
 }
 
 /// The packets and bytes that a bot has received and written so far in this attempt.

@@ -238,7 +238,7 @@ impl JournalState {
 }
 
 impl Line {
-    fn at_ms(&self) -> u64 {
+    pub(super) fn at_ms(&self) -> u64 {
         match self {
             Self::Started { at_ms, .. }
             | Self::ParticipantJoined { at_ms, .. }

@@ -2,6 +2,7 @@
 
 pub(crate) mod attribution;
 pub(crate) mod clock;
+mod continued;
 mod counters;
 pub(crate) mod failure;
 mod filename;
@@ -43,7 +44,7 @@ use std::{
 };
 
 use meetbot_types::{
-    LeaveReason, RecordingState, Timestamp,
+    LeaveReason, Timestamp,
     bot::{BotOrder, Caption, ChatMessage, Participant},
 };
 
@@ -53,7 +54,6 @@ use self::{
     filename::FileNames,
     files::{hash, size_of, size_of_job, write_whole},
     journal::{Line, LineFile},
-    journal_state::JournalState,
     levels::Levels,
     people::{People, RosterChange},
     replay::Replay,
@@ -150,11 +150,7 @@ impl Recording {
         counters: Counters,
     ) -> io::Result<Self> {
         let folder = finalize::carry_forward(order)?;
-        let mut journal_state = JournalState::of(&folder)?;
-        // The journal of earlier attempts may be on the disk of another worker.
-        let is_elsewhere = order.spool.is_some() && journal_state.started_at.is_none();
-        let known = order.begun.as_ref().filter(|_| is_elsewhere);
-        journal_state.started_at = journal_state.started_at.or(known.map(|known| known.started_at));
+        let mut journal_state = continued::journal_state(order, &folder)?;
         let line_bytes = [journal::FILE, CHAT, CAPTIONS]
             .into_iter()
             .try_fold(0, |all, name| size_of(&folder.join(name)).map(|bytes| all + bytes))?;
@@ -177,19 +173,8 @@ impl Recording {
         let joined_ms = base_ms.max(recorded_ms).min(admitted_ms);
         let levels = Levels::of(&folder);
         let mut journal = LineFile::append(&folder.join(journal::FILE))?;
-        journal.push(&Line::Started { attempt: order.epoch, at_ms: joined_ms, started_at })?;
-        match known.map(|known| &known.state) {
-            Some(RecordingState::Paused) => {
-                journal_state.paused_since = Some(joined_ms);
-                journal.push(&Line::Paused { at_ms: joined_ms })?;
-            }
-            Some(RecordingState::Stopped) => {
-                journal_state.recording_stopped = true;
-                journal.push(&Line::Stopped { at_ms: joined_ms })?;
-            }
-            _ => {}
-        }
-        journal.flush()?;
+        let begins = Line::Started { attempt: order.epoch, at_ms: joined_ms, started_at };
+        continued::begin(order, &begins, &mut journal, &mut journal_state)?;
         Ok(Self {
             folder,
             attempt: order.epoch,
