@@ -2,6 +2,7 @@
 
 mod browser;
 mod defaults;
+mod mix;
 mod spool;
 mod zoom;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
 pub use self::defaults::ALONE_HOURS;
+pub use self::mix::MixOrder;
 pub use self::spool::{BegunRecording, spool_of, spool_uri};
 pub use self::zoom::{ZoomApp, ZoomStream, ZoomStreamState};
 pub use crate::secret::Secret;
@@ -93,16 +95,6 @@ pub struct BotOrder {
     pub alone_ms: u64,
     /// If set: join no meeting, finalise the files on disk, and end the job this way.
     pub finalize: Option<Ending>,
-}
-
-/// The order to make the mix of a recording whose job has ended, or to give the mix up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MixOrder {
-    /// The folder of the manifest, with the files that it lists.
-    pub folder: PathBuf,
-    /// Why no mix is to be made; `None`: make one.
-    pub unwanted: Option<String>,
 }
 
 /// Where the sandbox plays a job's meeting.
