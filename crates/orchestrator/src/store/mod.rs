@@ -66,8 +66,8 @@ use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
     jobs::{
-        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Spooled, Start, Tenant,
-        Upload,
+        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Spooled, Start,
+        Tenant, Upload,
     },
 };
 
