@@ -31,6 +31,11 @@ pub(crate) trait Meeting: Send {
     /// Asks a sender for a keyframe.
     fn request_keyframe(&mut self, track: TrackId);
 
+    /// How many datagrams this connection lost because the bot's sockets were full.
+    fn dropped_datagrams(&self) -> u64 {
+        0
+    }
+
     /// Leaves, which takes a few seconds at most.
     async fn leave(self: Box<Self>) -> Remainder;
 

@@ -356,6 +356,11 @@ impl Peer {
         }
     }
 
+    /// How many datagrams the system has dropped because a socket's buffer was full, as far as later datagrams have shown.
+    pub const fn dropped(&self) -> u64 {
+        self.sockets.dropped()
+    }
+
     /// Ends the session. The next packets notify the other side.
     pub fn close(mut self) {
         // Best effort: if the socket is full or closed, the other side waits for its timeout.

@@ -204,6 +204,8 @@ pub struct MediaCounters {
     pub packets_written: u64,
     /// Packets that were sent but never came.
     pub packets_lost: u64,
+    /// Datagrams that reached the machine, and that the system dropped because the bot's socket was full. A part of the lost packets.
+    pub datagrams_dropped: u64,
     /// Bytes that are in the files.
     pub bytes_written: u64,
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod overflow;
 mod people;
 mod permission;
 mod stall;
@@ -19,7 +20,8 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 
 use self::{
-    commands::PendingCommands, events::Effect, permission::Permission, stall::StallDetector,
+    commands::PendingCommands, events::Effect, overflow::Overflow, permission::Permission,
+    stall::StallDetector,
 };
 use crate::{
     bounds::{self, Allowance},
@@ -94,6 +96,7 @@ struct Bot<'a> {
     /// The rate limit of the meeting's events.
     events: Allowance,
     media: StallDetector,
+    overflow: Overflow,
     /// The id under which it is in the meeting, or joins.
     own_id: Option<String>,
     /// When the meeting's media begin, if the meeting replays media from before the bot was admitted.
@@ -132,6 +135,7 @@ impl<'a> Bot<'a> {
             in_since: None,
             events: Allowance::new(bounds::EVENTS, start),
             media: StallDetector::new(start),
+            overflow: Overflow::default(),
             own_id: None,
             replays_from: None,
             consent_revoked: false,
@@ -172,6 +176,7 @@ impl<'a> Bot<'a> {
                 _ = flush.tick() => {
                     let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
                     self.check_for_stall(meeting.is_some());
+                    self.overflow.check(meeting.as_deref(), &self.counters);
                     flushed
                 }
                 incoming = inbox.next() => match incoming {
@@ -229,6 +234,7 @@ impl<'a> Bot<'a> {
             if requested && self.recording.is_some() {
                 self.handle_arrived(meeting.as_mut()).await;
             }
+            self.overflow.check(Some(meeting.as_ref()), &self.counters);
             let rest =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
             for id in rest.done {

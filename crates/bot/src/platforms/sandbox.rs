@@ -306,6 +306,10 @@ impl Meeting for SandboxMeeting {
         let _ = self.peer.request_keyframe(webrtc::track_of_peer(track));
     }
 
+    fn dropped_datagrams(&self) -> u64 {
+        self.peer.dropped()
+    }
+
     async fn leave(mut self: Box<Self>) -> Remainder {
         let _ = self.send(&FromBot::Leave);
         let sent = self.outbox.close(&mut self.sink).await;

@@ -14,7 +14,7 @@ impl Counters {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, add: impl FnOnce(&mut MediaCounters)) {
+    pub(crate) fn add(&self, add: impl FnOnce(&mut MediaCounters)) {
         add(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

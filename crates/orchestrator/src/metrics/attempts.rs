@@ -69,6 +69,7 @@ pub(crate) struct Attempts {
     join: Times<PlatformLabel>,
     received: Counter,
     lost_packets: Counter,
+    dropped: Counter,
     written: Counter,
 }
 
@@ -106,6 +107,12 @@ impl Attempts {
             "Media packets that were sent to bots and never came, by their heartbeats",
             lost_packets.clone(),
         );
+        let dropped = Counter::default();
+        registry.register(
+            "media_datagrams_dropped",
+            "Datagrams that the system dropped because a bot read its socket too late, by their heartbeats: the machine has too many bots",
+            dropped.clone(),
+        );
         let written = Counter::default();
         registry.register_with_unit(
             "media_written",
@@ -121,6 +128,7 @@ impl Attempts {
             join,
             received,
             lost_packets,
+            dropped,
             written,
         }
     }
@@ -168,6 +176,7 @@ impl Attempts {
             let before = attempt.media.replace(media).unwrap_or(media);
             self.received.inc_by(media.packets_received.saturating_sub(before.packets_received));
             self.lost_packets.inc_by(media.packets_lost.saturating_sub(before.packets_lost));
+            self.dropped.inc_by(media.datagrams_dropped.saturating_sub(before.datagrams_dropped));
             self.written.inc_by(media.bytes_written.saturating_sub(before.bytes_written));
         }
     }
@@ -210,6 +219,7 @@ mod tests {
         let media = |packets_received, packets_lost| MediaCounters {
             packets_received,
             packets_lost,
+            datagrams_dropped: packets_lost,
             ..MediaCounters::default()
         };
         let heard = |epoch, media| ReportCounts { job, epoch, admitted: true, media: Some(media) };
@@ -225,6 +235,7 @@ mod tests {
         for line in [
             "media_packets_received_total 15\n",
             "media_packets_lost_total 1\n",
+            "media_datagrams_dropped_total 1\n",
             "join_duration_seconds_count{platform=\"sandbox\"} 1\n",
             "join_duration_seconds_sum{platform=\"sandbox\"} 2",
             "bots_lost_total{platform=\"sandbox\"} 1\n",

@@ -47,6 +47,7 @@ async fn metrics_count_a_job_and_contain_no_names() {
         packets_received: 90,
         packets_written: 90,
         packets_lost: 10,
+        datagrams_dropped: 4,
         bytes_written: 7_000,
     };
     assert_eq!(bot.report(BotReport::Heartbeat { media: counters }).await, StatusCode::OK);
@@ -72,6 +73,7 @@ async fn metrics_count_a_job_and_contain_no_names() {
             "meetbot_join_duration_seconds_count{platform=\"sandbox\"} 1\n",
             "meetbot_media_packets_received_total 90\n",
             "meetbot_media_packets_lost_total 10\n",
+            "meetbot_media_datagrams_dropped_total 4\n",
             "meetbot_media_written_bytes_total 7000\n",
             "meetbot_control_duration_seconds_count{action=\"pause_recording\",state=\"done\"} 1\n",
             "meetbot_webhook_tries_total{outcome=\"again\"} 1\n",

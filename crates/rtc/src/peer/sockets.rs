@@ -16,7 +16,7 @@ use std::{
 use nix::sys::{
     socket::{
         ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
-        sockopt::ReceiveTimestamp,
+        sockopt::{ReceiveTimestamp, RxqOvfl},
     },
     time::{TimeVal, TimeValLike as _},
 };
@@ -35,9 +35,11 @@ const ANY_PORT: u16 = 9;
 
 /// The sockets of a peer.
 pub(super) struct Sockets {
-    sockets: Vec<Socket>,
-    /// The buffer into which the system writes a datagram's time of arrival.
+    open: Vec<Socket>,
+    /// The buffer into which the system writes a datagram's time of arrival, and how many were dropped before it.
     control: Vec<u8>,
+    /// Datagrams that the system dropped because a socket was full.
+    dropped: u64,
 }
 
 /// A datagram that was taken out of a socket.
@@ -53,27 +55,29 @@ pub(super) struct Received {
 
 impl Default for Sockets {
     fn default() -> Self {
-        Self { sockets: Vec::new(), control: nix::cmsg_space!(TimeVal) }
+        Self { open: Vec::new(), control: nix::cmsg_space!(TimeVal, u32), dropped: 0 }
     }
 }
 
 struct Socket {
     udp: UdpSocket,
     address: SocketAddr,
+    /// The system's last count of dropped datagrams, which wraps.
+    dropped: u32,
 }
 
 impl Sockets {
     pub(super) const fn is_empty(&self) -> bool {
-        self.sockets.is_empty()
+        self.open.is_empty()
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sockets.iter().map(|socket| socket.address)
+        self.open.iter().map(|socket| socket.address)
     }
 
     /// Binds a free port of `ip`. Returns its address; `None` if a socket has `ip` already, or there are [`MOST_SOCKETS`].
     pub(super) fn bind(&mut self, ip: IpAddr) -> io::Result<Option<SocketAddr>> {
-        if self.sockets.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
+        if self.open.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
             return Ok(None);
         }
         let udp = std::net::UdpSocket::bind((ip, 0))?;
@@ -82,16 +86,23 @@ impl Sockets {
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES);
         // Without it a datagram counts as arrived when it is read.
         let _ = setsockopt(&udp, ReceiveTimestamp, &true);
+        // Without it nothing counts as dropped.
+        let _ = setsockopt(&udp, RxqOvfl, &1);
         let address = udp.local_addr()?;
-        self.sockets.push(Socket { udp: UdpSocket::from_std(udp)?, address });
+        self.open.push(Socket { udp: UdpSocket::from_std(udp)?, address, dropped: 0 });
         Ok(Some(address))
+    }
+
+    /// How many datagrams the system has dropped because a socket was full, as far as later datagrams have shown.
+    pub(super) const fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Waits until a datagram can be read from one of them.
     pub(super) async fn readable(&self) -> io::Result<()> {
         poll_fn(|context| {
             let mut readable = Poll::Pending;
-            for socket in &self.sockets {
+            for socket in &self.open {
                 // Each is polled, so that each wakes this task.
                 match socket.udp.poll_recv_ready(context) {
                     Poll::Ready(Ok(())) => readable = Poll::Ready(Ok(())),
@@ -106,11 +117,16 @@ impl Sockets {
 
     /// The next datagram of any of them.
     pub(super) fn receive(&mut self, datagram: &mut [u8]) -> io::Result<Option<Received>> {
-        for Socket { udp, address } in &self.sockets {
+        for Socket { udp, address, dropped } in &mut self.open {
             loop {
                 let take = || take(udp, datagram, &mut self.control);
                 match udp.try_io(Interest::READABLE, take) {
-                    Ok((length, source, arrived)) => {
+                    Ok(taken) => {
+                        let Taken { length, source, arrived, .. } = taken;
+                        if let Some(count) = taken.dropped {
+                            self.dropped += u64::from(count.wrapping_sub(*dropped));
+                            *dropped = count;
+                        }
                         let destination = *address;
                         return Ok(Some(Received { length, source, destination, arrived }));
                     }
@@ -131,19 +147,24 @@ impl Sockets {
         source: SocketAddr,
         destination: SocketAddr,
     ) -> io::Result<()> {
-        let socket = self.sockets.iter().find(|socket| socket.address == source);
+        let socket = self.open.iter().find(|socket| socket.address == source);
         let socket = socket.ok_or(io::ErrorKind::AddrNotAvailable)?;
         rustix::net::sendto(&socket.udp, datagram, SendFlags::DONTWAIT, &destination)?;
         Ok(())
     }
 }
 
-/// Reads a datagram from a socket: its length, its source, and when it arrived.
-fn take(
-    udp: &UdpSocket,
-    datagram: &mut [u8],
-    control: &mut [u8],
-) -> io::Result<(usize, SocketAddr, Option<SystemTime>)> {
+/// What one reading of a socket gives.
+struct Taken {
+    length: usize,
+    source: SocketAddr,
+    arrived: Option<SystemTime>,
+    /// How many datagrams the socket has dropped before this one, if any.
+    dropped: Option<u32>,
+}
+
+/// Reads a datagram from a socket.
+fn take(udp: &UdpSocket, datagram: &mut [u8], control: &mut [u8]) -> io::Result<Taken> {
     let mut parts = [IoSliceMut::new(datagram)];
     let message = recvmsg::<SockaddrStorage>(
         udp.as_raw_fd(),
@@ -156,11 +177,15 @@ fn take(
         v4.or_else(|| address.as_sockaddr_in6().map(|address| SocketAddr::V6((*address).into())))
     });
     let source = source.ok_or(io::ErrorKind::AddrNotAvailable)?;
-    let arrived = message.cmsgs()?.find_map(|control| match control {
-        ControlMessageOwned::ScmTimestamp(time) => wall_time(time),
-        _ => None,
-    });
-    Ok((message.bytes, source, arrived))
+    let (mut arrived, mut dropped) = (None, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::ScmTimestamp(time) => arrived = wall_time(time),
+            ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
+            _ => {}
+        }
+    }
+    Ok(Taken { length: message.bytes, source, arrived, dropped })
 }
 
 fn wall_time(time: TimeVal) -> Option<SystemTime> {
@@ -269,6 +294,31 @@ mod tests {
             sockets.send(b"back", destination, source).unwrap();
             let (_, from) = sender.recv_from(&mut datagram).await.unwrap();
             assert_eq!(from, to, "the answer comes from the address that was written to");
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_for_which_a_socket_has_no_room_are_counted() {
+        const SENT: u64 = SOCKET_BYTES as u64 / 100;
+        let mut sockets = Sockets::default();
+        let to = sockets.bind(ip("127.0.0.1")).unwrap().unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (mut datagram, mut missing) = ([0; 1_000], SENT);
+        for _ in 0..2 {
+            for _ in 0..SENT {
+                sender.send_to(&datagram, to).await.unwrap();
+            }
+            sockets.readable().await.unwrap();
+            while sockets.receive(&mut datagram).unwrap().is_some() {
+                missing -= 1;
+            }
+            assert!(missing > 0, "the socket holds all");
+            // The count comes with the first datagram that is received after the drop.
+            sender.send_to(b"later", to).await.unwrap();
+            sockets.readable().await.unwrap();
+            assert!(sockets.receive(&mut datagram).unwrap().is_some());
+            assert_eq!(sockets.dropped(), missing);
+            missing += SENT;
         }
     }
 }

@@ -448,6 +448,10 @@ impl Meeting for JanusMeeting {
         }
     }
 
+    fn dropped_datagrams(&self) -> u64 {
+        self.call.as_ref().map_or(0, |call| call.media.dropped())
+    }
+
     async fn leave(mut self: Box<Self>) -> Remainder {
         let Some(mut call) = self.call.take() else { return Remainder::default() };
         for message in call.session.leave() {
