@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use meetbot_types::JobId;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -39,33 +40,35 @@ async fn count_once(
     all: bool,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
+    // The known counts are read before the files are looked at: a count that changes after that is newer than what was seen, and stays.
+    let mut found: Vec<(JobId, Option<u64>)> = Vec::new();
+    loop {
+        let after = found.last().map(|(job, _)| *job);
+        let page = store.recordings_to_count(all, after, BATCH).await?;
+        let is_last = page.len() < BATCH as usize;
+        found.extend(page);
+        if is_last {
+            break;
+        }
+    }
     // One look into the bucket for all of them, and not one for each.
     let in_bucket = if all { recordings.bytes_in_bucket().await } else { Ok(HashMap::new()) };
     let in_bucket = in_bucket.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    let mut after = None;
-    loop {
-        let found = store.recordings_to_count(all, after, BATCH).await?;
-        for (job, before) in &found {
-            if stop.is_cancelled() {
-                return Ok(());
-            }
-            let counted = match in_bucket.get(job) {
-                Some(bytes) => {
-                    recordings.bytes_of_evidence(*job).await.ok().map(|more| bytes + more)
-                }
-                None if all => recordings.bytes_on_disk(*job).await.ok(),
-                None => recordings.bytes(*job).await,
-            };
-            match counted {
-                Some(bytes) if *before != Some(bytes) => {
-                    store.recording_counted(*job, *before, bytes).await?;
-                }
-                _ => {}
-            }
-        }
-        after = found.last().map(|(job, _)| *job);
-        if found.len() < BATCH as usize {
+    for (job, before) in found {
+        if stop.is_cancelled() {
             return Ok(());
         }
+        let counted = match in_bucket.get(&job) {
+            Some(bytes) => recordings.bytes_of_evidence(job).await.ok().map(|more| bytes + more),
+            None if all => recordings.bytes_on_disk(job).await.ok(),
+            None => recordings.bytes(job).await,
+        };
+        match counted {
+            Some(bytes) if before != Some(bytes) => {
+                store.recording_counted(job, before, bytes).await?;
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
