@@ -81,10 +81,14 @@ async fn list_artifacts(
     ),
     responses(
         (status = 200, description = "The bytes", content(
-            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Vec<u8> = "image/png"), (Manifest = "application/json"),
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "video/webm"), (Vec<u8> = "audio/x-matroska"), (Vec<u8> = "video/x-matroska"),
+            (Vec<u8> = "application/jsonl"), (Vec<u8> = "application/octet-stream"), (Vec<u8> = "image/png"),
+            (Manifest = "application/json"),
         )),
         (status = 206, description = "Some of the bytes", content(
-            (Vec<u8> = "audio/webm"), (Vec<u8> = "application/jsonl"), (Vec<u8> = "image/png"), (Manifest = "application/json"),
+            (Vec<u8> = "audio/webm"), (Vec<u8> = "video/webm"), (Vec<u8> = "audio/x-matroska"), (Vec<u8> = "video/x-matroska"),
+            (Vec<u8> = "application/jsonl"), (Vec<u8> = "application/octet-stream"), (Vec<u8> = "image/png"),
+            (Manifest = "application/json"),
         )),
         (status = 302, description = "The bytes are at this URL, for five minutes; ask it without the key", headers(("Location" = String, description = "The URL"))),
         (status = 404, description = "not_found", body = ErrorBody),
