@@ -1,6 +1,7 @@
 //! Messages between a server and its bots: orders, reports and commands. Not part of the public API.
 
 mod browser;
+mod counters;
 mod defaults;
 mod mix;
 mod spool;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
 pub use self::browser::{BrowserSettings, EVIDENCE_FOLDER, ImitationSeat};
+pub use self::counters::MediaCounters;
 pub use self::defaults::ALONE_HOURS;
 pub use self::mix::MixOrder;
 pub use self::spool::{BegunRecording, spool_of, spool_uri};
@@ -192,22 +194,6 @@ pub struct ChatMessage {
     pub private: bool,
     /// When, in milliseconds from the recording's `startedAt`.
     pub at_ms: u64,
-}
-
-/// The packets and bytes that a bot has received and written so far in this attempt.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct MediaCounters {
-    /// Packets that reached the bot.
-    pub packets_received: u64,
-    /// Packets that are in the files.
-    pub packets_written: u64,
-    /// Packets that were sent but never came.
-    pub packets_lost: u64,
-    /// Datagrams that reached the machine, and that the system dropped because the bot's socket was full. A part of the lost packets.
-    pub datagrams_dropped: u64,
-    /// Bytes that are in the files.
-    pub bytes_written: u64,
 }
 
 /// A report of a bot.
