@@ -250,9 +250,6 @@ impl Uploads {
     ) -> Result<(), StoreError> {
         let ended = self.store.end_upload(job, stored.clone(), self.store.now()).await?;
         let Some(Job { status, .. }) = ended else { return Ok(()) };
-        if let Err(error) = self.recordings.remove_logs(job).await {
-            tracing::warn!(%job, %error, "the logs of an uploaded recording stay in the bucket until it is deleted");
-        }
         match stored {
             Some((uri, bytes)) => {
                 tracing::info!(%job, uri, bytes, %status, "a recording is in the bucket");

@@ -74,6 +74,13 @@ impl Far {
     /// The bucket has the whole recording, and no disk has any of it.
     fn is_whole(&self, id: &str, attempt: u32) {
         assert_eq!(completed(&self.client, id).attempt, attempt);
+        // The log is removed when the worker asks about the job.
+        poll_until(PATIENCE, || match self.bucket.of_job(id) {
+            objects if objects.keys().any(|key| key.starts_with("log/")) => {
+                Err(format!("a log is left: {:?}", objects.keys()))
+            }
+            _ => Ok(()),
+        });
         is_whole(&self.bucket, self.setup.data.path(), &self.client, id);
         for folder in &self.folders {
             poll_until(PATIENCE, || {
