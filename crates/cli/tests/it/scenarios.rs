@@ -100,7 +100,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ..case("nobody-admits", "failed not_admitted lobby_timeout", None)
         },
         Case {
-            rules: AutoLeaveConfig { after_entry_delay_seconds: Rule::After(1), ..rules() },
+            rules: AutoLeaveConfig { after_entry_delay_seconds: Rule::After(6), ..rules() },
             ..case("host-absent", "failed not_admitted waiting_for_host", None)
         },
         case("no-such-meeting", "failed - meeting_not_found", None),
