@@ -1,11 +1,11 @@
 //! Tests of attempts that are interrupted, and of the attempts that continue them.
 
 use meetbot_types::{
-    CommandId, ControlAction, JobStatus,
+    ControlAction, JobStatus,
     bot::{BotCommand, BotReport},
 };
 
-use crate::orchestrator::{Behaviour, Fixture, TIMEOUT, ended, now};
+use crate::orchestrator::{Behaviour, Fixture, TIMEOUT, command, ended};
 
 fn recording(report: &BotReport) -> bool {
     matches!(report, BotReport::RecordingStarted)
@@ -112,16 +112,12 @@ async fn the_next_attempt_continues_the_same_recording() {
     );
 }
 
-fn command(seq: u64, action: ControlAction) -> BotCommand {
-    BotCommand { id: CommandId::generate(now()), seq, action, message: None }
-}
-
 #[tokio::test]
 async fn a_pause_outlives_the_bot_that_made_it() {
     let fixture = Fixture::start().await;
     let first = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
     fixture.wait_for(recording).await;
-    fixture.command(command(1, ControlAction::PauseRecording));
+    fixture.command(command(1, ControlAction::PauseRecording, None));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
     first.stop.cancel();
     first.finish().await;
@@ -139,9 +135,9 @@ async fn a_pause_outlives_the_bot_that_made_it() {
         }
     };
     tokio::time::timeout(TIMEOUT, heard).await.expect("the meeting goes on");
-    fixture.command(command(2, ControlAction::ResumeRecording));
+    fixture.command(command(2, ControlAction::ResumeRecording, None));
     fixture.wait_for(recording).await;
-    fixture.command(command(3, ControlAction::LeaveCall));
+    fixture.command(command(3, ControlAction::LeaveCall, None));
     second.finish().await;
 
     let reports = fixture.take_reports();
@@ -188,13 +184,17 @@ fn paused(report: &BotReport) -> bool {
 #[tokio::test]
 async fn an_unreported_pause_is_reported_by_the_next_bot() {
     let fixture = Fixture::start().await;
-    crash_before_report(&fixture, command(1, ControlAction::PauseRecording), r#""type":"paused""#)
-        .await;
+    crash_before_report(
+        &fixture,
+        command(1, ControlAction::PauseRecording, None),
+        r#""type":"paused""#,
+    )
+    .await;
     let second = Fixture::run(fixture.order(2, "two-speakers?seconds=3600"));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    fixture.command(command(2, ControlAction::ResumeRecording));
+    fixture.command(command(2, ControlAction::ResumeRecording, None));
     fixture.wait_for(recording).await;
-    fixture.command(command(3, ControlAction::LeaveCall));
+    fixture.command(command(3, ControlAction::LeaveCall, None));
     second.finish().await;
     let reports = fixture.take_reports();
     let place =
@@ -207,11 +207,15 @@ async fn an_unreported_pause_is_reported_by_the_next_bot() {
 #[tokio::test]
 async fn an_unreported_stop_is_reported_by_the_next_bot() {
     let fixture = Fixture::start().await;
-    crash_before_report(&fixture, command(1, ControlAction::StopRecording), r#""type":"stopped""#)
-        .await;
+    crash_before_report(
+        &fixture,
+        command(1, ControlAction::StopRecording, None),
+        r#""type":"stopped""#,
+    )
+    .await;
     let second = Fixture::run(fixture.order(2, "two-speakers?seconds=3600"));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    fixture.command(command(2, ControlAction::LeaveCall));
+    fixture.command(command(2, ControlAction::LeaveCall, None));
     second.finish().await;
     let reports = fixture.take_reports();
     let stopped = |report: &BotReport| matches!(report, BotReport::RecordingStopped { .. });
@@ -222,12 +226,12 @@ async fn an_unreported_stop_is_reported_by_the_next_bot() {
 #[tokio::test]
 async fn recording_commands_before_the_admission_are_carried_out_after_it() {
     let fixture = Fixture::start().await;
-    let stop = command(1, ControlAction::StopRecording);
+    let stop = command(1, ControlAction::StopRecording, None);
     let id = stop.id;
     fixture.command(stop);
     let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600&admitAfter=1"));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    fixture.command(command(2, ControlAction::LeaveCall));
+    fixture.command(command(2, ControlAction::LeaveCall, None));
     bot.finish().await;
     let reports = fixture.take_reports();
     let admitted = reports.iter().position(|report| matches!(report, BotReport::Admitted));

@@ -7,16 +7,14 @@ use meetbot_imitation::{
     Scenario, Screen, Signal, Sound, Step,
 };
 use meetbot_types::{
-    CommandId, ControlAction, ControlState, JobStatus, LeaveReason,
-    bot::{
-        BotCommand, BotOrder, BotReport, BrowserSettings, EVIDENCE_FOLDER, ImitationSeat, Lobby,
-    },
+    ControlAction, ControlState, JobStatus, LeaveReason,
+    bot::{BotOrder, BotReport, BrowserSettings, EVIDENCE_FOLDER, ImitationSeat, Lobby},
 };
 use serde_json::Value;
 
 use crate::{
     google_meet_files::{captions, tone_db},
-    orchestrator::{Fixture, TIMEOUT, ended, now},
+    orchestrator::{Fixture, TIMEOUT, command, ended},
 };
 
 /// A secret in the meeting's address that must not appear anywhere.
@@ -138,10 +136,6 @@ async fn each_speaker_of_a_meeting_in_a_browser_is_recorded_into_a_separate_file
             let (person, text) = (person.to_owned(), text.to_owned());
             imitation.act(Action::Caption { person, line: 7, version, text, last });
         }
-        let command = |seq, action, message: Option<&str>| {
-            let (id, message) = (CommandId::generate(now()), message.map(ToOwned::to_owned));
-            BotCommand { id, seq, action, message }
-        };
         fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
         fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
         fixture.command(command(2, ControlAction::RequestRecordingPermission, None));
@@ -245,8 +239,7 @@ async fn a_bot_in_a_browser_reports_why_it_waits_in_the_lobby() {
         let waits = |report: &BotReport| matches!(report, BotReport::Waiting { lobby: why } if *why == lobby);
         fixture.wait_for(waits).await;
         assert!(imitation.observed().faults.is_empty(), "{:#?}", imitation.observed().faults);
-        let id = CommandId::generate(now());
-        fixture.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
+        fixture.command(command(1, ControlAction::LeaveCall, None));
         bot.finish().await;
         assert_eq!(browsers(&imitation), Vec::<String>::new());
         assert_eq!(ended(&fixture.take_reports()).0.status, JobStatus::Cancelled);
@@ -278,9 +271,7 @@ async fn a_bot_in_a_browser_reports_its_removal_and_the_end() {
         let fixture = Fixture::start().await;
         let bot = Fixture::run(order(&fixture, &imitation));
         fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
-        let (id, message) = (CommandId::generate(now()), Some("hello".to_owned()));
-        let action = ControlAction::SendChatMessage;
-        fixture.command(BotCommand { id, seq: 1, action, message });
+        fixture.command(command(1, ControlAction::SendChatMessage, Some("hello")));
         fixture
             .wait_for(|report| {
                 matches!(report, BotReport::CommandDone { state: ControlState::Denied, .. })
@@ -436,14 +427,10 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
     imitation.act(says("Ann Host", 1_000));
     imitation.act(says("Cleo Jones", 1_000));
     imitation.until(said("Cleo Jones", sent["Cleo Jones"] + 50)).await;
-    let id = CommandId::generate(now());
-    let message = Some(format!("{}{}", "x".repeat(500), "y".repeat(20)));
-    let action = ControlAction::SendChatMessage;
-    fixture.command(BotCommand { id, seq: 1, action, message });
+    let long = format!("{}{}", "x".repeat(500), "y".repeat(20));
+    fixture.command(command(1, ControlAction::SendChatMessage, Some(&long)));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    let id = CommandId::generate(now());
-    let action = ControlAction::LeaveCall;
-    fixture.command(BotCommand { id, seq: 2, action, message: None });
+    fixture.command(command(2, ControlAction::LeaveCall, None));
     bot.finish().await;
 
     let seen = imitation.observed();

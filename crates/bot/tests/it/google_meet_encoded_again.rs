@@ -2,15 +2,15 @@
 
 use meetbot_imitation::{Action, Dialect, Scenario, Signal, Sound};
 use meetbot_types::{
-    CommandId, ControlAction,
-    bot::{BotCommand, BotReport, MediaKind},
+    ControlAction,
+    bot::{BotReport, MediaKind},
     manifest::Track,
 };
 
 use crate::{
     google_meet::{has_chromium, order, says, step},
     google_meet_files::{tone_db, tone_levels},
-    orchestrator::{Fixture, now},
+    orchestrator::{Fixture, command},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,13 +49,9 @@ async fn are_encoded_again(dialect: Dialect) {
     for (person, _) in people {
         imitation.until(|seen| seen.sent.get(person) >= Some(&300)).await;
     }
-    let id = CommandId::generate(now());
-    let (action, message) = (ControlAction::SendChatMessage, Some("good bye".to_owned()));
-    fixture.command(BotCommand { id, seq: 1, action, message });
+    fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
-    let id = CommandId::generate(now());
-    let action = ControlAction::LeaveCall;
-    fixture.command(BotCommand { id, seq: 2, action, message: None });
+    fixture.command(command(2, ControlAction::LeaveCall, None));
     bot.finish().await;
 
     let seen = imitation.observed();

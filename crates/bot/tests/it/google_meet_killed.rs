@@ -3,14 +3,11 @@
 use std::path::Path;
 
 use meetbot_imitation::{Action, Imitation, Observed, Scenario, Signal};
-use meetbot_types::{
-    CommandId, ControlAction, JobStatus,
-    bot::{BotCommand, BotReport},
-};
+use meetbot_types::{ControlAction, JobStatus, bot::BotReport};
 
 use crate::{
     google_meet::{evidence, has_chromium, order, says, step},
-    orchestrator::{Fixture, ended, now},
+    orchestrator::{Fixture, command, ended},
 };
 
 /// The processes of this test's browsers, with their groups.
@@ -54,8 +51,7 @@ async fn a_browser_that_uses_too_much_memory_is_replaced() {
     let reconnecting =
         |all: &[BotReport]| all.iter().filter(|it| matches!(it, BotReport::Reconnecting)).count();
     fixture.wait_until(|all| reconnecting(all) == 2).await;
-    let id = CommandId::generate(now());
-    fixture.command(BotCommand { id, seq: 1, action: ControlAction::LeaveCall, message: None });
+    fixture.command(command(1, ControlAction::LeaveCall, None));
     bot.finish().await;
     assert_eq!(groups(&imitation), vec![]);
     imitation.stop().await;

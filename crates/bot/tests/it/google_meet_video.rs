@@ -4,14 +4,14 @@ use std::{path::Path, process::Command};
 
 use meetbot_imitation::{Action, Dialect, Imitation, Scenario, Signal, Sound, Video};
 use meetbot_types::{
-    CommandId, ControlAction,
-    bot::{BotCommand, BotOrder, BotReport, MediaKind},
+    ControlAction,
+    bot::{BotOrder, BotReport, MediaKind},
     manifest::{Manifest, Track},
 };
 
 use crate::{
     google_meet::{has_chromium, order, says, step},
-    orchestrator::{Fixture, now},
+    orchestrator::{Fixture, command},
 };
 
 const ANN: &str = "Ann Host";
@@ -43,8 +43,7 @@ async fn recorded(scenario: Scenario) -> (Fixture, Imitation, Manifest) {
     let (cameras, screens) = (seen.pictures[ANN], seen.screen_pictures[BEN]);
     imitation.until(shown(ANN, cameras + 10)).await;
     imitation.until(shown(BEN, screens + 10)).await;
-    let (id, action) = (CommandId::generate(now()), ControlAction::LeaveCall);
-    fixture.command(BotCommand { id, seq: 1, action, message: None });
+    fixture.command(command(1, ControlAction::LeaveCall, None));
     bot.finish().await;
     let manifest = fixture.manifest(1);
     let seen = imitation.observed();

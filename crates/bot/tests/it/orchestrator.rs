@@ -16,8 +16,8 @@ use axum::{
 use meetbot_bot::Connect;
 use meetbot_sandbox::Sandbox;
 use meetbot_types::{
-    AddressPolicy, AutoLeave, Ending, ErrorBody, ErrorCode, JobId, JobStatus, Manifest,
-    MeetingLink, Timestamp,
+    AddressPolicy, AutoLeave, CommandId, ControlAction, Ending, ErrorBody, ErrorCode, JobId,
+    JobStatus, Manifest, MeetingLink, Timestamp,
     bot::{
         BotCommand, BotOrder, BotReport, Commands, IngestAnswer, IngestRequest, NumberedReport,
         OwnBots, SandboxSeat, Secret, ZoomStream,
@@ -374,6 +374,12 @@ async fn commands(State(server): State<FakeOrchestrator>, uri: axum::http::Uri) 
 }
 
 #[expect(clippy::disallowed_methods, reason = "a job of now")]
+/// A command with a new id.
+pub(crate) fn command(seq: u64, action: ControlAction, message: Option<&str>) -> BotCommand {
+    let message = message.map(ToOwned::to_owned);
+    BotCommand { id: CommandId::generate(now()), seq, action, message }
+}
+
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
 }

@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 use futures_util::{SinkExt as _, StreamExt as _};
 use meetbot_rtc::{AudioPacket, Guard, Kind, Peer};
 use meetbot_types::{
-    CommandId, ControlAction, ControlState, JobStatus,
-    bot::{BotCommand, BotOrder, BotReport, Participant, RecordingRule, SandboxSeat},
+    ControlAction, ControlState, JobStatus,
+    bot::{BotOrder, BotReport, Participant, RecordingRule, SandboxSeat},
     sandbox::{FromBot, FromMeeting, TrackOwner},
 };
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-use crate::orchestrator::{Fixture, Running, TIMEOUT, ended, now};
+use crate::orchestrator::{Fixture, Running, TIMEOUT, command, ended};
 
 /// More than the buffers of a connection on loopback (at most 4 MiB by default) and what a bot keeps (4 MiB).
 const CHATS: u64 = 128;
@@ -109,17 +109,13 @@ async fn meet(listener: TcpListener, sent: watch::Sender<u64>) {
     }
 }
 
-fn command(seq: u64, action: ControlAction, message: Option<String>) -> BotCommand {
-    BotCommand { id: CommandId::generate(now()), seq, action, message }
-}
-
 /// A recording bot with commands for more chat messages than the connection can buffer.
 async fn writes_too_much(fixture: &Fixture, meeting: &mut UnresponsiveMeeting) -> Running {
     let bot = Fixture::run(meeting.order(fixture));
     fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
     for seq in 1..=CHATS {
         let text = "x".repeat(CHAT_BYTES);
-        fixture.command(command(seq, ControlAction::SendChatMessage, Some(text)));
+        fixture.command(command(seq, ControlAction::SendChatMessage, Some(&text)));
     }
     bot
 }
@@ -162,7 +158,7 @@ async fn a_message_written_right_before_the_bot_leaves_is_sent() {
     let fixture = Fixture::start().await;
     let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
     fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
-    let chat = command(1, ControlAction::SendChatMessage, Some("goodbye".to_owned()));
+    let chat = command(1, ControlAction::SendChatMessage, Some("goodbye"));
     let id = chat.id;
     fixture.command(chat);
     fixture.command(command(2, ControlAction::LeaveCall, None));

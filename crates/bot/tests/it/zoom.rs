@@ -5,9 +5,9 @@ use std::{fs, io::Cursor, path::Path, process::Command};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use meetbot_testkit::zoom::{SIGNALLING, Step, Stream, Zoom};
 use meetbot_types::{
-    AutoLeave, CommandId, ControlAction, ControlState, FailureCode, JobStatus, Manifest,
+    AutoLeave, ControlAction, ControlState, FailureCode, JobStatus, Manifest,
     bot::{
-        BotCommand, BotOrder, BotReport, Caption, ChatMessage, Lobby, Secret, ZoomApp, ZoomStream,
+        BotOrder, BotReport, Caption, ChatMessage, Lobby, Secret, ZoomApp, ZoomStream,
         ZoomStreamState,
     },
 };
@@ -15,7 +15,7 @@ use rustls::RootCertStore;
 use serde_json::{Value, json};
 use xtask::ffmpeg::tones_db;
 
-use crate::orchestrator::{Fixture, ended, now};
+use crate::orchestrator::{Fixture, command, ended, now};
 
 pub(crate) const SOUND: u64 = 1;
 pub(crate) const SHARE: u64 = 4;
@@ -485,9 +485,7 @@ async fn a_chat_message_is_denied_and_leaving_closes_the_stream() {
     let bot = run(&zoom, order(&fixture));
     zoom.play(speak(&[(101, "Ada", &tone(folder.path(), 400))], now().as_millis() - 3_000)).await;
     fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
-    let command =
-        |seq, action, message| BotCommand { id: CommandId::generate(now()), seq, action, message };
-    let writes = command(1, ControlAction::SendChatMessage, Some("hello".to_owned()));
+    let writes = command(1, ControlAction::SendChatMessage, Some("hello"));
     let id = writes.id;
     fixture.command(writes);
     let denied = |report: &BotReport| matches!(report, BotReport::CommandDone { command_id, state: ControlState::Denied } if *command_id == id);
