@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use meetbot_orchestrator::{
     Config, keys,
-    store::{Examination, Found, PostgresStore, SqliteStore, Storage, Store, StoreError, StoreUrl},
+    store::{Examination, Found, PostgresStore, SqliteStore, Storage, Store, StoreUrl},
 };
 use meetbot_types::Timestamp;
 
@@ -53,28 +53,36 @@ pub(super) async fn look(config: &Config, now: Timestamp) -> (Vec<Finding>, Cont
 }
 
 async fn in_folder(data: &Path, now: Timestamp) -> (Vec<Finding>, Contents) {
-    let contents = match SqliteStore::check(data) {
-        Ok(Found::Newest) => match SqliteStore::open(data) {
-            Ok(store) => Contents::of(&store, now).await,
-            Err(error) => return unusable(&error),
+    let checked = SqliteStore::check(data).and_then(|found| {
+        let store = (found == Found::Newest).then(|| SqliteStore::open(data)).transpose()?;
+        Ok((found, store))
+    });
+    let (found, store) = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
+            let remedy = "if it is broken, restore a backup (docs/operations.md)";
+            return unusable(&error.to_string(), remedy);
+        }
+    };
+    let contents = match store {
+        Some(store) => Contents::of(&store, now).await,
+        None => Contents::none(),
+    };
+    let mut findings = vec![Finding::ok(
+        DATABASE,
+        match found {
+            Found::Nothing => "it is made at the first start",
+            Found::Older | Found::Newest => "this program can work on it",
         },
-        Ok(Found::Older | Found::Nothing) => Contents::none(),
-        Err(error) => return unusable(&error),
-    };
-    let found = match SqliteStore::check(data) {
-        Ok(Found::Nothing) => "it is made at the first start",
-        _ => "this program can work on it",
-    };
-    let mut findings = vec![Finding::ok(DATABASE, found)];
+    )];
     let unpause = format!("meetbot unpause --data-dir {}", quoted(data));
     findings.extend(contents.paused_since.map(|since| paused(since, &unpause)));
     (findings, contents)
 }
 
-fn unusable(error: &StoreError) -> (Vec<Finding>, Contents) {
-    let remedy = "if it is broken, restore a backup (docs/operations.md)";
-    let contents = Contents { live_keys: Err(error.to_string()), ..Contents::none() };
-    (vec![Finding::fail(DATABASE, error.to_string(), remedy)], contents)
+fn unusable(error: &str, remedy: &str) -> (Vec<Finding>, Contents) {
+    let contents = Contents { live_keys: Err(error.to_owned()), ..Contents::none() };
+    (vec![Finding::fail(DATABASE, error, remedy)], contents)
 }
 
 async fn on_postgres(url: &StoreUrl, now: Timestamp) -> (Vec<Finding>, Contents) {
@@ -91,8 +99,7 @@ async fn on_postgres(url: &StoreUrl, now: Timestamp) -> (Vec<Finding>, Contents)
         }
         Err(error) => {
             let remedy = "mend it first: no server starts on it (docs/operations.md, PostgreSQL)";
-            let contents = Contents { live_keys: Err(error.to_string()), ..Contents::none() };
-            (vec![Finding::fail(DATABASE, error.to_string(), remedy)], contents)
+            unusable(&error.to_string(), remedy)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 use super::{OpenError, PostgresStore, StoreUrl, cluster, open, schema};
 use crate::{clock::Clock, store::Found};
@@ -51,8 +51,20 @@ impl PostgresStore {
             Found::Older | Found::Newest => cluster::served_by(&client).await?,
         };
         let (clock_ahead_ms, round_trip) = clock_ahead(&client).await?;
-        let examination =
-            Examination { tables, served_by, clock_ahead_ms, round_trip, ..state(&client).await? };
+        let row = state(&client).await?;
+        let (age_s, replicas): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
+        let examination = Examination {
+            version: row.try_get(0)?,
+            tables,
+            served_by,
+            clock_ahead_ms,
+            round_trip,
+            is_durable: row.try_get(1)?,
+            free_connections: row.try_get(2)?,
+            oldest_transaction: Duration::from_secs(age_s.unsigned_abs()),
+            replicas: replicas.unsigned_abs(),
+            waits_for_replicas: row.try_get(5)?,
+        };
         if tables != Found::Newest {
             return Ok((examination, None));
         }
@@ -88,8 +100,8 @@ async fn clock_ahead(client: &Client) -> Result<(i64, Duration), OpenError> {
 }
 
 /// Everything that one query answers. Users without `pg_read_all_stats` see that there are other sessions, and whose, and nothing else of them.
-async fn state(client: &Client) -> Result<Examination, OpenError> {
-    let row = client
+async fn state(client: &Client) -> Result<Row, tokio_postgres::Error> {
+    client
         .query_one(
             "WITH sessions AS (SELECT * FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL),
                 transactions AS (
@@ -109,18 +121,5 @@ async fn state(client: &Client) -> Result<Examination, OpenError> {
                 current_setting('synchronous_standby_names') <> ''",
             &[],
         )
-        .await?;
-    let (age_s, replicas): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
-    Ok(Examination {
-        version: row.try_get(0)?,
-        tables: Found::Nothing,
-        served_by: None,
-        clock_ahead_ms: 0,
-        round_trip: Duration::ZERO,
-        is_durable: row.try_get(1)?,
-        free_connections: row.try_get(2)?,
-        oldest_transaction: Duration::from_secs(age_s.unsigned_abs()),
-        replicas: replicas.unsigned_abs(),
-        waits_for_replicas: row.try_get(5)?,
-    })
+        .await
 }
