@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{JobId, bot::BotOrder};
 
 /// The version of these messages. A server refuses workers of another one.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest a claim is held, in seconds.
 pub const CLAIM_SECONDS: u64 = 25;
 /// The most orders of one answer.
@@ -91,16 +91,9 @@ pub struct WorkHeard {
     /// The [`VERSION`] that the server speaks.
     pub version: u32,
     /// Whether the worker's data folder is the server's.
-    #[serde(default = "shares_folder")]
     pub shares_folder: bool,
     /// The id in the bucket of the server's store. A worker with a data folder of its own finds the same id there.
-    #[serde(default)]
-    pub cluster: Option<String>,
-}
-
-/// Servers without the field accept only workers that share their data folder.
-const fn shares_folder() -> bool {
-    true
+    pub cluster: String,
 }
 
 /// The body of `POST /api/v1/work/spool`: a worker asks what to do with the files of jobs whose bots it does not run any more.

@@ -205,8 +205,7 @@ async fn open_spool(
         return Err(Usage(message).into());
     }
     let folder = DataFolder::open(&config.data_dir)?;
-    let cluster = heard.cluster.as_deref().unwrap_or_default();
-    match bucket.check_for_worker(cluster).await {
+    match bucket.check_for_worker(&heard.cluster).await {
         Ok(()) => {}
         Err(error) if error.is_lasting() => {
             return Err(anyhow::Error::new(error).context(bucket.url().to_owned()));

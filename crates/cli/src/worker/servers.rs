@@ -294,22 +294,12 @@ impl JobSource for Servers {
 
     async fn end_attempt(&self, (job_id, epoch): Attempt, handed_over: bool) -> bool {
         let gone = WorkGone { job_id, epoch, handed_over };
-        let first = self.asked.load(Ordering::Relaxed);
-        for turn in first..first + self.urls.len() {
-            let server = &self.urls[turn % self.urls.len()];
-            match self.post::<WorkReleased>(server, "gone", &gone, PATIENCE).await {
-                Ok(WorkReleased { released }) => {
-                    if released {
-                        tracing::info!(job = %job_id, attempt = epoch, handed_over, "a job goes to another bot");
-                    }
-                    return true;
-                }
-                Err(refusal) => {
-                    tracing::warn!(job = %job_id, problem = refusal.text(), "that a bot is gone is not said yet");
-                }
-            }
+        let answer = self.post_to_any("gone", &gone, "a bot that has ended").await;
+        let Some(WorkReleased { released }) = answer else { return false };
+        if released {
+            tracing::info!(job = %job_id, attempt = epoch, handed_over, "a job goes to another bot");
         }
-        false
+        true
     }
 }
 

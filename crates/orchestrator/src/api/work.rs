@@ -315,7 +315,7 @@ async fn beat(
     Ok(Json(WorkHeard {
         version: VERSION,
         shares_folder: server.workers.shares_folder(&worker),
-        cluster: Some(server.workers.cluster.clone()),
+        cluster: server.workers.cluster.clone(),
     }))
 }
 
@@ -335,6 +335,11 @@ fn folder_of(folder: Option<&str>) -> Result<&str, ApiError> {
 async fn spool_of<'a>(server: &Server, worker: &'a WorkerDescription) -> Result<&'a str, ApiError> {
     if let Some(problem) = server.workers.problem(worker) {
         return Err(problem);
+    }
+    if server.workers.shares_folder(worker) {
+        let message =
+            "the worker's data folder is the server's, which uploads and removes files itself";
+        return Err(ApiError::conflict(message));
     }
     let folder = folder_of(worker.folder.as_deref())?;
     // A restored database does not know its last jobs: nothing is removed before an operator looks at it.

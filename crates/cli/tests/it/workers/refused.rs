@@ -4,6 +4,7 @@ use std::fs;
 
 use meetbot::{Request, blocking::MeetBot};
 use meetbot_testkit::scripted::{Reply, Server};
+use meetbot_types::work::VERSION;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -72,31 +73,34 @@ fn asked(client: &MeetBot, path: &str, body: &serde_json::Value) -> (u16, String
 fn worker_keys_only_work_for_workers_and_others_do_not() {
     let setup = Setup::new();
     let (_server, url) = setup.serve(0);
-    let worker = json!({"version": 1, "worker": "w1", "folder": meetbot_orchestrator::name_of(setup.data.path())});
+    let worker = json!({"version": VERSION, "worker": "w1", "folder": meetbot_orchestrator::name_of(setup.data.path())});
     let with = |more: serde_json::Value| {
         let mut all = worker.clone();
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         all
     };
     let job = "job_01KAB1CDEFGHJKMNPQRSTVWXYZ";
+    // The last two are of workers with data folders of their own.
     let calls = [
-        ("/api/v1/work/claim", with(json!({"room": 0}))),
-        ("/api/v1/work/gone", json!({"jobId": job, "epoch": 1})),
-        ("/api/v1/work/beat", with(json!({}))),
+        ("/api/v1/work/claim", with(json!({"room": 0})), (200, "")),
+        ("/api/v1/work/gone", json!({"jobId": job, "epoch": 1}), (200, "")),
+        ("/api/v1/work/beat", with(json!({})), (200, "")),
+        ("/api/v1/work/spool", with(json!({"jobs": [job]})), (409, "conflict")),
+        ("/api/v1/work/uploaded", with(json!({"jobId": job, "nonce": "n"})), (409, "conflict")),
     ];
     for scope in ["read", "write", "admin", "operator", "worker"] {
         let (key, _) = create("--live", setup.data.path(), &["--scope", scope]);
         let client = client(&url, &key);
         let works = matches!(scope, "operator" | "worker");
-        for (path, body) in &calls {
-            let expected = if works { (200, "") } else { (403, "forbidden") };
+        for (path, body, answer) in &calls {
+            let expected = if works { *answer } else { (403, "forbidden") };
             let (status, code) = asked(&client, path, body);
             assert_eq!((status, code.as_str()), expected, "{scope} {path}");
         }
     }
     let (test, _) = create("--test", setup.data.path(), &["--scope", "admin"]);
     let nobody = format!("mb_live_{}", "x".repeat(48));
-    for (path, body) in &calls {
+    for (path, body, _) in &calls {
         assert_eq!(asked(&client(&url, &test), path, body).0, 403, "{path}");
         assert_eq!(asked(&client(&url, &nobody), path, body).0, 401, "{path}");
     }
@@ -108,7 +112,7 @@ fn worker_keys_only_work_for_workers_and_others_do_not() {
     );
     assert_eq!(asked(&own, "/api/v1/admin/keys", &json!({"consumer": "a", "live": true})).0, 403);
     for (body, status) in [
-        (with(json!({"version": 2, "room": 0})), 409),
+        (with(json!({"version": VERSION - 1, "room": 0})), 409),
         (with(json!({"worker": "", "room": 0})), 400),
         (with(json!({"worker": "a/b", "room": 0})), 400),
         (with(json!({"worker": "w".repeat(65), "room": 0})), 400),
