@@ -147,7 +147,7 @@ export function artifacts(jobId: string): Endpoint {
 }
 
 export function artifact(jobId: string, name: string): Endpoint {
-  return { method: "GET", path: `${job(jobId)}/artifacts/${segment("the artifact's name", name)}` };
+  return { method: "GET", path: `${job(jobId)}/artifacts/${segment("the artifact's name", name)}`, headers: { accept: "*/*" } };
 }
 
 export function deleteRecording(jobId: string): Endpoint {
@@ -184,8 +184,16 @@ export function redeliver(deliveryId: string): Endpoint {
   return { method: "POST", path: `${delivery(deliveryId)}/redeliver`, reads: shapes.delivery };
 }
 
+/** A request to any path. */
+export function anyRequest(method: string, path: string, json: unknown): Request {
+  if (!/^[A-Za-z]+$/.test(method)) throw unusable(`${JSON.stringify(method)} is not a method of HTTP`);
+  if (!/^\/[\x21-\x7e]*$/.test(path) || path.includes("#")) throw unusable("the path begins with a slash and is percent-encoded");
+  const request = { method: method.toUpperCase(), path };
+  return json === undefined ? request : { ...request, body: toJson(json) };
+}
+
 /** JSON as the API takes it. Values that JSON cannot hold are an error before anything is sent: `JSON.stringify` alone makes `null` of NaN. */
-export function toJson(value: unknown): string {
+function toJson(value: unknown): string {
   let problem: unknown = "it is none";
   try {
     const text = JSON.stringify(value, (name, inner: unknown) => {

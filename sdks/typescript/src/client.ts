@@ -1,62 +1,20 @@
 /** `MeetBot`: the client. */
 
+import { call, pagesOf, type Call, type Page } from "./call.js";
 import * as calls from "./calls.js";
-import { idOf } from "./calls.js";
-import type { DeliveriesParams, DispatchBotParams, Endpoint, ListBotsParams } from "./calls.js";
-import { pieces, toFile, toFolder, type DownloadOptions } from "./download.js";
-import { MeetbotDecodeError, MeetbotError, unusable } from "./errors.js";
+import { idOf, type DeliveriesParams, type DispatchBotParams, type ListBotsParams } from "./calls.js";
+import { pieces, toFile, toFolder, type DownloadAllOptions, type DownloadOptions } from "./download.js";
+import { unusable } from "./errors.js";
 import { Watch } from "./events.js";
-import { answerOf, exchange, type Answered, type How } from "./exchange.js";
+import { exchange } from "./exchange.js";
 import { linesOf } from "./lines.js";
 import type {
-  Caption,
-  ChatMessage,
-  ControlResult,
-  DeletionReceipt,
-  Delivery,
-  ErasureReceipt,
-  Host,
-  Job,
-  Manifest,
-  ManifestFile,
-  PlatformAvailability,
-  RecordingEvent,
-  SpeakingSpan,
-  TimelineEvent,
-  Usage,
+  Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, ManifestFile, PlatformAvailability, RecordingEvent,
+  SpeakingSpan, TimelineEvent, Usage,
 } from "./models.js";
-import { Scope } from "./scope.js";
-import { changed, milliseconds, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
+import { changed, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
 import { streamOf, type Stream } from "./stream.js";
-import { waitForBot } from "./wait.js";
-
-/** A call under way: a promise of what its answer holds, and with `withResponse()` the answer as it came beside it. */
-export interface Call<T> extends Promise<T> {
-  withResponse(): Promise<{ data: T; response: RawResponse }>;
-}
-
-/** A page of a list. */
-export interface Page<T> {
-  data: T[];
-  /** The `cursor` of the next page; `null` after the last. */
-  nextCursor: string | null;
-}
-
-/** How long to wait for a bot, and what to tell meanwhile. */
-export interface WaitOptions {
-  /** In milliseconds; no limit by default. The job goes on when it is over. */
-  timeout?: number | undefined;
-  /** Ends the wait at once; the job goes on. */
-  signal?: AbortSignalLike | undefined;
-  /** Called whenever the job is seen changed, the last time when it has ended. */
-  onUpdate?: ((job: Job) => void) | undefined;
-}
-
-/** How a whole recording is downloaded. */
-export interface DownloadAllOptions extends Omit<DownloadOptions, "expected"> {
-  /** Whether to wait, ten minutes at most, for a mix of all speakers that is still to be made; true by default. */
-  waitForMix?: boolean | undefined;
-}
+import { waitForBot, type WaitOptions } from "./wait.js";
 
 /** The settings of each client. Not a field of it, so that no print, inspection or JSON of a client shows the key. */
 const SETTINGS = new WeakMap<MeetBot, Settings>();
@@ -64,10 +22,10 @@ const SETTINGS = new WeakMap<MeetBot, Settings>();
 /** Gives the next client settings that are checked already. */
 let inherited: Settings | null = null;
 
-function settingsOf(client: MeetBot): Settings {
+function settingsOf(client: MeetBot, options?: CallOptions): Settings {
   const found = SETTINGS.get(client);
   if (found === undefined) throw unusable("this is no client: call the methods of the one that createMeetbot gives");
-  return found;
+  return changed(found, options);
 }
 
 /**
@@ -106,7 +64,7 @@ export class MeetBot {
    * ```
    */
   withOptions(options: Omit<CallOptions, "idempotencyKey">): MeetBot {
-    inherited = { ...changed(settingsOf(this), options), idempotencyKey: null };
+    inherited = { ...settingsOf(this, options), idempotencyKey: null };
     return new MeetBot();
   }
 
@@ -120,7 +78,7 @@ export class MeetBot {
    * ```
    */
   dispatchBot(params: DispatchBotParams, options?: CallOptions): Call<Job> {
-    return call(this, options, () => calls.dispatchBot(params));
+    return call(() => settingsOf(this, options), () => calls.dispatchBot(params));
   }
 
   /**
@@ -133,7 +91,7 @@ export class MeetBot {
    * ```
    */
   getBot(job: Job | string, options?: CallOptions): Call<Job | null> {
-    return call(this, options, () => calls.getBot(idOf(job)), true);
+    return call(() => settingsOf(this, options), () => calls.getBot(idOf(job)), true);
   }
 
   /** The same as `getBot`. */
@@ -151,7 +109,7 @@ export class MeetBot {
    * ```
    */
   listBots(params: ListBotsParams = {}, options?: CallOptions): Call<Page<Job>> {
-    return call(this, options, () => calls.listBots(params));
+    return call(() => settingsOf(this, options), () => calls.listBots(params));
   }
 
   /**
@@ -166,7 +124,7 @@ export class MeetBot {
    * ```
    */
   iterBots(params: Omit<ListBotsParams, "cursor"> = {}, options?: CallOptions): Stream<Job> {
-    return pagesOf(this, options, (cursor) => calls.listBots({ ...params, ...(cursor !== null && { cursor }) }));
+    return pagesOf(() => settingsOf(this, options), (cursor) => calls.listBots({ ...params, ...(cursor !== null && { cursor }) }));
   }
 
   /**
@@ -178,7 +136,7 @@ export class MeetBot {
    * ```
    */
   cancelBot(job: Job | string, options?: CallOptions): Call<void> {
-    return call(this, options, () => calls.cancelBot(idOf(job)));
+    return call(() => settingsOf(this, options), () => calls.cancelBot(idOf(job)));
   }
 
   /**
@@ -191,7 +149,7 @@ export class MeetBot {
    * ```
    */
   requestRecordingPermission(job: Job | string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "request-recording-permission"));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "request-recording-permission"));
   }
 
   /**
@@ -204,7 +162,7 @@ export class MeetBot {
    * ```
    */
   pauseRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "pause-recording"));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "pause-recording"));
   }
 
   /**
@@ -216,7 +174,7 @@ export class MeetBot {
    * ```
    */
   resumeRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "resume-recording"));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "resume-recording"));
   }
 
   /**
@@ -228,7 +186,7 @@ export class MeetBot {
    * ```
    */
   stopRecording(job: Job | string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "stop-recording"));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "stop-recording"));
   }
 
   /**
@@ -240,7 +198,7 @@ export class MeetBot {
    * ```
    */
   leaveBot(job: Job | string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "leave-call"));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "leave-call"));
   }
 
   /**
@@ -252,7 +210,7 @@ export class MeetBot {
    * ```
    */
   sendChatMessage(job: Job | string, message: string, options?: CallOptions): Call<ControlResult> {
-    return call(this, options, () => calls.control(idOf(job), "send-chat-message", { message }));
+    return call(() => settingsOf(this, options), () => calls.control(idOf(job), "send-chat-message", { message }));
   }
 
   /**
@@ -269,21 +227,7 @@ export class MeetBot {
    * ```
    */
   async waitForBot(job: Job | string, options: WaitOptions = {}): Promise<Job> {
-    const own = settingsOf(this);
-    const timeout = milliseconds("timeout", options.timeout) ?? null;
-    const scope = new Scope(own.signal, options.signal);
-    const watch = new Watch(own, idOf(job), options.signal);
-    const how: How = options.signal === undefined ? {} : { signal: options.signal };
-    const ask = async (endpoint: Endpoint, deadline: number | null): Promise<Job> => {
-      const limited = deadline === null ? own : { ...own, deadline: Math.min(deadline, own.deadline ?? Infinity) };
-      return (await answered<Job>(limited, endpoint, how)).data;
-    };
-    try {
-      return await waitForBot(idOf(job), timeout, scope, watch, ask, options.onUpdate);
-    } finally {
-      watch.close();
-      scope.end();
-    }
+    return waitForBot(settingsOf(this), idOf(job), options);
   }
 
   /**
@@ -313,7 +257,7 @@ export class MeetBot {
    * ```
    */
   manifest(job: Job | string, options?: CallOptions): Call<Manifest> {
-    return call(this, options, () => calls.manifest(idOf(job)));
+    return call(() => settingsOf(this, options), () => calls.manifest(idOf(job)));
   }
 
   /**
@@ -325,7 +269,7 @@ export class MeetBot {
    * ```
    */
   async artifacts(job: Job | string, options?: CallOptions): Promise<ManifestFile[]> {
-    const page = await call<Page<ManifestFile>>(this, options, () => calls.artifacts(idOf(job)));
+    const page = await call<Page<ManifestFile>>(() => settingsOf(this, options), () => calls.artifacts(idOf(job)));
     return page.data;
   }
 
@@ -356,7 +300,7 @@ export class MeetBot {
    * ```
    */
   async captions(job: Job | string, options?: CallOptions): Promise<Caption[]> {
-    return linesOf(changed(settingsOf(this), options), idOf(job), "captions");
+    return linesOf(settingsOf(this, options), idOf(job), "captions");
   }
 
   /**
@@ -368,7 +312,7 @@ export class MeetBot {
    * ```
    */
   async chat(job: Job | string, options?: CallOptions): Promise<ChatMessage[]> {
-    return linesOf(changed(settingsOf(this), options), idOf(job), "chat");
+    return linesOf(settingsOf(this, options), idOf(job), "chat");
   }
 
   /**
@@ -382,7 +326,7 @@ export class MeetBot {
    * ```
    */
   async eventsFile(job: Job | string, options?: CallOptions): Promise<RecordingEvent[]> {
-    return linesOf(changed(settingsOf(this), options), idOf(job), "events");
+    return linesOf(settingsOf(this, options), idOf(job), "events");
   }
 
   /**
@@ -395,9 +339,7 @@ export class MeetBot {
    * ```
    */
   async artifact(job: Job | string, name: string, options?: CallOptions): Promise<Uint8Array> {
-    const own = changed(settingsOf(this), options);
-    const request = { ...calls.artifact(idOf(job), name), headers: { accept: "*/*" } };
-    return (await exchange(own, request)).response.body;
+    return (await exchange(settingsOf(this, options), calls.artifact(idOf(job), name))).response.body;
   }
 
   /**
@@ -457,20 +399,19 @@ export class MeetBot {
    * ```
    */
   deleteRecording(job: Job | string, options?: CallOptions): Call<DeletionReceipt> {
-    return call(this, options, () => calls.deleteRecording(idOf(job)));
+    return call(() => settingsOf(this, options), () => calls.deleteRecording(idOf(job)));
   }
 
   /**
-   * Cancels all bots of the key's consumer and erases everything it has, this key included (scope `admin`). `confirm` is the consumer's name. A
-   * MeetbotServerError with 503 while bots are still leaving: ask again.
+   * Cancels all bots of the key's consumer and erases all it has, this key too (scope `admin`). `confirm` is its name. 503 while bots are leaving: ask again.
    */
   eraseConsumer(confirm: string, options?: CallOptions): Call<ErasureReceipt> {
-    return call(this, options, () => calls.eraseConsumer(confirm));
+    return call(() => settingsOf(this, options), () => calls.eraseConsumer(confirm));
   }
 
   /** How the server's machine is, and how much the server does (`GET /api/v1/admin/host`, scope `admin`). */
   host(options?: CallOptions): Call<Host> {
-    return call(this, options, () => calls.host());
+    return call(() => settingsOf(this, options), () => calls.host());
   }
 
   /**
@@ -483,12 +424,12 @@ export class MeetBot {
    * ```
    */
   usage(options?: CallOptions): Call<Usage> {
-    return call(this, options, () => calls.usage());
+    return call(() => settingsOf(this, options), () => calls.usage());
   }
 
   /**
-   * Every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the operator has to install or set where none
-   * is. All of it is on one page. With a test key the sandbox plays the meetings of every platform.
+   * Every platform that the server recognises, with each way into its meetings: whether a job for it is taken with this key, and what the operator has to
+   * install or set where none is. All of it is on one page. With a test key the sandbox plays the meetings of every platform.
    *
    * @example
    * ```ts
@@ -497,7 +438,7 @@ export class MeetBot {
    * ```
    */
   listPlatforms(options?: CallOptions): Call<Page<PlatformAvailability>> {
-    return call(this, options, () => calls.listPlatforms());
+    return call(() => settingsOf(this, options), () => calls.listPlatforms());
   }
 
   /**
@@ -510,7 +451,7 @@ export class MeetBot {
    * ```
    */
   deliveries(params: DeliveriesParams = {}, options?: CallOptions): Call<Page<Delivery>> {
-    return call(this, options, () => calls.deliveries(params));
+    return call(() => settingsOf(this, options), () => calls.deliveries(params));
   }
 
   /**
@@ -522,7 +463,7 @@ export class MeetBot {
    * ```
    */
   iterDeliveries(params: Omit<DeliveriesParams, "cursor"> = {}, options?: CallOptions): Stream<Delivery> {
-    return pagesOf(this, options, (cursor) => calls.deliveries({ ...params, ...(cursor !== null && { cursor }) }));
+    return pagesOf(() => settingsOf(this, options), (cursor) => calls.deliveries({ ...params, ...(cursor !== null && { cursor }) }));
   }
 
   /**
@@ -534,12 +475,12 @@ export class MeetBot {
    * ```
    */
   getDelivery(deliveryId: string, options?: CallOptions): Call<Delivery | null> {
-    return call(this, options, () => calls.getDelivery(deliveryId), true);
+    return call(() => settingsOf(this, options), () => calls.getDelivery(deliveryId), true);
   }
 
   /** Sends a webhook again at once, whatever became of it, under the same `deliveryId`. */
   redeliver(deliveryId: string, options?: CallOptions): Call<Delivery> {
-    return call(this, options, () => calls.redeliver(deliveryId));
+    return call(() => settingsOf(this, options), () => calls.redeliver(deliveryId));
   }
 
   /**
@@ -551,63 +492,12 @@ export class MeetBot {
    * console.log(answer.status, answer.requestId);
    * ```
    */
-  async request(method: string, path: string, options: CallOptions & { json?: unknown } = {}): Promise<RawResponse> {
-    if (!/^[A-Za-z]+$/.test(method)) throw unusable(`${JSON.stringify(method)} is not a method of HTTP`);
-    if (!/^\/[\x21-\x7e]*$/.test(path) || path.includes("#")) throw unusable("the path begins with a slash and is percent-encoded");
-    const { json, ...others } = options;
-    const request = { method: method.toUpperCase(), path };
-    const own = changed(settingsOf(this), others);
-    return (await exchange(own, json === undefined ? request : { ...request, body: calls.toJson(json) })).response;
+  async request(method: string, path: string, { json, ...options }: CallOptions & { json?: unknown } = {}): Promise<RawResponse> {
+    return (await exchange(settingsOf(this, options), calls.anyRequest(method, path, json))).response;
   }
 }
 
 /** A client of the server that these options describe; what is not given comes from the environment. The same as `new MeetBot(options)`. */
 export function createMeetbot(options?: Options): MeetBot {
   return new MeetBot(options);
-}
-
-/** Makes a call; with `absent`, the answer that there is no such thing is `null`. */
-async function answered<T>(settings: Settings, endpoint: Endpoint, how: How = {}, absent = false): Promise<Answered<T>> {
-  try {
-    return await exchange<T>(settings, endpoint, how);
-  } catch (error) {
-    const response = absent && error instanceof MeetbotError && error.kind === "not_found" ? answerOf.get(error) : undefined;
-    if (response === undefined) throw error;
-    return { data: null as T, response };
-  }
-}
-
-function call<T>(client: MeetBot, options: CallOptions | undefined, endpoint: () => Endpoint, absent = false): Call<T> {
-  const whole = (async () => answered<T>(changed(settingsOf(client), options), endpoint(), {}, absent))();
-  const data = whole.then((answer) => answer.data);
-  const withResponse = (): Promise<Answered<T>> => {
-    // The caller that awaits the answer gets its error; it must not be reported as unhandled, too.
-    data.catch(() => {});
-    return whole;
-  };
-  return Object.assign(data, { withResponse });
-}
-
-/** Goes from page to page, over empty ones too. */
-function pagesOf<T>(client: MeetBot, options: CallOptions | undefined, endpoint: (cursor: string | null) => Endpoint): Stream<T> {
-  const closing = new AbortController();
-  let cursor: string | null = null;
-  let data: T[] = [];
-  let last = false;
-  return streamOf<T>({
-    async pull() {
-      while (data.length === 0 && !last) {
-        const own = changed(settingsOf(client), options);
-        const page: Page<T> = (await answered<Page<T>>(own, endpoint(cursor), { signal: closing.signal })).data;
-        if (page.nextCursor !== null && page.nextCursor === cursor) {
-          throw new MeetbotDecodeError("the list goes in circles: a page names itself as the next", { attempts: 1 });
-        }
-        data = page.data;
-        cursor = page.nextCursor;
-        last = cursor === null;
-      }
-      return data.shift();
-    },
-    close: () => closing.abort(),
-  });
 }

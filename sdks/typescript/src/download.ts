@@ -1,7 +1,6 @@
 /** Fetches recorded files piece by piece, so that a connection that breaks costs a piece, and checks them. */
 
 import { artifact, manifest as manifestOf } from "./calls.js";
-import type { DownloadAllOptions } from "./client.js";
 import { MeetbotDecodeError, MeetbotError, MeetbotFileError, unusable } from "./errors.js";
 import { exchange, MOST_BYTES } from "./exchange.js";
 import type { Manifest, ManifestFile } from "./models.js";
@@ -28,6 +27,12 @@ export interface DownloadOptions {
   onProgress?: ((progress: Progress) => void) | undefined;
   /** Ends the download at once; nothing is left of it. */
   signal?: AbortSignalLike | undefined;
+}
+
+/** How a whole recording is downloaded. */
+export interface DownloadAllOptions extends Omit<DownloadOptions, "expected"> {
+  /** Whether to wait, ten minutes at most, for a mix of all speakers that is still to be made; true by default. */
+  waitForMix?: boolean | undefined;
 }
 
 /** How many bytes are asked for at a time. A piece has to come within the time of one try. */
@@ -57,7 +62,7 @@ export async function* pieces(settings: Settings, jobId: string, name: string, o
     const most = received === 0 ? Math.max(total ?? MOST_BYTES, piece) : piece;
     let answer;
     try {
-      answer = (await exchange(settings, { ...request, headers: total === 0 ? { accept: "*/*" } : headers }, { most, takes: 416, ...(signal && { signal }) })).response;
+      answer = (await exchange(settings, { ...request, ...(total !== 0 && { headers }) }, { most, takes: 416, ...(signal && { signal }) })).response;
     } catch (error) {
       if (!(error instanceof MeetbotError) || error.kind !== "timeout" || piece <= LEAST) throw error;
       piece = Math.max(piece / 4, LEAST);

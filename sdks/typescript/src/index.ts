@@ -1,8 +1,9 @@
 /** The TypeScript SDK of meetbot: dispatch bots to video meetings, follow them, and verify their webhooks. */
 
-export { MeetBot, createMeetbot, type Call, type DownloadAllOptions, type Page, type WaitOptions } from "./client.js";
+export type { Call, Page } from "./call.js";
+export { MeetBot, createMeetbot } from "./client.js";
 export type { AutoLeaveConfig, DeliveriesParams, DispatchBotParams, ListBotsParams } from "./calls.js";
-export type { DownloadOptions, Progress } from "./download.js";
+export type { DownloadAllOptions, DownloadOptions, Progress } from "./download.js";
 export {
   MeetbotConfigurationError,
   MeetbotConflictError,
@@ -29,5 +30,6 @@ export type { HeadersLike, RawBody, UnwrapOptions } from "./unwrap.js";
 export { verifyWebhookSignature } from "./signature.js";
 export { VERSION } from "./version.js";
 export * as webhooks from "./unwrap.js";
+export type { WaitOptions } from "./wait.js";
 export { isFinal } from "./words.js";
 export type * from "./words.js";

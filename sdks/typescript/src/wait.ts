@@ -1,12 +1,24 @@
 /** Waiting for a job's end: when to ask again, and when to give up. */
 
-import { getBot, type Endpoint } from "./calls.js";
+import { answered } from "./call.js";
+import { getBot } from "./calls.js";
 import { MeetbotError, MeetbotTimeoutError } from "./errors.js";
-import type { Watch } from "./events.js";
+import { Watch } from "./events.js";
 import type { Job, TimelineEvent } from "./models.js";
 import { now } from "./runtime.js";
-import type { Scope } from "./scope.js";
+import { Scope } from "./scope.js";
+import { milliseconds, type AbortSignalLike, type Settings } from "./settings.js";
 import { isFinal, type JobStatus } from "./words.js";
+
+/** How long to wait for a bot, and what to tell meanwhile. */
+export interface WaitOptions {
+  /** In milliseconds; no limit by default. The job goes on when it is over. */
+  timeout?: number | undefined;
+  /** Ends the wait at once; the job goes on. */
+  signal?: AbortSignalLike | undefined;
+  /** Called whenever the job is seen changed, the last time when it has ended. */
+  onUpdate?: ((job: Job) => void) | undefined;
+}
 
 /** How long the server may be away, or answer with errors that pass, before waiting gives up: it outlives a restart. */
 const PATIENCE_MS = 5 * 60_000;
@@ -62,13 +74,31 @@ export class Rules {
   }
 }
 
-/** Waits until the job has ended. `ask` makes a call within so many milliseconds. */
-export async function waitForBot(
+/** Waits until the job has ended. */
+export async function waitForBot(settings: Settings, jobId: string, options: WaitOptions): Promise<Job> {
+  const { signal } = options;
+  const timeout = milliseconds("timeout", options.timeout) ?? null;
+  const scope = new Scope(settings.signal, signal);
+  const watch = new Watch(settings, jobId, signal);
+  const ask = async (left: number | null): Promise<Job> => {
+    const limited = left === null ? settings : { ...settings, deadline: Math.min(left, settings.deadline ?? Infinity) };
+    return (await answered<Job>(limited, getBot(jobId), signal && { signal })).data;
+  };
+  try {
+    return await untilEnded(jobId, timeout, scope, watch, ask, options.onUpdate);
+  } finally {
+    watch.close();
+    scope.end();
+  }
+}
+
+/** `ask` asks for the job, within so many milliseconds. */
+async function untilEnded(
   jobId: string,
   timeout: number | null,
   scope: Scope,
   watch: Watch,
-  ask: (endpoint: Endpoint, deadline: number | null) => Promise<Job>,
+  ask: (left: number | null) => Promise<Job>,
   onUpdate: ((job: Job) => void) | undefined,
 ): Promise<Job> {
   const started = now();
@@ -80,7 +110,7 @@ export async function waitForBot(
     let job: Job | null = null;
     let pause: number | null;
     try {
-      job = await ask(getBot(jobId), rules.left(waited()));
+      job = await ask(rules.left(waited()));
       pause = rules.answered(job.status, waited(), news.live);
     } catch (error) {
       scope.check();
