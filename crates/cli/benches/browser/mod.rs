@@ -18,10 +18,7 @@ use meetbot_imitation::{Action, Imitation, Scenario, Signal, Step};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::{
-    cost::costs,
-    program,
-};
+use crate::{cost::costs, program};
 
 /// How many joins are measured, one after the other.
 const ROUNDS: usize = 5;
