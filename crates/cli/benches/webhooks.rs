@@ -27,7 +27,7 @@ use meetbot_orchestrator::{
     tls,
 };
 use meetbot_types::{
-    Availability, JobId, Manifest,
+    Availability, JobId, Manifest, Platform, Via,
     bot::{
         BotOrder, BotReport, ChatMessage, IngestRequest, MediaCounters, MixOrder, NumberedReport,
         Secret,
@@ -63,8 +63,8 @@ struct ManualLauncher(mpsc::UnboundedSender<BotOrder>);
 #[async_trait]
 impl Launcher for ManualLauncher {
     fn available(&self) -> Vec<Availability> {
-        // What the sandbox plays is always available.
-        Vec::new()
+        let (platform, via) = (Platform::Sandbox, Via::Sandbox);
+        vec![Availability { platform, via, experimental: false, missing: Vec::new() }]
     }
 
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
