@@ -60,6 +60,7 @@ usage: cargo xtask COMMAND
   bench control   from a control verb's call to the bot's act and back
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench claims    what it costs to give a job its bot while ten thousand others wait
+  bench cluster   jobs, claims and heartbeats per second on PostgreSQL with fsync, beside bare inserts of the same rows
   bench people    what each thing that happens in a meeting costs its bot, with ten people there and with a hundred thousand
   bench ends [N]  N (200) meetings that end at once while as many begin: ends, mixes, and the API meanwhile
   bench bots      CPU and memory of each bot, and of an idle server
@@ -104,8 +105,8 @@ fn main() -> ExitCode {
         ["attack", seed] => attack(seed),
         [
             "bench",
-            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "people" | "ends"
-            | "hostile" | "kills" | "restores"),
+            name @ ("api" | "join" | "bots" | "control" | "webhooks" | "claims" | "cluster"
+            | "people" | "ends" | "hostile" | "kills" | "restores"),
             rest @ ..,
         ] => bench(name, rest),
         _ => {

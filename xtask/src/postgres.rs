@@ -89,6 +89,14 @@ impl Postgres {
         Self::start_with(PORT, &[], &[])
     }
 
+    /// Starts one that is reached by its socket alone, and keeps what it has acknowledged when the machine loses power, as in production: for benchmarks.
+    ///
+    /// # Panics
+    /// Where PostgreSQL is not installed, or does not start.
+    pub fn start_durable() -> Self {
+        Self::start_with(PORT, &[], &["fsync=on", "full_page_writes=on"])
+    }
+
     /// Starts one that listens on a port of 127.0.0.1 too, where users show passwords; with files in its data folder, and settings as in `ssl=on`.
     ///
     /// # Panics
@@ -144,6 +152,14 @@ impl Postgres {
     /// Where a database is of one that is reached by its socket alone.
     pub fn url(&self, database: &str) -> String {
         url(&self.socket(), database)
+    }
+
+    /// The id of its first process.
+    ///
+    /// # Panics
+    /// Where it was stopped.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
     }
 
     /// What it has logged.

@@ -373,13 +373,13 @@ async fn commands(State(server): State<FakeOrchestrator>, uri: axum::http::Uri) 
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a job of now")]
 /// A command with a new id.
 pub(crate) fn command(seq: u64, action: ControlAction, message: Option<&str>) -> BotCommand {
     let message = message.map(ToOwned::to_owned);
     BotCommand { id: CommandId::generate(now()), seq, action, message }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a job of now")]
 pub(crate) fn now() -> Timestamp {
     Timestamp::from(std::time::SystemTime::now())
 }

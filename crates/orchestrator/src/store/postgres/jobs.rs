@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use meetbot_types::{ControlAction, Job, JobId, MeetingLink, Page, Timestamp};
+use meetbot_types::{ControlAction, Job, JobId, Page, Timestamp};
 use tokio_postgres::types::ToSql;
 
 use super::{
@@ -14,10 +14,8 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Changes, EmittedEvent, JobRecord, MixChange},
-    store::{
-        CommandOutcome, Creation, IdempotencyKey, JobFilter, Start, Tenant, Window, pages::Entry,
-    },
+    jobs::{Changes, JobRecord, MixChange},
+    store::{CommandOutcome, IdempotencyKey, JobFilter, Tenant, Window, pages::Entry},
 };
 
 /// Writes a job that was changed, and what follows from the change. Locks are taken in one order: the job, its lease, its tenant, endpoints, counters.
@@ -100,82 +98,6 @@ async fn update(transaction: &Transaction, record: &JobRecord) -> Outcome<()> {
         )
         .await?;
     Ok(())
-}
-
-/// A new job.
-pub(super) struct New {
-    pub(super) tenant: Tenant,
-    pub(super) job: Job,
-    pub(super) link: MeetingLink,
-    pub(super) start: Start,
-    pub(super) idempotency_key: Option<IdempotencyKey>,
-}
-
-/// Puts a job into the queue. Its tenant's row is the lock of all that is looked at before.
-pub(super) async fn create(
-    transaction: &Transaction,
-    new: &New,
-    now: StoreNow,
-) -> Outcome<Creation> {
-    let New { tenant, job, link, start, idempotency_key } = new;
-    let tenant = *tenant;
-    let waiting = quotas::lock(transaction, tenant).await?.waiting;
-    if let Some(idempotency_key) = idempotency_key
-        && let Some(prior) =
-            idempotency::prior_request(transaction, tenant, idempotency_key, now.wall).await?
-    {
-        return Ok(Creation::Prior(prior));
-    }
-    let consumer = tenant.consumer.to_string();
-    let existing = match &job.external_id {
-        Some(external_id) => {
-            let condition = "j.consumer = $1 AND j.live = $2 AND j.external_id = $3";
-            records::load(transaction, condition, &[&consumer, &tenant.live, &escaped(external_id)])
-                .await?
-        }
-        None => None,
-    };
-    let (used_up, full_queue) = match existing {
-        Some(_) => (None, None),
-        None => (
-            quotas::used_up(transaction, tenant, &job.platform, start.from, now.wall).await?,
-            quotas::queue_is_full(transaction, tenant, waiting).await?,
-        ),
-    };
-    let existing = existing.map(|existing| existing.job);
-    let creation = Creation::of(job.clone(), existing, used_up, full_queue);
-    let Some((status, job)) = creation.answered() else { return Ok(creation) };
-    let body = read_as(serde_json::to_string(job), "a job")?;
-    if matches!(creation, Creation::Created(_)) {
-        transaction
-            .run(
-                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, account)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-                &[
-                    &job.id.to_string(),
-                    &consumer,
-                    &tenant.live,
-                    &job.external_id.as_deref().map(escaped),
-                    &job.platform.as_str(),
-                    &job.status.as_str(),
-                    &job.created_at.as_millis(),
-                    &start.from.as_millis(),
-                    &start.by.as_millis(),
-                    &read_as(serde_json::to_string(link), "a link")?,
-                    &body,
-                    &job.account,
-                ],
-            )
-            .await?;
-        quotas::joined(transaction, tenant, start.from).await?;
-        timeline::write_to_feed(transaction, tenant, job, &EmittedEvent::created(job)).await?;
-    }
-    if let Some(idempotency_key) = idempotency_key {
-        let response = idempotency_key.response(status, body);
-        idempotency::insert(transaction, tenant, idempotency_key, &response, true, now.wall)
-            .await?;
-    }
-    Ok(creation)
 }
 
 pub(super) async fn list(

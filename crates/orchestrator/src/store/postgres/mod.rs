@@ -11,6 +11,7 @@ mod bots;
 mod cluster;
 mod commands;
 mod consumers;
+mod creations;
 mod deliveries;
 mod endpoints;
 mod erasure;
@@ -56,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
 pub(crate) use self::migrate::take_over;
-use self::transaction::Connections;
+use self::{creations::Creations, transaction::Connections};
 pub use self::{examine::Examination, migrate::TakeOverError, open::OpenError, url::StoreUrl};
 use super::StoreError;
 use crate::{
@@ -117,6 +118,8 @@ fn describe(error: &tokio_postgres::Error) -> String {
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Connections,
+    /// The jobs that are not created yet.
+    creations: Arc<Creations>,
     /// Whose leases are this server's: the name of its data folder, whose lock no other process has.
     node: String,
     /// The name of this process, where it is a server; none other has it.

@@ -177,6 +177,7 @@ impl PostgresStore {
         let clock = Clock::start();
         Ok(Self {
             connections: Connections::new(pool, clock, observer, callers_clock),
+            creations: Arc::default(),
             node: node.to_owned(),
             boot: String::new(),
             displaced: CancellationToken::new(),

@@ -45,7 +45,7 @@ fn quota_of(row: &Row) -> Outcome<Quota> {
     Ok(Quota { bots: limit(0)?, minutes: limit(1)?, queued: limit(2)? })
 }
 
-async fn quota(transaction: &Transaction, consumer: &str) -> Outcome<Quota> {
+pub(super) async fn quota(transaction: &Transaction, consumer: &str) -> Outcome<Quota> {
     let found = transaction
         .row(
             "SELECT coalesce(c.max_bots, d.max_bots), coalesce(c.max_minutes, d.max_minutes),
@@ -87,24 +87,20 @@ pub(super) async fn lock(transaction: &Transaction, tenant: Tenant) -> Outcome<C
     }
 }
 
-/// A new job of this tenant, whose row is locked, waits from this moment on. Behind one that is due before it, it does not change when the next is due.
+/// New jobs of this tenant, whose row is locked, wait. `due` is when the first of those without an account may start, `None` where there are none or all slots are taken.
 pub(super) async fn joined(
     transaction: &Transaction,
     tenant: Tenant,
-    from: Timestamp,
+    count: u32,
+    due: Option<i64>,
 ) -> Outcome<()> {
-    let consumer = tenant.consumer.to_string();
-    let row = transaction
-        .one(
-            "UPDATE tenants SET waiting = waiting + 1 WHERE consumer = $1 AND live = $2 RETURNING due_at",
-            &[&consumer, &tenant.live],
+    transaction
+        .run(
+            "UPDATE tenants SET waiting = waiting + $3, due_at = least(due_at, $4) WHERE consumer = $1 AND live = $2",
+            &[&tenant.consumer.to_string(), &tenant.live, &i64::from(count), &due],
         )
         .await?;
-    let due: Option<i64> = row.try_get(0)?;
-    if due.is_some_and(|due| due <= from.as_millis()) {
-        return Ok(());
-    }
-    settle(transaction, tenant).await
+    Ok(())
 }
 
 /// A job of this tenant may have another place than before.
@@ -140,16 +136,18 @@ async fn change_counts(
 /// Writes the row of a tenant, which is locked.
 async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outcome<()> {
     let consumer = tenant.consumer.to_string();
+    // `min(run_at)` would look at all of them.
     let first = transaction
-        .one(
+        .row(
             &format!(
-                "SELECT min(run_at) FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}"
+                "SELECT run_at FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1"
             ),
             &[&consumer, &tenant.live],
         )
         .await?;
+    let first = first.map(|row| row.try_get(0)).transpose()?;
     let limit = quota(transaction, &consumer).await?.bots;
-    let due = quota::due(counts.bots, limit, first.try_get(0)?);
+    let due = quota::due(counts.bots, limit, first);
     transaction
         .run(
             "UPDATE tenants SET bots = $3, waiting = $4, due_at = $5 WHERE consumer = $1 AND live = $2",
@@ -163,16 +161,6 @@ async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outco
         )
         .await?;
     Ok(())
-}
-
-/// How many jobs a tenant may have in the queue, where it has so many.
-pub(super) async fn queue_is_full(
-    transaction: &Transaction,
-    tenant: Tenant,
-    waiting: u32,
-) -> Outcome<Option<NonZeroU32>> {
-    let quota = quota(transaction, &tenant.consumer.to_string()).await?;
-    Ok(quota::full_queue(quota, waiting))
 }
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
@@ -239,6 +227,18 @@ pub(super) async fn used_up(
     now: Timestamp,
 ) -> Outcome<Option<NonZeroU32>> {
     let quota = quota(transaction, &tenant.consumer.to_string()).await?;
+    used_up_of(transaction, tenant, quota, platform, at, now).await
+}
+
+/// [`used_up`] with a quota that was read before.
+pub(super) async fn used_up_of(
+    transaction: &Transaction,
+    tenant: Tenant,
+    quota: Quota,
+    platform: &Platform,
+    at: Timestamp,
+    now: Timestamp,
+) -> Outcome<Option<NonZeroU32>> {
     if !quota::minutes_decide(quota, tenant.live, platform, at, now) {
         return Ok(None);
     }

@@ -58,7 +58,8 @@ pub(super) async fn write_to_feed(
     insert(transaction, job, emitted, feed, None).await
 }
 
-async fn insert(
+/// Writes an event: into the timeline as the row with this number, or into the feed alone.
+pub(super) async fn insert(
     transaction: &Transaction,
     job: &Job,
     emitted: &EmittedEvent,

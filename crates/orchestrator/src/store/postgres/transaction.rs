@@ -30,11 +30,17 @@ pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 /// Work on the database: a function, since it may be done again from the start.
 pub(super) type Work<A, T> = for<'t> fn(&'t Transaction, &'t A) -> BoxFuture<'t, Outcome<T>>;
 
+/// Why a transaction failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) error: StoreError,
+    /// Whether all of it was undone: without a response to COMMIT that is unknown.
+    pub(super) is_undone: bool,
+}
+
 /// Who asks; none of them gets all connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Caller {
-    /// A caller with a new job.
-    Creator,
     /// The dispatch: one at a time, since more would only wait for the claim lock in the database.
     Claimer,
     /// A sender of webhooks.
@@ -47,7 +53,8 @@ pub(super) enum Caller {
 #[derive(Clone)]
 pub(super) struct Connections {
     pool: Pool,
-    creators: Arc<Semaphore>,
+    /// How many creations of jobs run at once.
+    pub(super) creators: Arc<Semaphore>,
     claimers: Arc<Semaphore>,
     senders: Arc<Semaphore>,
     clock: Clock,
@@ -116,12 +123,12 @@ impl Transaction {
     }
 
     /// Commits. Without a response of the database it is unknown whether the commit was done, and it is never repeated.
-    async fn commit(mut self) -> Result<(), StoreError> {
+    async fn commit(mut self) -> Result<(), Failure> {
         if let Some(client) = self.client.take() {
             let committed = client.batch_execute("COMMIT").await;
             if let Err(error) = committed {
                 drop(Object::take(client));
-                return Err(Problem::from(error).into());
+                return Err(Failure { error: Problem::from(error).into(), is_undone: false });
             }
         }
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
@@ -192,7 +199,7 @@ impl Connections {
         // Plans for any value may turn bad after five runs.
         let plans = match caller {
             Caller::Claimer | Caller::Sender => "SET LOCAL plan_cache_mode = force_custom_plan;",
-            Caller::Creator | Caller::Other => "",
+            Caller::Other => "",
         };
         let is_here = self.boot.as_deref().map_or_else(
             || "TRUE".to_owned(),
@@ -230,6 +237,21 @@ impl Connections {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
+        self.attempt(caller, lease, asked, work).await.map_err(|failure| failure.error)
+    }
+
+    /// [`Connections::write`], which says whether a failed transaction was undone.
+    pub(super) async fn attempt<A, T>(
+        &self,
+        caller: Caller,
+        lease: Option<StoreNow>,
+        asked: A,
+        work: Work<A, T>,
+    ) -> Result<T, Failure>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+    {
         self.spawned("write", "BEGIN ISOLATION LEVEL READ COMMITTED", caller, lease, asked, work)
             .await
     }
@@ -241,7 +263,8 @@ impl Connections {
         T: Send + 'static,
     {
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        self.spawned("read", begin, Caller::Other, None, asked, work).await
+        let read = self.spawned("read", begin, Caller::Other, None, asked, work);
+        read.await.map_err(|failure| failure.error)
     }
 
     async fn spawned<A, T>(
@@ -252,7 +275,7 @@ impl Connections {
         lease: Option<StoreNow>,
         asked: A,
         work: Work<A, T>,
-    ) -> Result<T, StoreError>
+    ) -> Result<T, Failure>
     where
         A: Send + Sync + 'static,
         T: Send + 'static,
@@ -261,7 +284,6 @@ impl Connections {
         let lease = lease.map_or(LeaseTime::from_millis(0), |now| now.lease);
         let task = tokio::spawn(async move {
             let line = match caller {
-                Caller::Creator => Some(&connections.creators),
                 Caller::Claimer => Some(&connections.claimers),
                 Caller::Sender => Some(&connections.senders),
                 Caller::Other => None,
@@ -279,7 +301,10 @@ impl Connections {
             }
             done
         });
-        task.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
+        task.await.unwrap_or_else(|_| {
+            let error = StoreError::Unavailable("a verb panicked".into());
+            Err(Failure { error, is_undone: false })
+        })
     }
 
     async fn tried<A: Sync, T>(
@@ -289,7 +314,7 @@ impl Connections {
         lease: LeaseTime,
         asked: &A,
         work: Work<A, T>,
-    ) -> Result<T, StoreError> {
+    ) -> Result<T, Failure> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -304,7 +329,7 @@ impl Connections {
                 Err(problem) => problem,
             };
             if tries == TRIES || !problem.passes() {
-                return Err(problem.into());
+                return Err(Failure { error: problem.into(), is_undone: true });
             }
             tracing::debug!(?problem, "a transaction is tried again");
             let jitter = getrandom::u32().unwrap_or(0) % 20;

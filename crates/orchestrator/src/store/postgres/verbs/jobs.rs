@@ -16,8 +16,8 @@ use crate::{
         IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded, Reported,
         Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
         postgres::{
-            PostgresStore, bots, commands, erasure, idempotency, jobs, mixes, paused, recordings,
-            records, room_bots, timeline, transaction::Caller,
+            PostgresStore, bots, commands, creations::New, erasure, idempotency, jobs, mixes,
+            paused, recordings, records, room_bots, timeline, transaction::Caller,
         },
     },
 };
@@ -33,11 +33,7 @@ impl JobStore for PostgresStore {
         idempotency_key: Option<IdempotencyKey>,
         now: StoreNow,
     ) -> Result<Creation> {
-        let new = jobs::New { tenant, job, link, start, idempotency_key };
-        self.write_at(Caller::Creator, now, new, |it, (_, new, now)| {
-            Box::pin(jobs::create(it, new, *now))
-        })
-        .await
+        self.create(New { tenant, job, link, start, idempotency_key }, now).await
     }
 
     async fn job(&self, tenant: Tenant, id: JobId) -> Result<Option<Job>> {

@@ -1,0 +1,280 @@
+//! New jobs. Those of one tenant that wait at the same moment are created in one transaction, since the tenant's row is their lock: else each would wait for the
+//! commits of all before it.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::{try_join, try_join_all};
+use meetbot_types::{Job, MeetingLink};
+use tokio::sync::oneshot;
+
+use super::{
+    Outcome, PostgresStore, feed, idempotency, quotas, records, timeline,
+    transaction::{Caller, Failure, Transaction},
+    values::{escaped, read_as},
+};
+use crate::{
+    clock::StoreNow,
+    jobs::{EmittedEvent, quota},
+    store::{Creation, IdempotencyKey, PriorRequest, Start, StoreError, Tenant},
+};
+
+/// How many jobs are created in one transaction at most.
+const MOST: usize = 64;
+
+/// A new job.
+pub(super) struct New {
+    pub(super) tenant: Tenant,
+    pub(super) job: Job,
+    pub(super) link: MeetingLink,
+    pub(super) start: Start,
+    pub(super) idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A new job, when it was asked for, and who waits for the result.
+struct Waiting {
+    new: New,
+    now: StoreNow,
+    answer: oneshot::Sender<Result<Creation, StoreError>>,
+}
+
+/// The jobs that are not created yet.
+#[derive(Default)]
+pub(super) struct Creations(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    /// The first first.
+    waiting: VecDeque<Waiting>,
+    /// Whose jobs are being created: further ones wait, and are created together.
+    busy: HashSet<Tenant>,
+}
+
+impl Creations {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, waiting: Waiting) {
+        self.queue().waiting.push_back(waiting);
+    }
+
+    /// Takes the first job of a tenant of whom none is being created, and those of the same tenant that can be created with it: none of them has the key or the external
+    /// id of another one.
+    fn take(&self) -> Option<(Busy<'_>, Vec<Waiting>)> {
+        let Queue { waiting: queue, busy } = &mut *self.queue();
+        let first = queue.iter().find(|waiting| !busy.contains(&waiting.new.tenant))?;
+        let tenant = first.new.tenant;
+        busy.insert(tenant);
+        let (mut taken, mut left) = (Vec::new(), VecDeque::new());
+        let (mut keys, mut external_ids) = (HashSet::new(), HashSet::new());
+        for waiting in queue.drain(..) {
+            let New { job, idempotency_key, .. } = &waiting.new;
+            let key = idempotency_key.as_ref().map(|key| key.key.clone());
+            let is_free = waiting.new.tenant == tenant
+                && taken.len() < MOST
+                && key.as_ref().is_none_or(|key| !keys.contains(key))
+                && job.external_id.as_ref().is_none_or(|id| !external_ids.contains(id));
+            if !is_free {
+                left.push_back(waiting);
+                continue;
+            }
+            keys.extend(key);
+            external_ids.extend(job.external_id.clone());
+            taken.push(waiting);
+        }
+        *queue = left;
+        Some((Busy { creations: self, tenant }, taken))
+    }
+}
+
+/// While it is there, no other transaction of this process creates jobs of the tenant.
+struct Busy<'a> {
+    creations: &'a Creations,
+    tenant: Tenant,
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.creations.queue().busy.remove(&self.tenant);
+    }
+}
+
+/// New jobs of one tenant, of which some are to be created.
+type Asked = (Arc<Vec<(New, StoreNow)>>, Range<usize>);
+
+impl PostgresStore {
+    pub(super) async fn create(&self, new: New, now: StoreNow) -> Result<Creation, StoreError> {
+        let (answer, created) = oneshot::channel();
+        self.creations.push(Waiting { new, now, answer });
+        let store = self.clone();
+        // Not the caller does it, who may be gone: others' jobs are created with its own.
+        tokio::spawn(async move { store.create_next().await });
+        created.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
+    }
+
+    /// Creates what waits, and what comes meanwhile.
+    async fn create_next(&self) {
+        // It is never closed.
+        let _permit = self.connections.creators.acquire().await.ok();
+        while let Some((_busy, waiting)) = self.creations.take() {
+            self.create_all(waiting).await;
+        }
+    }
+
+    /// Creates jobs of one tenant.
+    async fn create_all(&self, waiting: Vec<Waiting>) {
+        let Some(first) = waiting.first().map(|waiting| waiting.now) else { return };
+        let (news, answers): (Vec<_>, Vec<_>) =
+            waiting.into_iter().map(|Waiting { new, now, answer }| ((new, now), answer)).unzip();
+        let news = Arc::new(news);
+        let mut created = match self.try_create(first, (Arc::clone(&news), 0..news.len())).await {
+            Ok(created) => created.into_iter().map(Ok).collect(),
+            Err(Failure { is_undone: true, .. }) if news.len() > 1 => Vec::new(),
+            Err(Failure { error, .. }) => vec![Err(error); news.len()],
+        };
+        // One that cannot be created harms no other.
+        while created.len() < news.len() {
+            let at = created.len();
+            let one = self.try_create(news[at].1, (Arc::clone(&news), at..at + 1)).await;
+            let one = one.map_err(|failure| failure.error);
+            created.push(one.and_then(|one| {
+                one.into_iter().next().ok_or_else(|| StoreError::Corrupt("no result".into()))
+            }));
+        }
+        for (answer, created) in answers.into_iter().zip(created) {
+            // The caller may be gone.
+            let _ = answer.send(created);
+        }
+    }
+
+    async fn try_create(&self, now: StoreNow, asked: Asked) -> Result<Vec<Creation>, Failure> {
+        let attempt =
+            self.connections.attempt(Caller::Other, Some(now), asked, |it, (news, these)| {
+                Box::pin(create(it, &news[these.clone()]))
+            });
+        attempt.await
+    }
+}
+
+/// Puts jobs of one tenant into the queue. The tenant's row is the lock of all that is looked at before. What does not depend on each other is sent together.
+async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<Vec<Creation>> {
+    let Some(tenant) = news.first().map(|(new, _)| new.tenant) else { return Ok(Vec::new()) };
+    let consumer = tenant.consumer.to_string();
+    let counts = quotas::lock(transaction, tenant).await?;
+    let before = news.iter().map(|new| before(transaction, new));
+    let ((quota, feed), before) = try_join(
+        try_join(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant)),
+        try_join_all(before),
+    )
+    .await?;
+    let mut waiting = counts.waiting;
+    let mut creations = Vec::with_capacity(news.len());
+    for ((New { job, start, .. }, now), before) in news.iter().zip(before) {
+        let (used_up, full_queue) = match &before {
+            Some(_) => (None, None),
+            None => (
+                quotas::used_up_of(transaction, tenant, quota, &job.platform, start.from, now.wall)
+                    .await?,
+                quota::full_queue(quota, waiting),
+            ),
+        };
+        let creation = match before {
+            Some(Before::Request(prior)) => Creation::Prior(prior),
+            Some(Before::Job(existing)) => Creation::of(job.clone(), Some(*existing), None, None),
+            None => Creation::of(job.clone(), None, used_up, full_queue),
+        };
+        waiting += u32::from(matches!(creation, Creation::Created(_)));
+        creations.push(creation);
+    }
+    let created =
+        || news.iter().zip(&creations).filter(|(_, is)| matches!(is, Creation::Created(_)));
+    let first = created().map(|((new, _), _)| new).filter(|new| new.job.account.is_none());
+    let first = first.map(|new| new.start.from.as_millis()).min();
+    let joined = async {
+        match waiting - counts.waiting {
+            0 => Ok(()),
+            count => {
+                let due = quota::due(counts.bots, quota.bots, first);
+                quotas::joined(transaction, tenant, count, due).await
+            }
+        }
+    };
+    let inserted = created().map(|((new, _), _)| insert(transaction, &consumer, new, feed));
+    let answered =
+        news.iter().zip(&creations).map(|(new, creation)| answer(transaction, new, creation));
+    try_join(joined, try_join(try_join_all(inserted), try_join_all(answered))).await?;
+    Ok(creations)
+}
+
+/// What there is already in place of a new job.
+enum Before {
+    /// A request with the same `Idempotency-Key`.
+    Request(PriorRequest),
+    /// A job with the same external id.
+    Job(Box<Job>),
+}
+
+async fn before(
+    transaction: &Transaction,
+    (new, now): &(New, StoreNow),
+) -> Outcome<Option<Before>> {
+    let New { tenant, job, idempotency_key, .. } = new;
+    if let Some(key) = idempotency_key
+        && let Some(prior) = idempotency::prior_request(transaction, *tenant, key, now.wall).await?
+    {
+        return Ok(Some(Before::Request(prior)));
+    }
+    let Some(external_id) = &job.external_id else { return Ok(None) };
+    let condition = "j.consumer = $1 AND j.live = $2 AND j.external_id = $3";
+    let values: [_; 2] = [tenant.consumer.to_string(), escaped(external_id).into_owned()];
+    let existing =
+        records::load(transaction, condition, &[&values[0], &tenant.live, &values[1]]).await?;
+    Ok(existing.map(|existing| Before::Job(Box::new(existing.job))))
+}
+
+/// Writes a job, and its event of the feed.
+async fn insert(transaction: &Transaction, consumer: &str, new: &New, feed: i64) -> Outcome<()> {
+    let New { tenant, job, link, start, .. } = new;
+    let inserted = async {
+        transaction
+            .run(
+                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, account)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                &[
+                    &job.id.to_string(),
+                    &consumer,
+                    &tenant.live,
+                    &job.external_id.as_deref().map(escaped),
+                    &job.platform.as_str(),
+                    &job.status.as_str(),
+                    &job.created_at.as_millis(),
+                    &start.from.as_millis(),
+                    &start.by.as_millis(),
+                    &read_as(serde_json::to_string(link), "a link")?,
+                    &read_as(serde_json::to_string(job), "a job")?,
+                    &job.account,
+                ],
+            )
+            .await
+    };
+    let event = EmittedEvent::created(job);
+    try_join(inserted, timeline::insert(transaction, job, &event, feed, None)).await?;
+    Ok(())
+}
+
+/// Stores the response under the request's `Idempotency-Key`.
+async fn answer(
+    transaction: &Transaction,
+    (new, now): &(New, StoreNow),
+    creation: &Creation,
+) -> Outcome<()> {
+    let (Some(key), Some((status, job))) = (&new.idempotency_key, creation.answered()) else {
+        return Ok(());
+    };
+    let response = key.response(status, read_as(serde_json::to_string(job), "a job")?);
+    idempotency::insert(transaction, new.tenant, key, &response, true, now.wall).await
+}
