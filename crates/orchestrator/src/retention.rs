@@ -105,7 +105,7 @@ async fn prune_jobs(
     note_without_files(store, recordings, before, stop).await?;
     let mut pruned = 0;
     while !stop.is_cancelled() {
-        let jobs = store.prune_jobs(before, PORTION).await?;
+        let jobs = store.prune_jobs(before, PORTION, store.now()).await?;
         pruned += jobs.len();
         if jobs.len() < PORTION as usize {
             break;
@@ -134,7 +134,7 @@ async fn note_without_files(
             if !store.is_stored(*job).await?
                 && matches!(recordings.has_files(*job).await, Ok(false))
             {
-                store.recording_removed(*job).await?;
+                store.recording_removed(*job, store.now()).await?;
             }
         }
         after = old.last().copied();
@@ -159,7 +159,7 @@ async fn delete(
     }
     match recordings.remove(job).await {
         Ok((removed, already_gone)) => {
-            store.recording_removed(job).await?;
+            store.recording_removed(job, now).await?;
             let bytes: u64 = removed.iter().map(|object| object.bytes).sum();
             let names: Vec<&str> = removed.iter().map(|object| object.name.as_str()).collect();
             tracing::info!(%job, bytes, removed = ?names, ?already_gone, "an old recording was deleted");

@@ -319,6 +319,11 @@ impl Orchestrator {
         ];
         if let Some(uploads) = uploading {
             work.push(tokio::spawn(uploads.run(claimed, stop_work.clone())));
+            work.push(tokio::spawn(recordings::remove_again(
+                Arc::clone(&store),
+                recordings.clone(),
+                stop_work.clone(),
+            )));
         }
         let keep = RetentionPeriods { recordings: config.keep_recordings, jobs: config.keep_jobs };
         if keep.has_an_end() {

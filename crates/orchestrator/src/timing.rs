@@ -1,4 +1,4 @@
-//! How long the server waits for reports of bots. Not a setting: only tests shorten the times.
+//! How long the server waits for reports of bots, and for late uploads. Not a setting: only tests shorten the times.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -19,6 +19,7 @@ pub struct Timing {
     lease_ms: NonZeroU32,
     pause_ms: NonZeroU32,
     alone_ms: NonZeroU32,
+    removed_again_ms: NonZeroU32,
 }
 
 impl Default for Timing {
@@ -27,6 +28,7 @@ impl Default for Timing {
             lease_ms: const { NonZeroU32::new(LEASE_SECONDS * 1000).unwrap() },
             pause_ms: const { NonZeroU32::new(5_000).unwrap() },
             alone_ms: const { NonZeroU32::new(ALONE_HOURS * 3_600_000).unwrap() },
+            removed_again_ms: const { NonZeroU32::new(3_600_000).unwrap() },
         }
     }
 }
@@ -45,6 +47,11 @@ impl Timing {
     /// How long a bot in a process of its own goes on while no server answers it, in milliseconds.
     pub(crate) fn alone_ms(self) -> u64 {
         self.alone_ms.get().into()
+    }
+
+    /// How long after the removal of a recording the bucket is looked at again.
+    pub(crate) fn removed_again_after(self) -> Duration {
+        Duration::from_millis(self.removed_again_ms.get().into())
     }
 
     /// How long a job waits at most for its next bot after `lost` bots were lost: the first is replaced at once, further ones

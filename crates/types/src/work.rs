@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{JobId, bot::BotOrder};
 
 /// The version of these messages. A server refuses workers of another one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The longest a claim is held, in seconds.
 pub const CLAIM_SECONDS: u64 = 25;
 /// The most orders of one answer.
@@ -138,8 +138,12 @@ pub enum SpoolState {
         /// Distinguishes this upload from others.
         nonce: String,
     },
-    /// Nobody needs the files any more: the worker removes them.
+    /// The job has ended and does not need the files any more: the worker removes them.
     Over,
+    /// The recording or the job was deleted: the worker uploads nothing more, and removes the files.
+    Deleted,
+    /// The server does not know the job, and does not know either that it was deleted, as after an older database was restored: the worker keeps the files.
+    Unknown,
 }
 
 /// The body of `POST /api/v1/work/uploaded`: the end of an upload. The answer is a [`SpooledJob`].

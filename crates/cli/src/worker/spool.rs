@@ -36,6 +36,8 @@ pub(super) struct Spooler {
     servers: Arc<Servers>,
     /// The jobs whose bots run here.
     running: Arc<Mutex<HashSet<JobId>>>,
+    /// The jobs with files here that no server knows.
+    unknown: Arc<Mutex<HashSet<JobId>>>,
     /// Notified when a bot has ended.
     wake: Arc<Notify>,
 }
@@ -48,7 +50,13 @@ pub(super) struct SpoolLauncher {
 
 impl Spooler {
     pub(super) fn new(spool: Arc<Spool>, servers: Arc<Servers>) -> Self {
-        Self { spool, servers, running: Arc::default(), wake: Arc::default() }
+        Self {
+            spool,
+            servers,
+            running: Arc::default(),
+            unknown: Arc::default(),
+            wake: Arc::default(),
+        }
     }
 
     /// Runs until `ended`, and then until no finished recording waits for its upload.
@@ -89,7 +97,8 @@ impl Spooler {
             match state {
                 SpoolState::Live if self.runs(job_id) => {}
                 SpoolState::Live => all_done &= self.ship(job_id).await,
-                SpoolState::Over => self.forget(job_id).await,
+                SpoolState::Over | SpoolState::Deleted => self.forget(job_id).await,
+                SpoolState::Unknown => self.keep(job_id),
                 SpoolState::Upload { epoch, nonce } => {
                     if uploads.len() >= AT_ONCE {
                         all_done &= matches!(uploads.join_next().await, Some(Ok(true)));
@@ -138,12 +147,25 @@ impl Spooler {
             }
         };
         match self.servers.uploaded(job, nonce, lost).await {
-            Some(SpoolState::Over) => {
+            Some(SpoolState::Over | SpoolState::Deleted) => {
                 tracing::info!(%job, "a recording is in the bucket");
                 self.forget(job).await;
                 true
             }
             _ => false,
+        }
+    }
+
+    /// Leaves the files of a job where they are, and reports them once.
+    fn keep(&self, job: JobId) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.insert(job) {
+            let folder = self.spool.recordings().join(job.to_string());
+            tracing::error!(
+                %job,
+                folder = %folder.display(),
+                "the server's database knows neither this job nor its deletion, as after an older database was restored: its files are kept until you move or remove them"
+            );
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn erase(
                 // Before the rows, so that after a crash in between the call can be repeated.
                 removed.extend(recordings(server, *job).await?);
             }
-            erased += server.store.erase_jobs(consumer, jobs).await?;
+            erased += server.store.erase_jobs(consumer, jobs, server.store.now()).await?;
         }
         // Jobs that were created meanwhile have files too, so the store refuses while there are any.
         if leaving.is_empty()

@@ -38,7 +38,7 @@ async fn delete_recording(
         return Err(ApiError::invalid_state(message));
     };
     let (removed, already_gone) = remove_recording(&server, id).await?;
-    server.store.recording_removed(id).await?;
+    server.store.recording_removed(id, server.store.now()).await?;
     tracing::info!(job = %id, objects = removed.len(), "a recording was deleted");
     Ok(Json(DeletionReceipt { job_id: id, deleted_at, removed, already_gone }))
 }

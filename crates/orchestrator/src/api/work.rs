@@ -173,15 +173,20 @@ impl Workers {
                 let (epoch, nonce) = (upload.epoch, upload.nonce.clone());
                 return Ok(SpoolState::Upload { epoch, nonce });
             }
+            Spooled::Unknown => return Ok(SpoolState::Unknown),
             Spooled::Over => self.recordings.remove_logs(job).await,
             // What the worker uploaded after the deletion.
             Spooled::Deleted => self.recordings.remove(job).await.map(drop),
+        };
+        let state = match spooled {
+            Spooled::Deleted => SpoolState::Deleted,
+            _ => SpoolState::Over,
         };
         removed.map_err(|error| {
             tracing::warn!(%job, %error, "what a worker uploaded cannot be removed from the bucket now");
             ApiError::unavailable("the bucket does not answer")
         })?;
-        Ok(SpoolState::Over)
+        Ok(state)
     }
 
     fn drains(&self, worker: &str, now: Duration) {

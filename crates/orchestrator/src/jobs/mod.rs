@@ -16,6 +16,7 @@ pub(crate) mod quota;
 mod record;
 pub(crate) mod refusal;
 mod release;
+pub(crate) mod removal;
 mod report;
 mod restore;
 pub(crate) mod upload;

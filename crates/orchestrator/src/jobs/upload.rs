@@ -56,11 +56,20 @@ pub enum Spooled {
     Over,
     /// It removes them, and nothing of them may stay in the bucket: the recording was deleted, or the job.
     Deleted,
+    /// It keeps them: the store does not know the job, and does not know either that it was deleted, as after an older database was restored.
+    Unknown,
 }
 
-/// The state of the files that the worker with this data folder has of a job. `record`: the job; `None` if it was deleted. `upload`: the job's recording is to be uploaded.
-pub(crate) fn spooled(record: Option<&JobRecord>, upload: Option<Upload>, spool: &str) -> Spooled {
-    let Some(record) = record else { return Spooled::Deleted };
+/// The state of the files that the worker with this data folder has of a job. `record`: the job, if the store knows it. `was_deleted`: the store knows that a job was deleted. `upload`: the job's recording is to be uploaded.
+pub(crate) fn spooled(
+    record: Option<&JobRecord>,
+    was_deleted: bool,
+    upload: Option<Upload>,
+    spool: &str,
+) -> Spooled {
+    let Some(record) = record else {
+        return if was_deleted { Spooled::Deleted } else { Spooled::Unknown };
+    };
     match upload {
         Some(upload) if upload.spool.as_deref() == Some(spool) => Spooled::Waits(upload),
         _ if record.job.recording.deleted_at.is_some() => Spooled::Deleted,

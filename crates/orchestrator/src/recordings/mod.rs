@@ -1,6 +1,7 @@
 //! All access to recordings that are finished: which there are, their manifests and files, how many bytes they have, removed and shown to be gone. They lie on
 //! the disk of this machine, or in a bucket.
 
+mod again;
 mod bring;
 pub(crate) mod bucket;
 mod count;
@@ -23,14 +24,15 @@ use std::{
 use meetbot_types::{Job, JobId, Manifest, RemovedObject};
 use url::Url;
 
-use self::{
-    bucket::{Bucket, Listed},
-    spools::Spools,
-};
 pub(crate) use self::{
+    again::remove_again,
     count::count,
     finished::Finished,
     upload::{Claimed, UploadHealth, Uploads, claim},
+};
+use self::{
+    bucket::{Bucket, Listed},
+    spools::Spools,
 };
 pub use self::{
     spool::{Spool, SpoolError},

@@ -1,7 +1,7 @@
 //! Brings recordings that are finished on disk into the bucket, a few at a time, and ends their jobs once they are there.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -115,11 +115,14 @@ impl Uploads {
             tracing::warn!(%error, "copies of recordings that are in the bucket stay on disk until the next start");
         }
         let (mut running_tasks, mut later) = (JoinSet::new(), Later::new());
+        let mut looked = HashSet::new();
         while !stop.is_cancelled() {
             if claimed == Claimed::NotYet {
                 claimed = self.claim_again().await;
             }
-            if let Err(error) = self.begin(claimed, &mut running_tasks, &later, &stop).await {
+            if let Err(error) =
+                self.begin(claimed, &mut running_tasks, &later, &mut looked, &stop).await
+            {
                 tracing::warn!(%error, "recordings that wait for the bucket cannot be looked up");
             }
             let now = self.clock.now().steady;
@@ -161,6 +164,7 @@ impl Uploads {
         claimed: Claimed,
         running_tasks: &mut JoinSet<(JobId, Result<(), UploadError>)>,
         later: &Later,
+        looked: &mut HashSet<JobId>,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let waiting = self.store.waiting_uploads(LOOKED_AT).await?;
@@ -174,17 +178,10 @@ impl Uploads {
         if claimed == Claimed::NotYet {
             return Ok(());
         }
-        let now = self.clock.now();
         for (job, upload) in &waiting.first {
-            // A worker that was not heard yet may have called the server before this one.
-            let heard =
-                |spool| self.recordings.spools.heard(spool).unwrap_or(now.wall - now.steady);
-            let heard = upload.spool.as_deref().map(heard);
-            if heard.is_some() && upload.is_lost(heard, now.wall) {
-                self.end(*job, None).await?;
-            }
+            self.look_at_workers_upload(*job, upload, looked).await?;
         }
-        let (now, begun) = (now.steady, self.recordings.uploads.jobs());
+        let (now, begun) = (self.clock.now().steady, self.recordings.uploads.jobs());
         let is_due = |job: &JobId| later.get(job).is_none_or(|(_, at)| *at <= now);
         let due = waiting.first.into_iter().filter(|(job, _)| {
             !begun.contains(job) && is_due(job) && !self.recordings.is_given_up(*job)
@@ -195,6 +192,39 @@ impl Uploads {
             let place = self.recordings.uploads.begin(job, stop.child_token());
             let uploads = self.clone();
             running_tasks.spawn(async move { (job, uploads.make(&place, &upload).await) });
+        }
+        Ok(())
+    }
+
+    /// Ends the job of a recording that a worker uploads, if the bucket has all of it or no server has heard of the worker for a day. Usually the worker reports
+    /// the end; but after a restore of a database that is older than that report, it has no file of the job left, and does not ask. `looked`: the jobs that were
+    /// looked for in the bucket since this server started.
+    async fn look_at_workers_upload(
+        &self,
+        job: JobId,
+        upload: &Upload,
+        looked: &mut HashSet<JobId>,
+    ) -> Result<(), StoreError> {
+        let Some(spool) = &upload.spool else { return Ok(()) };
+        let now = self.clock.now();
+        // A worker that was not heard yet may have called the server before this one.
+        let started = now.wall - now.steady;
+        let heard = self.recordings.spools.heard(spool).unwrap_or(started);
+        let is_lost = upload.is_lost(Some(heard), now.wall);
+        if !is_lost && (upload.since >= started || looked.contains(&job)) {
+            return Ok(());
+        }
+        match self.recordings.stored(job, upload).await {
+            Ok(stored) => return self.end(job, Some(stored)).await,
+            Err(BucketError::Missing | BucketError::Wrong(_)) if is_lost => {
+                return self.end(job, None).await;
+            }
+            Err(BucketError::Missing | BucketError::Wrong(_)) => {
+                looked.insert(job);
+            }
+            Err(error) => {
+                tracing::warn!(%job, %error, "the bucket cannot be asked for a recording");
+            }
         }
         Ok(())
     }

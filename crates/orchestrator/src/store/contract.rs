@@ -17,6 +17,7 @@ mod pruning;
 mod quotas;
 mod recordings;
 mod redeliveries;
+mod removals;
 mod requests;
 mod room_bots;
 mod sessions;

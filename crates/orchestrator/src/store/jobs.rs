@@ -60,7 +60,7 @@ pub trait JobStore: Send + Sync + 'static {
         limit: u32,
     ) -> Result<Vec<OldRecording>>;
     /// Sets the size of a job's recording to 0 bytes, since its files are removed.
-    async fn recording_removed(&self, id: JobId) -> Result<()>;
+    async fn recording_removed(&self, id: JobId, now: StoreNow) -> Result<()>;
     /// Jobs behind `after`, in the order of their ids, that have ended and may have files, and how many bytes these have. `None`: it is unknown, as of jobs
     /// whose last bot was lost and of deletions that were cut short; without `all`, only those.
     async fn recordings_to_count(
@@ -73,7 +73,7 @@ pub trait JobStore: Send + Sync + 'static {
     async fn recording_counted(&self, id: JobId, before: Option<u64>, bytes: u64) -> Result<()>;
     /// Deletes up to `limit` jobs that ended before this moment, with all that belongs to them; answers which. A job that may have files, or has a
     /// delivery that is still to be tried, is kept.
-    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>>;
+    async fn prune_jobs(&self, before: Timestamp, limit: u32, now: StoreNow) -> Result<Vec<JobId>>;
     /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`JobStore::end_mix`], and is dropped with
     /// the recording. First comes one of each consumer in each world, then a second of each, and so on: a caller that begins them in this order makes as many
     /// for one as for another; each time around, those come first whose last mix was tried longest ago.

@@ -317,7 +317,12 @@ pub trait KeyStore: Send + Sync + 'static {
     async fn consumer_jobs(&self, asking: Tenant) -> Result<Vec<(Tenant, JobId, bool)>>;
     /// Erases these jobs of a consumer, whose files are gone already; answers how many. Those that have not ended stay. What else is to be written waits for
     /// all of them.
-    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64>;
+    async fn erase_jobs(
+        &self,
+        consumer: ConsumerId,
+        jobs: Vec<JobId>,
+        now: StoreNow,
+    ) -> Result<u64>;
     /// Erases all that a key of this tenant may: with a live key the consumer, with a test key its test world (and the consumer, where it has no
     /// other). Answers how many keys were erased. `None`, and nothing is changed, while there is a job there.
     async fn erase_consumer(&self, asking: Tenant) -> Result<Option<u64>>;

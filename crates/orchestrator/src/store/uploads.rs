@@ -45,6 +45,13 @@ pub trait UploadStore: Send + Sync + 'static {
     async fn is_stored(&self, id: JobId) -> Result<bool>;
     /// What the worker with this data folder does with the files that it has of a job.
     async fn spooled(&self, id: JobId, spool: String) -> Result<Spooled>;
+    /// Jobs whose files were removed an hour or a day ago, and of which a worker that was cut off may have uploaded more since. With a bucket, each removal is
+    /// remembered for a year, also that of a job that was deleted.
+    async fn removals_due(&self, limit: u32, now: StoreNow) -> Result<Vec<JobId>>;
+    /// The bucket was emptied of a removed job once more.
+    async fn removal_repeated(&self, id: JobId, now: StoreNow) -> Result<()>;
+    /// Forgets the removals of more than a year ago.
+    async fn forget_removals(&self, now: StoreNow) -> Result<()>;
     /// Which bucket has the recordings.
     async fn storage(&self) -> Result<Storage>;
     /// From now on this bucket has the recordings.

@@ -224,8 +224,12 @@ async fn invalid_and_expired_cursors_are_refused_with_a_remedy() {
     assert_eq!(bot.end(ending, None).await, StatusCode::OK);
     let [(_, last)] = feed.next::<1>().await;
     assert_eq!(last, 2);
-    server.store().recording_removed(bot.order.job_id).await.unwrap();
-    let pruned = server.store().prune_jobs(now() + Duration::from_hours(1), 9).await.unwrap();
+    server.store().recording_removed(bot.order.job_id, server.store().now()).await.unwrap();
+    let pruned = server
+        .store()
+        .prune_jobs(now() + Duration::from_hours(1), 9, server.store().now())
+        .await
+        .unwrap();
     assert_eq!(pruned.iter().map(ToString::to_string).collect::<Vec<_>>(), [job]);
     let ask = async |query: &str, header: Option<&str>| {
         let request = server.request(Method::GET, &format!("{FEED}{query}"));

@@ -1,5 +1,7 @@
 //! Workers that share no disk with their server: their recordings go into the bucket.
 
+mod restored;
+
 use std::{fs, path::PathBuf};
 
 use meetbot::{JobStatus, blocking::MeetBot};
@@ -18,7 +20,7 @@ use crate::{
 struct Far {
     setup: Setup,
     bucket: BucketServer,
-    _server: Running,
+    server: Running,
     url: String,
     client: MeetBot,
     folders: [TempDir; 2],
@@ -26,12 +28,17 @@ struct Far {
 
 impl Far {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with more settings of the server.
+    fn with(more: &[(&'static str, String)]) -> Self {
         let (setup, bucket) = (Setup::new(), BucketServer::start());
-        let settings = bucket.settings("eu");
+        let settings = [bucket.settings("eu"), more.to_vec()].concat();
         let (server, url) = setup.serve_with(0, &settings);
         let client = setup.client(&url);
         let folders = [(); 2].map(|()| TempDir::new().unwrap());
-        Self { setup, bucket, _server: server, url, client, folders }
+        Self { setup, bucket, server, url, client, folders }
     }
 
     fn worker_command(&self, folder: usize) -> std::process::Command {
@@ -82,6 +89,10 @@ impl Far {
             _ => Ok(()),
         });
         is_whole(&self.bucket, self.setup.data.path(), &self.client, id);
+        self.nothing_is_on_disks();
+    }
+
+    fn nothing_is_on_disks(&self) {
         for folder in &self.folders {
             poll_until(PATIENCE, || {
                 if nothing_is_on_disk(folder.path()) {
@@ -91,6 +102,13 @@ impl Far {
                 }
             });
         }
+    }
+
+    /// No disk of a worker has any recording, and neither has the bucket.
+    fn nothing_is_left(&self) {
+        self.nothing_is_on_disks();
+        let left: Vec<_> = self.bucket.objects().into_keys().collect();
+        assert_eq!(left, ["eu/meetbot.json", "eu/probes/worker"]);
     }
 
     /// The recording has two attempts, with media of both and an explicit gap between them.
@@ -141,6 +159,34 @@ fn another_worker_continues_the_recording_of_a_machine_that_is_gone() {
     far.is_whole(&id, 2);
     let gap = far.continued_with_a_gap(&id);
     assert!((1..36_000).contains(&gap), "{gap} ms after {recorded} objects");
+}
+
+/// Repeated on PostgreSQL, see `postgres::ON_BOTH`.
+#[test]
+fn a_recording_of_two_machines_is_downloaded_and_erased() {
+    let mut far = Far::new();
+    let data = far.setup.data.path();
+    let (key, _) = create_key(data, &["--consumer", "acme"]);
+    let (admin, _) = create_key(data, &["--consumer", "acme", "--scope", "admin"]);
+    let admin = crate::program::client(&far.url, &admin);
+    far.client = crate::program::client(&far.url, &key);
+    let first = far.worker(0);
+    let id = far.recording(0, 40);
+    far.logged(&id, 2);
+    first.kill();
+    // Its disk comes back later.
+    let (recordings, away) =
+        (far.folders[0].path().join("recordings"), far.folders[0].path().join("away"));
+    fs::rename(&recordings, &away).unwrap();
+    let _second = far.worker(1);
+    far.is_whole(&id, 2);
+    let gap = far.continued_with_a_gap(&id);
+    assert!((1..36_000).contains(&gap), "{gap} ms");
+    assert_eq!(admin.erase_consumer("acme").unwrap().jobs, 1);
+    assert!(far.client.get_bot(&id).is_err(), "the key is erased, too");
+    fs::rename(&away, &recordings).unwrap();
+    let _first = far.worker(0);
+    far.nothing_is_left();
 }
 
 #[test]
@@ -230,15 +276,7 @@ fn a_deleted_consumer_leaves_nothing_in_the_bucket_or_on_a_worker() {
     far.bucket.await_request(0, "PUT", "manifest.json");
     assert_eq!(admin.erase_consumer("acme").unwrap().jobs, 1);
     far.bucket.lift();
-    poll_until(PATIENCE, || {
-        if nothing_is_on_disk(far.folders[0].path()) {
-            Ok(())
-        } else {
-            Err("files are left on the worker's disk".to_owned())
-        }
-    });
-    let left: Vec<_> = far.bucket.objects().into_keys().collect();
-    assert_eq!(left, ["eu/meetbot.json", "eu/probes/worker"]);
+    far.nothing_is_left();
 }
 
 #[test]

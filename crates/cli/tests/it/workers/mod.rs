@@ -54,16 +54,21 @@ impl Setup {
 
     /// The same, with more settings in its environment.
     fn serve_with(&self, port: u16, settings: &[(&str, String)]) -> (Running, String) {
+        self.serve_from(self.data.path(), port, settings)
+    }
+
+    /// The same, with another data folder.
+    fn serve_from(&self, data: &Path, port: u16, settings: &[(&str, String)]) -> (Running, String) {
         let mut command = meetbot();
         command
             .env(TIMING, SHORT)
             .env("MEETBOT_BOTS_WORKERS", "none")
             .env("MEETBOT_SANDBOX_TOKEN", sandbox_token().expose())
-            .envs(crate::program::store(self.data.path()))
+            .envs(crate::program::store(data))
             .envs(settings.iter().map(|(name, value)| (*name, value)))
             .args(["serve", "--dev", "--sandbox", &self.sandbox])
             .args(["--listen", &format!("{}:{port}", self.host), "--data-dir"])
-            .arg(self.data.path());
+            .arg(data);
         let (server, started) = Running::start(&mut command);
         (server, started["url"].as_str().unwrap().to_owned())
     }

@@ -17,7 +17,7 @@ async fn a_consumer_is_erased_once_each_of_its_jobs_was() {
     ];
     fixture.report(first.id, 1, 1, 1, &completed, at(4)).await;
     let erase = async |of: ConsumerId, jobs: &[JobId]| {
-        fixture.store.erase_jobs(of, jobs.to_vec()).await.unwrap()
+        fixture.store.erase_jobs(of, jobs.to_vec(), at(99)).await.unwrap()
     };
     let listed = fixture.store.consumer_jobs(fixture.tenant).await.unwrap();
     assert_eq!(listed.len(), 2);
@@ -61,7 +61,7 @@ async fn a_test_key_erases_its_world_and_leaves_the_live_one() {
     assert_eq!(ids(live).await.len(), 2);
     assert_eq!(fixture.store.erase_consumer(test).await.unwrap(), None, "it has a job");
     fixture.store.cancel(test, id, at(2)).await.unwrap();
-    assert_eq!(fixture.store.erase_jobs(test.consumer, vec![id]).await.unwrap(), 1);
+    assert_eq!(fixture.store.erase_jobs(test.consumer, vec![id], at(99)).await.unwrap(), 1);
 
     assert_eq!(fixture.store.erase_consumer(test).await.unwrap(), Some(1));
     assert!(fixture.store.find_key(&of_test.prefix).await.unwrap().is_none());

@@ -213,7 +213,7 @@ async fn a_cursor_before_a_deleted_event_is_refused_and_later_ones_are_not() {
     let behind = fixture.place(2).await;
     let kept = fixture.quiet_job(at(3)).await;
     let newest = fixture.place(3).await;
-    assert_eq!(fixture.store.prune_jobs(at(9).wall, 9).await.unwrap(), [old]);
+    assert_eq!(fixture.store.prune_jobs(at(9).wall, 9, at(9)).await.unwrap(), [old]);
     for expired in [before, within] {
         assert_eq!(fixture.look(Some(expired), 9).await, Feed::Expired, "{expired}");
     }
@@ -224,7 +224,7 @@ async fn a_cursor_before_a_deleted_event_is_refused_and_later_ones_are_not() {
     }
     // What was deleted last keeps its numbers: they are given to no other event.
     fixture.store.cancel(fixture.tenant, kept, at(10)).await.unwrap();
-    assert_eq!(fixture.store.prune_jobs(at(99).wall, 9).await.unwrap(), [kept]);
+    assert_eq!(fixture.store.prune_jobs(at(99).wall, 9, at(99)).await.unwrap(), [kept]);
     let next = fixture.quiet_job(at(100)).await;
     assert_eq!(fixture.look(Some(newest), 9).await, Feed::Expired);
     assert_eq!(fixture.feed(None, 9, 1).await.iter().map(named).collect::<Vec<_>>(), [(next, 0)]);
@@ -247,7 +247,7 @@ async fn an_erased_consumer_has_no_feed() {
     let job = fixture.quiet_job(at(1)).await;
     fixture.store.cancel(fixture.tenant, job, at(2)).await.unwrap();
     let seen = fixture.store.feed_end(fixture.tenant).await.unwrap();
-    fixture.store.erase_jobs(fixture.tenant.consumer, vec![job]).await.unwrap();
+    fixture.store.erase_jobs(fixture.tenant.consumer, vec![job], at(99)).await.unwrap();
     assert!(fixture.store.erase_consumer(fixture.tenant).await.unwrap().is_some());
     assert_eq!(fixture.look(Some(seen), 9).await, Feed::Foreign);
     assert_eq!(fixture.look(None, 9).await, fixture.look(Some(FeedCursor::BEGINNING), 9).await);

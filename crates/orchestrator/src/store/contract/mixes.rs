@@ -109,7 +109,7 @@ async fn a_mix_that_is_not_made_or_whose_recording_is_deleted_is_not_reported() 
         assert_eq!(fixture.store.put_off_mix(job.id, at(10)).await.unwrap(), None);
         assert!(!fixture.timeline_names(job.id).await.contains(&"job.artifact_ready".to_owned()));
     }
-    let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![dropped.id]).await;
+    let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![dropped.id], at(99)).await;
     assert_eq!(erased.unwrap(), 1);
 }
 

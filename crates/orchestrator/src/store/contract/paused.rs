@@ -25,6 +25,7 @@ async fn a_paused_store_starts_sends_and_prunes_nothing() {
         ended(Cause::Left(LeaveReason::MeetingEnded), true),
     ];
     fixture.report(ended_job.id, 1, 1, 1, &completed, at(5)).await;
+    fixture.store.use_storage("s3://acme/a".to_owned()).await.unwrap();
     let too_late = Duration::from_hours(1).as_secs();
 
     let fixture = restored(fixture, PAUSED, at(10)).await;
@@ -35,8 +36,9 @@ async fn a_paused_store_starts_sends_and_prunes_nothing() {
     assert!(fixture.due(at(20)).await.is_empty());
     assert_eq!(fixture.store.waiting_mixes(9, at(20)).await.unwrap(), WaitingMixes::default());
     assert!(fixture.store.old_recordings(at(99).wall, None, 9).await.unwrap().is_empty());
-    fixture.store.recording_removed(ended_job.id).await.unwrap();
-    assert!(fixture.store.prune_jobs(at(99).wall, 9).await.unwrap().is_empty());
+    fixture.store.recording_removed(ended_job.id, at(99)).await.unwrap();
+    assert!(fixture.store.prune_jobs(at(99).wall, 9, at(99)).await.unwrap().is_empty());
+    assert!(fixture.store.removals_due(9, at(99 * too_late)).await.unwrap().is_empty());
     // What is asked for is done: a job is created, another is cancelled, a recording is deleted.
     let new = fixture.create(|_| {}, at(21)).await;
     fixture.store.cancel(fixture.tenant, late.id, at(22)).await.unwrap();
@@ -46,6 +48,7 @@ async fn a_paused_store_starts_sends_and_prunes_nothing() {
     assert!(fixture.backend.unpause().await);
     assert!(!fixture.backend.unpause().await, "it was not paused any more");
     assert_eq!(fixture.backend.paused_since().await, None);
+    assert_eq!(fixture.store.removals_due(9, at(99 * too_late)).await.unwrap(), [ended_job.id]);
     assert_eq!(fixture.store.next_start().await.unwrap(), Some(at(2).wall));
     for expected in [waiting.id, new.id] {
         assert_eq!(fixture.claim(3, at(30)).await.unwrap().job.id, expected);

@@ -12,7 +12,8 @@ async fn an_old_job_is_removed_completely_and_its_external_id_is_free() {
     };
     let job = fixture.create(quiet, at(1)).await;
     fixture.store.cancel(fixture.tenant, job.id, at(10)).await.unwrap();
-    let prune = async |before: u64| fixture.store.prune_jobs(at(before).wall, 9).await.unwrap();
+    let prune =
+        async |before: u64| fixture.store.prune_jobs(at(before).wall, 9, at(before)).await.unwrap();
     assert_eq!(prune(10).await, [], "it ended at that very moment");
     assert_eq!(prune(11).await, [job.id]);
     assert_eq!(prune(11).await, []);
@@ -38,9 +39,9 @@ async fn an_old_job_is_kept_while_it_has_files_or_a_pending_delivery() {
     fixture.report(recorded.id, 1, 1, 1, &completed, at(3)).await;
     let reported = fixture.create(|_| {}, at(4)).await;
     fixture.store.cancel(fixture.tenant, reported.id, at(5)).await.unwrap();
-    let prune = async || fixture.store.prune_jobs(at(99).wall, 9).await.unwrap();
+    let prune = async || fixture.store.prune_jobs(at(99).wall, 9, at(99)).await.unwrap();
     assert_eq!(prune().await, []);
-    fixture.store.recording_removed(recorded.id).await.unwrap();
+    fixture.store.recording_removed(recorded.id, at(99)).await.unwrap();
     assert_eq!(prune().await, [recorded.id]);
     for now in 6.. {
         let due = fixture.due(at(now)).await;
@@ -65,7 +66,7 @@ async fn old_jobs_are_removed_in_batches_oldest_end_first() {
     for (ended, id) in ids.iter().rev().enumerate() {
         fixture.store.cancel(fixture.tenant, *id, at(10 + ended as u64)).await.unwrap();
     }
-    let prune = async || fixture.store.prune_jobs(at(99).wall, 2).await.unwrap();
+    let prune = async || fixture.store.prune_jobs(at(99).wall, 2, at(99)).await.unwrap();
     assert_eq!(prune().await, [ids[4], ids[3]]);
     assert_eq!(prune().await, [ids[2], ids[1]]);
     assert_eq!(prune().await, [ids[0]]);

@@ -388,7 +388,7 @@ async fn an_erased_consumer_has_no_counts() {
     fixture.report(job.id, 1, 1, 2, &over(), at(4)).await;
     assert_eq!(fixture.minutes(at(5)).await, 1);
     let consumer = fixture.tenant.consumer;
-    assert_eq!(fixture.store.erase_jobs(consumer, vec![job.id]).await.unwrap(), 1);
+    assert_eq!(fixture.store.erase_jobs(consumer, vec![job.id], at(99)).await.unwrap(), 1);
     fixture.store.erase_consumer(fixture.tenant).await.unwrap().unwrap();
     assert_eq!(fixture.minutes(at(5)).await, 0);
     assert_eq!(fixture.store.consumers(at(5)).await.unwrap(), []);

@@ -36,7 +36,7 @@ async fn only_jobs_that_had_a_bot_and_ended_have_recordings_and_each_until_it_is
     // The mark alone leaves the files to be removed.
     fixture.store.delete_recording(fixture.tenant, second.id, at(30)).await.unwrap().unwrap();
     assert_eq!(old(99, 9).await, [second.id, first.id]);
-    fixture.store.recording_removed(second.id).await.unwrap();
+    fixture.store.recording_removed(second.id, at(99)).await.unwrap();
     assert_eq!(old(99, 9).await, [first.id]);
 }
 
@@ -91,14 +91,14 @@ async fn a_recording_has_bytes_from_the_end_of_its_job_until_it_is_removed() {
     fixture.store.recording_counted(first, None, 300).await.unwrap();
     assert_eq!(bytes(&fixture, first).await, (Some(300), RECORDED + 300, RECORDED + 300));
     // A complete deletion sets the count to 0, also after a concurrent count.
-    fixture.store.recording_removed(first).await.unwrap();
+    fixture.store.recording_removed(first, at(99)).await.unwrap();
     for before in [None, Some(300), Some(0)] {
         fixture.store.recording_counted(first, before, 300).await.unwrap();
     }
     assert_eq!(bytes(&fixture, first).await, (Some(0), RECORDED, RECORDED));
     assert_eq!(uncounted(&fixture).await, []);
 
-    fixture.store.erase_jobs(fixture.tenant.consumer, vec![second]).await.unwrap();
+    fixture.store.erase_jobs(fixture.tenant.consumer, vec![second], at(99)).await.unwrap();
     assert_eq!(bytes(&fixture, first).await, (Some(0), 0, 0));
 }
 

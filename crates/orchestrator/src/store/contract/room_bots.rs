@@ -113,7 +113,8 @@ async fn room_ids_are_removed_with_their_job() {
     let second = fixture.in_room(fixture.tenant, "1234", "b", false, 2).await;
     let ends = [BotReport::Admitted, ended(Cause::Left(LeaveReason::Solo), false)];
     fixture.report(first, 1, 1, 2, &ends, at(3)).await;
-    let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![first, second]).await;
+    let erased =
+        fixture.store.erase_jobs(fixture.tenant.consumer, vec![first, second], at(99)).await;
     assert_eq!(erased.unwrap(), 1);
     assert_eq!(fixture.own_bots(second, 1).await, ["b"]);
 }

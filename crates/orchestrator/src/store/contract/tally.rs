@@ -40,7 +40,7 @@ async fn each_end_is_counted_once_and_not_removed_with_its_job() {
     let consumer = fixture.tenant.consumer;
     let jobs = fixture.store.consumer_jobs(fixture.tenant).await.unwrap();
     let jobs = jobs.into_iter().map(|(_, job, _)| job).collect();
-    fixture.store.erase_jobs(consumer, jobs).await.unwrap();
+    fixture.store.erase_jobs(consumer, jobs, at(99)).await.unwrap();
     fixture.store.erase_consumer(fixture.tenant).await.unwrap().unwrap();
     let tally = fixture.store.tally().await.unwrap();
     assert_eq!((tally.open.len(), tally.backlog, tally.oldest), (0, 0, None));

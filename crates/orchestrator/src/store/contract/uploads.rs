@@ -162,8 +162,11 @@ async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
 
     let erased = fixture.recorded(14).await;
     fixture.ends_on(Some("w1"), erased, left(), 15).await;
-    store.erase_jobs(fixture.tenant.consumer, vec![erased]).await.unwrap();
+    store.use_storage("s3://acme/a".to_owned()).await.unwrap();
+    store.erase_jobs(fixture.tenant.consumer, vec![erased], at(99)).await.unwrap();
     assert_eq!(of(erased, "w1").await, Spooled::Deleted);
+    let newer = JobId::generate(at(16).wall);
+    assert_eq!(of(newer, "w1").await, Spooled::Unknown, "of a job that was never here");
 }
 
 #[tokio::test]
@@ -173,7 +176,7 @@ async fn a_consumer_with_pending_uploads_can_be_erased() {
     let store = &fixture.store;
     let jobs = store.consumer_jobs(fixture.tenant).await.unwrap();
     assert_eq!(jobs, [(fixture.tenant, id, true)]);
-    assert_eq!(store.erase_jobs(fixture.tenant.consumer, vec![id]).await.unwrap(), 1);
+    assert_eq!(store.erase_jobs(fixture.tenant.consumer, vec![id], at(99)).await.unwrap(), 1);
     assert!(fixture.waiting().await.is_empty());
     assert!(store.end_upload(id, Some((URI.to_owned(), 7)), at(6)).await.unwrap().is_none());
 }

@@ -127,7 +127,10 @@ async fn streams_are_removed_with_their_job_or_unclaimed_after_a_day() {
     fixture.receive(started("s", 1), at(2)).await;
     let ends = ended(Cause::Left(LeaveReason::MeetingEnded), false);
     fixture.report(job, 1, 1, 1, &[ends], at(3)).await;
-    assert_eq!(fixture.store.erase_jobs(fixture.tenant.consumer, vec![job]).await.unwrap(), 1);
+    assert_eq!(
+        fixture.store.erase_jobs(fixture.tenant.consumer, vec![job], at(99)).await.unwrap(),
+        1
+    );
     fixture.receive(started("free", 1), at(4)).await;
     fixture.store.sweep(at(4 + 24 * 3_600)).await.unwrap();
     // It is forgotten, so that it may come anew.

@@ -145,7 +145,7 @@ impl ModelTest {
                 if let Some(job) = pick(job, self.jobs.len())
                     && self.jobs[job].deleted_at.is_some()
                 {
-                    self.store.recording_removed(self.jobs[job].id).await.unwrap();
+                    self.store.recording_removed(self.jobs[job].id, self.now).await.unwrap();
                     self.jobs[job].bytes = Some(0);
                     self.compare(job).await;
                 }

@@ -2,7 +2,10 @@
 
 use meetbot_types::{JobId, Timestamp};
 
-use super::{Outcome, endpoints, feed, paused, records, transaction::Transaction, values::parsed};
+use super::{
+    Outcome, endpoints, feed, paused, records, removals, transaction::Transaction, values::parsed,
+};
+use crate::clock::StoreNow;
 
 /// What belongs to a job.
 const OF_A_JOB: &[&str] = &[
@@ -19,7 +22,8 @@ const OF_A_JOB: &[&str] = &[
 ];
 
 /// Deletes a job that has ended, and is locked.
-pub(super) async fn job(transaction: &Transaction, job: &str) -> Outcome<()> {
+pub(super) async fn job(transaction: &Transaction, job: &str, now: StoreNow) -> Outcome<()> {
+    removals::note(transaction, job, now).await?;
     let endpoints = endpoints::of_job(transaction, job).await?;
     endpoints::lock(transaction, endpoints.iter()).await?;
     feed::forget(transaction, job).await?;
@@ -57,6 +61,7 @@ pub(super) async fn prune(
     transaction: &Transaction,
     id: JobId,
     before: Timestamp,
+    now: StoreNow,
 ) -> Outcome<bool> {
     records::lock(transaction, id).await?;
     let still = format!("SELECT 1 FROM jobs WHERE {OLD} AND id = $2");
@@ -64,6 +69,6 @@ pub(super) async fn prune(
     if transaction.row(&still, &[&before.as_millis(), &id]).await?.is_none() {
         return Ok(false);
     }
-    job(transaction, &id).await?;
+    job(transaction, &id, now).await?;
     Ok(true)
 }

@@ -32,6 +32,7 @@ mod quotas;
 mod races;
 mod recordings;
 mod records;
+mod removals;
 mod room_bots;
 mod schema;
 mod secrets;

@@ -3,11 +3,14 @@
 use meetbot_types::{Job, JobId, Timestamp};
 
 use super::{
-    Outcome,
+    Outcome, removals,
     transaction::Transaction,
     values::{number, optional, parsed, stored, time},
 };
-use crate::store::{OldRecording, Tenant};
+use crate::{
+    clock::StoreNow,
+    store::{OldRecording, Tenant},
+};
 
 /// A job that had a bot has ended.
 pub(super) async fn may_have_files(
@@ -47,7 +50,8 @@ pub(super) async fn old(
     rows.iter().map(recording).collect()
 }
 
-pub(super) async fn removed(transaction: &Transaction, id: JobId) -> Outcome<()> {
+pub(super) async fn removed(transaction: &Transaction, id: JobId, now: StoreNow) -> Outcome<()> {
+    removals::note(transaction, &id.to_string(), now).await?;
     let removed = "UPDATE jobs SET files_since = NULL, recording_bytes = 0 WHERE id = $1";
     transaction.run(removed, &[&id.to_string()]).await?;
     Ok(())

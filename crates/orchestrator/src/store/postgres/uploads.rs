@@ -3,7 +3,7 @@
 use meetbot_types::JobId;
 
 use super::{
-    Outcome, paused, records,
+    Outcome, paused, records, removals,
     transaction::Transaction,
     values::{number, parsed, read_as},
 };
@@ -64,7 +64,9 @@ pub(super) async fn spooled(transaction: &Transaction, id: JobId, spool: &str) -
     let row = "SELECT upload FROM uploads WHERE job = $1";
     let row = transaction.row(row, &[&id.to_string()]).await?;
     let waits = row.map(|row| upload(row.try_get(0)?)).transpose()?;
-    Ok(jobs::upload::spooled(record.as_ref(), waits, spool))
+    // Last: a job is deleted in the transaction that notes its removal.
+    let was_deleted = removals::is_noted(transaction, id).await?;
+    Ok(jobs::upload::spooled(record.as_ref(), was_deleted, waits, spool))
 }
 
 pub(super) async fn is_stored(transaction: &Transaction, id: JobId) -> Outcome<bool> {

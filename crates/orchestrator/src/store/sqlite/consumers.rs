@@ -4,7 +4,7 @@ use meetbot_types::{ConsumerId, JobId, JobStatus};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, erasure, read_as, records};
-use crate::{jobs::has_no_more_bots, store::Tenant};
+use crate::{clock::StoreNow, jobs::has_no_more_bots, store::Tenant};
 
 pub(super) fn name(connection: &Connection, consumer: ConsumerId) -> Outcome<Option<String>> {
     let mut statement = connection.prepare_cached("SELECT name FROM consumers WHERE id = ?1")?;
@@ -32,6 +32,7 @@ pub(super) fn erase_jobs(
     connection: &Connection,
     consumer: ConsumerId,
     jobs: &[JobId],
+    now: StoreNow,
 ) -> Outcome<u64> {
     let mut erased = 0;
     for job in jobs {
@@ -39,7 +40,7 @@ pub(super) fn erase_jobs(
         if !record.is_some_and(|record| record.may_be_erased(consumer)) {
             continue;
         }
-        erasure::job(connection, &job.to_string())?;
+        erasure::job(connection, &job.to_string(), now)?;
         erased += 1;
     }
     Ok(erased)

@@ -3,7 +3,8 @@
 use meetbot_types::{JobId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, endpoints, feed, read_as};
+use super::{Outcome, endpoints, feed, read_as, removals};
+use crate::clock::StoreNow;
 
 /// What belongs to a job, in the order in which it can be deleted.
 const OF_A_JOB: &[&str] = &[
@@ -19,7 +20,8 @@ const OF_A_JOB: &[&str] = &[
 ];
 
 /// Deletes a job that has ended.
-pub(super) fn job(connection: &Connection, job: &str) -> Outcome<()> {
+pub(super) fn job(connection: &Connection, job: &str, now: StoreNow) -> Outcome<()> {
+    removals::note(connection, job, now)?;
     let endpoints = endpoints::of_job(connection, job)?;
     feed::forget(connection, job)?;
     for table in OF_A_JOB {
@@ -32,7 +34,12 @@ pub(super) fn job(connection: &Connection, job: &str) -> Outcome<()> {
     Ok(())
 }
 
-pub(super) fn prune(connection: &Connection, before: Timestamp, limit: u32) -> Outcome<Vec<JobId>> {
+pub(super) fn prune(
+    connection: &Connection,
+    before: Timestamp,
+    limit: u32,
+    now: StoreNow,
+) -> Outcome<Vec<JobId>> {
     let mut statement = connection.prepare_cached(
         "SELECT id FROM jobs WHERE ended_at < ?1 AND files_since IS NULL
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE job = jobs.id AND state = 'pending')
@@ -41,7 +48,7 @@ pub(super) fn prune(connection: &Connection, before: Timestamp, limit: u32) -> O
     let rows = statement.query_map(params![before.as_millis(), limit], |row| row.get(0))?;
     let ids: Vec<String> = rows.collect::<Result<_, _>>()?;
     for id in &ids {
-        job(connection, id)?;
+        job(connection, id, now)?;
     }
     ids.iter().map(|id| read_as(id.parse(), "a job's id")).collect()
 }

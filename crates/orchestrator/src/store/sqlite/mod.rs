@@ -24,6 +24,7 @@ mod quotas;
 mod readers;
 mod recordings;
 mod records;
+mod removals;
 mod restore;
 mod room_bots;
 mod schema;

@@ -3,8 +3,11 @@
 use meetbot_types::{Job, JobId, Timestamp};
 use rusqlite::{Connection, params};
 
-use super::{Outcome, read_as};
-use crate::store::{OldRecording, Tenant};
+use super::{Outcome, read_as, removals};
+use crate::{
+    clock::StoreNow,
+    store::{OldRecording, Tenant},
+};
 
 /// A job that had a bot has ended.
 pub(super) fn may_have_files(connection: &Connection, job: &Job, now: Timestamp) -> Outcome<()> {
@@ -40,7 +43,8 @@ pub(super) fn old(
     Ok(old)
 }
 
-pub(super) fn removed(connection: &Connection, id: JobId) -> Outcome<()> {
+pub(super) fn removed(connection: &Connection, id: JobId, now: StoreNow) -> Outcome<()> {
+    removals::note(connection, &id.to_string(), now)?;
     connection
         .prepare_cached("UPDATE jobs SET files_since = NULL, recording_bytes = 0 WHERE id = ?1")?
         .execute([id.to_string()])?;

@@ -3,7 +3,7 @@
 use meetbot_types::JobId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, read_as, records};
+use super::{Outcome, read_as, records, removals};
 use crate::{
     jobs::{self, Spooled, Upload, UploadChange},
     store::WaitingUploads,
@@ -60,7 +60,12 @@ pub(super) fn spooled(connection: &Connection, id: JobId, spool: &str) -> Outcom
         .query_row([id.to_string()], |row| row.get(0))
         .optional()?;
     let waits = text.as_deref().map(upload).transpose()?;
-    Ok(jobs::upload::spooled(records::of_any(connection, id)?.as_ref(), waits, spool))
+    Ok(jobs::upload::spooled(
+        records::of_any(connection, id)?.as_ref(),
+        removals::is_noted(connection, id)?,
+        waits,
+        spool,
+    ))
 }
 
 pub(super) fn is_stored(connection: &Connection, id: JobId) -> Outcome<bool> {

@@ -143,8 +143,8 @@ impl JobStore for SqliteStore {
         self.read(old).await
     }
 
-    async fn recording_removed(&self, id: JobId) -> Result<()> {
-        self.writer.write(move |connection| recordings::removed(connection, id)).await
+    async fn recording_removed(&self, id: JobId, now: StoreNow) -> Result<()> {
+        self.writer.write(move |connection| recordings::removed(connection, id, now)).await
     }
 
     async fn recordings_to_count(
@@ -162,9 +162,9 @@ impl JobStore for SqliteStore {
         self.writer.write(counted).await
     }
 
-    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
+    async fn prune_jobs(&self, before: Timestamp, limit: u32, now: StoreNow) -> Result<Vec<JobId>> {
         let prune = move |connection: &Transaction<'_>| {
-            paused::unless(connection, || erasure::prune(connection, before, limit))
+            paused::unless(connection, || erasure::prune(connection, before, limit, now))
         };
         self.writer.write(prune).await
     }

@@ -325,6 +325,12 @@ pub(super) const TABLES: &[Table] = &[
         computed: None,
     },
     Table {
+        name: "removals",
+        rows: "SELECT job, at, again_at FROM removals",
+        columns: &[("job", Text), ("at", Number), ("again_at", Number)],
+        computed: None,
+    },
+    Table {
         name: STORAGE,
         rows: "SELECT cluster, url FROM storage",
         columns: &[("cluster", Text), ("url", Text)],

@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("uploads.sql"), oldest: 2 },
     // An older program's bots would join as guests.
     Step { sql: include_str!("accounts.sql"), oldest: 4 },
+    Step { sql: include_str!("removals.sql"), oldest: 4 },
 ];
 
 /// How many steps this program knows.

@@ -102,8 +102,8 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn recording_removed(&self, id: JobId) -> Result<()> {
-        self.write(id, |it, id| Box::pin(recordings::removed(it, *id))).await
+    async fn recording_removed(&self, id: JobId, now: StoreNow) -> Result<()> {
+        self.write((id, now), |it, (id, now)| Box::pin(recordings::removed(it, *id, *now))).await
     }
 
     async fn recordings_to_count(
@@ -125,15 +125,16 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn prune_jobs(&self, before: Timestamp, limit: u32) -> Result<Vec<JobId>> {
+    async fn prune_jobs(&self, before: Timestamp, limit: u32, now: StoreNow) -> Result<Vec<JobId>> {
         let old = self
             .read((before, limit), |it, (before, limit)| {
                 Box::pin(erasure::old(it, *before, *limit))
             })
             .await?;
         Self::each(old, |id| async move {
-            let pruned = self
-                .write((id, before), |it, (id, before)| Box::pin(erasure::prune(it, *id, *before)));
+            let pruned = self.write((id, before, now), |it, (id, before, now)| {
+                Box::pin(erasure::prune(it, *id, *before, *now))
+            });
             Ok(pruned.await?.then_some(id))
         })
         .await

@@ -135,15 +135,20 @@ impl KeyStore for PostgresStore {
         self.read(asking, |it, asking| Box::pin(consumers::jobs(it, *asking))).await
     }
 
-    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64> {
+    async fn erase_jobs(
+        &self,
+        consumer: ConsumerId,
+        jobs: Vec<JobId>,
+        now: StoreNow,
+    ) -> Result<u64> {
         let mut erased = 0;
         for job in jobs {
             erased += self
-                .write((consumer, job), |it, (consumer, id)| {
+                .write((consumer, job, now), |it, (consumer, id, now)| {
                     Box::pin(async move {
                         let may = consumers::may_erase(it, *consumer, *id).await?;
                         if may {
-                            erasure::job(it, &id.to_string()).await?;
+                            erasure::job(it, &id.to_string(), *now).await?;
                         }
                         Ok(u64::from(may))
                     })

@@ -9,7 +9,7 @@ use crate::{
     store::{
         Result, Storage, UploadStore, WaitingUploads,
         postgres::{
-            Outcome, PostgresStore, jobs, records,
+            Outcome, PostgresStore, jobs, records, removals,
             transaction::{Caller, Transaction},
             uploads,
             values::text,
@@ -45,6 +45,26 @@ impl UploadStore for PostgresStore {
         let asked = (id, spool);
         self.connections
             .read(asked, |it, (id, spool)| Box::pin(uploads::spooled(it, *id, spool)))
+            .await
+    }
+
+    async fn removals_due(&self, limit: u32, now: StoreNow) -> Result<Vec<JobId>> {
+        self.connections
+            .read((limit, now), |it, (limit, now)| Box::pin(removals::due(it, *limit, *now)))
+            .await
+    }
+
+    async fn removal_repeated(&self, id: JobId, now: StoreNow) -> Result<()> {
+        self.connections
+            .write(Caller::Other, None, (id, now), |it, (id, now)| {
+                Box::pin(removals::repeated(it, *id, *now))
+            })
+            .await
+    }
+
+    async fn forget_removals(&self, now: StoreNow) -> Result<()> {
+        self.connections
+            .write(Caller::Other, None, now, |it, now| Box::pin(removals::forget(it, *now)))
             .await
     }
 

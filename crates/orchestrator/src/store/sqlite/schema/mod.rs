@@ -35,6 +35,7 @@ const STEPS: &[&str] = &[
     include_str!("uploads.sql"),
     include_str!("workers.sql"),
     include_str!("accounts.sql"),
+    include_str!("removals.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

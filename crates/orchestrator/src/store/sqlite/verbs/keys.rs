@@ -130,9 +130,14 @@ impl KeyStore for SqliteStore {
         self.read(move |connection| consumers::jobs(connection, asking)).await
     }
 
-    async fn erase_jobs(&self, consumer: ConsumerId, jobs: Vec<JobId>) -> Result<u64> {
+    async fn erase_jobs(
+        &self,
+        consumer: ConsumerId,
+        jobs: Vec<JobId>,
+        now: StoreNow,
+    ) -> Result<u64> {
         self.writer
-            .write(move |connection| consumers::erase_jobs(connection, consumer, &jobs))
+            .write(move |connection| consumers::erase_jobs(connection, consumer, &jobs, now))
             .await
     }
 

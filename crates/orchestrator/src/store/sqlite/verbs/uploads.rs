@@ -9,7 +9,9 @@ use crate::{
     jobs::Spooled,
     store::{
         Result, Storage, UploadStore, WaitingUploads,
-        sqlite::{Outcome, SqliteStore, jobs, paused, records, uploads, writer::Transaction},
+        sqlite::{
+            Outcome, SqliteStore, jobs, paused, records, removals, uploads, writer::Transaction,
+        },
     },
 };
 
@@ -39,6 +41,24 @@ impl UploadStore for SqliteStore {
 
     async fn spooled(&self, id: JobId, spool: String) -> Result<Spooled> {
         self.read(move |connection| uploads::spooled(connection, id, &spool)).await
+    }
+
+    async fn removals_due(&self, limit: u32, now: StoreNow) -> Result<Vec<JobId>> {
+        self.read(move |connection| {
+            paused::unless(connection, || removals::due(connection, limit, now))
+        })
+        .await
+    }
+
+    async fn removal_repeated(&self, id: JobId, now: StoreNow) -> Result<()> {
+        self.writer.write(move |connection| removals::repeated(connection, id, now)).await
+    }
+
+    async fn forget_removals(&self, now: StoreNow) -> Result<()> {
+        let forget = move |connection: &Transaction<'_>| {
+            paused::unless(connection, || removals::forget(connection, now))
+        };
+        self.writer.write(forget).await
     }
 
     async fn storage(&self) -> Result<Storage> {
