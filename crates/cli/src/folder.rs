@@ -35,6 +35,11 @@ impl FolderArgs {
         Self { data_dir, config, store: None }
     }
 
+    /// The arguments of a command on a PostgreSQL database.
+    pub(crate) const fn of_database(store: String, config: Option<PathBuf>) -> Self {
+        Self { data_dir: None, config, store: Some(store) }
+    }
+
     /// The settings: the command line wins over the environment, which wins over the file.
     pub(crate) fn settings(&self) -> anyhow::Result<Config> {
         let named = env::var_os("MEETBOT_CONFIG").filter(|name| !name.is_empty());

@@ -137,7 +137,7 @@ enum Command {
     Browser(browser::Command),
     /// Copy a server's database into a file, also while the server runs.
     Backup(backup::Args),
-    /// Make a new data folder of a backup.
+    /// Make a new data folder of a backup, or a PostgreSQL database ready into which a dump was restored.
     Restore(restore::Args),
     /// Take a data folder's database over into PostgreSQL, while no server runs on either.
     Migrate(migrate::Args),
@@ -235,7 +235,7 @@ async fn run(cli: Cli, output: Output) -> anyhow::Result<ExitCode> {
         Command::Doctor { connection, args } => doctor::run(&args, &connection, output).await,
         Command::Browser(command) => browser::run(command, output).await,
         Command::Backup(args) => backup::run(&args, output),
-        Command::Restore(args) => restore::run(&args, output),
+        Command::Restore(args) => restore::run(args, output).await,
         Command::Migrate(args) => migrate::run(&args, output).await,
         Command::Unpause(folder) => restore::unpause(&folder, output).await,
         Command::Sandbox(command) => sandbox::run(command, output).await,

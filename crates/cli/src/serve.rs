@@ -125,6 +125,7 @@ async fn serve(
     output: Output,
 ) -> anyhow::Result<ExitCode> {
     let (drain, development) = (config.drain.as_secs(), config.development);
+    let database = config.store.as_ref().map(|store| store.url.clone());
     // Before the line that the server serves: its reader may stop the server at once.
     let mut signals = Signals::listen()?;
     let (server, sandbox) = start(config, sandbox, None).await?;
@@ -159,10 +160,13 @@ async fn serve(
         );
     }
     if let Some(since) = paused {
+        let place = match database {
+            Some(url) => format!("--store {url}"),
+            None => format!("--data-dir {}", quoted(server.folder().path())),
+        };
         tracing::warn!(
             %since,
-            "paused: no bots start and no webhooks are sent until `meetbot unpause --data-dir {}`",
-            quoted(server.folder().path())
+            "paused: no bots start and no webhooks are sent until `meetbot unpause {place}`"
         );
     }
     let displaced = tokio::select! {

@@ -49,7 +49,7 @@ pub use self::{
         ClaimError, Spool, SpoolError,
         bucket::{Bucket, BucketError, Checked, Serve, StorageSettings},
     },
-    restore::{RestoreError, Restored, restore},
+    restore::{RestoreError, Restored, make_ready, restore},
     start::{Orchestrator, SandboxLink, StartError},
     timing::Timing,
 };

@@ -1,4 +1,4 @@
-//! Restores a backup into a data folder.
+//! Restores a backup into a data folder, and makes a PostgreSQL database ready into which a dump was restored.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use meetbot_types::{JobId, Timestamp};
 use crate::{
     data_folder::{DataFolder, DataFolderError},
     recordings::Recordings,
-    store::{self, CopyError, RestoreOptions},
+    store::{self, CopyError, ReadyError, RestoreOptions, RestoredDatabase, StoreUrl},
 };
 
 /// What was restored.
@@ -75,4 +75,13 @@ pub fn restore(
         missing: on_disk.iter().filter(|there| !**there).count(),
         paused: copied.paused,
     })
+}
+
+/// Makes a PostgreSQL database ready for its next server, after `pg_restore` has filled it. A database on which a server works is refused.
+pub async fn make_ready(
+    url: &StoreUrl,
+    options: RestoreOptions,
+) -> Result<RestoredDatabase, ReadyError> {
+    url.check()?;
+    store::make_ready(url, options).await
 }

@@ -31,6 +31,13 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("flask ", "it needs the SDK; the Python SDK's tests type the quickstart with it"),
     ("sudo ", "it changes the machine; another test runs the unit and lets systemd judge it"),
     ("meetbot serve --print-config | sudo ", "it changes the machine"),
+    ("pg_dump ", "there is no PostgreSQL; the test of restored dumps types it with one"),
+    ("createdb ", "there is no PostgreSQL; the test of restored dumps types it with one"),
+    ("pg_restore ", "there is no PostgreSQL; the test of restored dumps types it with one"),
+    (
+        "meetbot restore --store ",
+        "there is no PostgreSQL; the test of restored dumps types it with one",
+    ),
     ("cp -a ", "there are no recordings; the restore's test types it with some"),
     ("export MEETBOT_API_KEY=mb_live_", "it is the key of an operator on another machine"),
     ("meetbot keys list --server ", "the test of operators runs it on a server"),

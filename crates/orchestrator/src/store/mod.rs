@@ -48,7 +48,10 @@ pub use self::{
         Key, KeyCreation, KeyEnd, KeyFilter, KeyStore, KeyUse, NewKey, Revocation, RotationAnswer,
         Scope, UseFilter,
     },
-    postgres::{Examination, OpenError, PostgresStore, StoreUrl, TakeOverError},
+    postgres::{
+        Examination, OpenError, PostgresStore, ReadyError, RestoredDatabase, StoreUrl,
+        TakeOverError,
+    },
     quotas::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, QuotaOverride, Used},
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, RestoreOptions, SqliteStore, backup},
@@ -59,7 +62,7 @@ pub use self::{
 };
 pub(crate) use self::{
     feed::ORIGIN_LETTERS,
-    postgres::take_over,
+    postgres::{make_ready, take_over},
     sqlite::{FILE, copy, holds_database},
 };
 use crate::clock::StoreNow;

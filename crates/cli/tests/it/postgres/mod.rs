@@ -4,6 +4,7 @@ mod away;
 mod examined;
 mod migrate;
 mod refused;
+mod restored;
 mod servers;
 
 use std::process::Command;

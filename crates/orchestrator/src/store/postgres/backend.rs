@@ -11,7 +11,7 @@ use std::{
 use tokio_postgres::NoTls;
 use xtask::postgres::USER;
 
-use super::{PostgresStore, StoreUrl, bots, feed, paused, schema};
+use super::{PostgresStore, StoreUrl, schema};
 use crate::{
     clock::StoreNow,
     store::{RestoreOptions, Store},
@@ -113,35 +113,6 @@ impl Database {
             store.close().await;
         });
         copy
-    }
-}
-
-impl PostgresStore {
-    /// What `meetbot restore` changes in a copy of SQLite.
-    async fn after_restore(
-        &self,
-        options: RestoreOptions,
-        now: StoreNow,
-    ) -> crate::store::Result<()> {
-        self.connections
-            .write(
-                super::transaction::Caller::Other,
-                Some(now),
-                (options, now),
-                |it, (options, now)| {
-                    Box::pin(async move {
-                        feed::rename(it).await?;
-                        if options.end_running {
-                            bots::end_all(it, "test", now.wall).await?;
-                        }
-                        if options.paused && !paused::is(it).await? {
-                            paused::begin(it, now.wall).await?;
-                        }
-                        Ok(())
-                    })
-                },
-            )
-            .await
     }
 }
 

@@ -223,7 +223,6 @@ pub(super) async fn settle(
 }
 
 /// Ends all jobs that have had a bot, without another one that joins their meeting.
-#[cfg(test)]
 pub(super) async fn end_all(transaction: &Transaction, node: &str, now: Timestamp) -> Outcome<()> {
     let open = transaction
         .rows(

@@ -137,7 +137,6 @@ pub(super) async fn forget(transaction: &Transaction, job: &str) -> Outcome<()> 
 }
 
 /// Invalidates the cursors of the database of which this one is a copy.
-#[cfg(test)]
 pub(super) async fn rename(transaction: &Transaction) -> Outcome<()> {
     transaction.run("UPDATE feeds SET origin = $1", &[&letters(ORIGIN_LETTERS)]).await?;
     Ok(())

@@ -33,6 +33,7 @@ mod races;
 mod recordings;
 mod records;
 mod removals;
+mod restore;
 mod room_bots;
 mod schema;
 mod secrets;
@@ -57,9 +58,15 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
-pub(crate) use self::migrate::take_over;
 use self::{creations::Creations, transaction::Connections};
-pub use self::{examine::Examination, migrate::TakeOverError, open::OpenError, url::StoreUrl};
+pub use self::{
+    examine::Examination,
+    migrate::TakeOverError,
+    open::OpenError,
+    restore::{ReadyError, RestoredDatabase},
+    url::StoreUrl,
+};
+pub(crate) use self::{migrate::take_over, restore::make_ready};
 use super::StoreError;
 use crate::{
     clock::{Clock, LeaseTime},

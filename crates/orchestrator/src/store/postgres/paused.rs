@@ -12,7 +12,6 @@ pub(super) async fn is(transaction: &Transaction) -> Outcome<bool> {
     Ok(since(transaction).await?.is_some())
 }
 
-#[cfg(test)]
 pub(super) async fn begin(transaction: &Transaction, now: Timestamp) -> Outcome<()> {
     transaction.run("INSERT INTO paused (since) VALUES ($1)", &[&now.as_millis()]).await?;
     Ok(())
