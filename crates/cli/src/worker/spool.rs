@@ -97,7 +97,8 @@ impl Spooler {
             match state {
                 SpoolState::Live if self.runs(job_id) => {}
                 SpoolState::Live => all_done &= self.ship(job_id).await,
-                SpoolState::Over | SpoolState::Deleted => self.forget(job_id).await,
+                SpoolState::Over => all_done &= self.end(job_id).await,
+                SpoolState::Deleted => self.forget(job_id).await,
                 SpoolState::Unknown => self.keep(job_id),
                 SpoolState::Upload { epoch, nonce } => {
                     if uploads.len() >= AT_ONCE {
@@ -147,13 +148,29 @@ impl Spooler {
             }
         };
         match self.servers.uploaded(job, nonce, lost).await {
-            Some(SpoolState::Over | SpoolState::Deleted) => {
+            Some(SpoolState::Over) => {
                 tracing::info!(%job, "a recording is in the bucket");
+                self.end(job).await
+            }
+            Some(SpoolState::Deleted) => {
                 self.forget(job).await;
                 true
             }
             _ => false,
         }
+    }
+
+    /// Uploads the evidence of failed joins of a job that has ended, and removes all its files here. Returns whether the evidence is uploaded.
+    async fn end(&self, job: JobId) -> bool {
+        if self.runs(job) {
+            return true;
+        }
+        if let Err(error) = self.spool.upload_evidence(job).await {
+            tracing::warn!(%job, %error, "the evidence of failed joins is not in the bucket yet");
+            return false;
+        }
+        self.forget(job).await;
+        true
     }
 
     /// Leaves the files of a job where they are, and reports them once.

@@ -1,6 +1,6 @@
 //! A job's recording: its manifest and files.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use axum::{
     Json,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     recordings::{
-        Finished, MANIFEST,
+        Finished, MANIFEST, StoredObject,
         bucket::{Bucket, BucketError, Part, Reading, Serve},
     },
     store::Tenant,
@@ -68,7 +68,8 @@ async fn list_artifacts(
         Some(finished) => finished.manifest().await.map_err(|error| unreadable(&error))?.files,
         None => Vec::new(),
     };
-    data.extend(evidence(&server, &job).await?);
+    data.extend(evidence_on_disk(&server, &job).await?);
+    data.extend(evidence_in_bucket(&server, &job).await?.into_iter().map(|stored| stored.file));
     Ok(Json(Page { data, next_cursor: None }))
 }
 
@@ -102,33 +103,46 @@ async fn get_artifact(
 ) -> Result<Response, ApiError> {
     let job = job(&server, caller.tenant, &id).await?;
     // Only listed files are served: a name is never used as a path.
-    if let Some(file) = named(evidence(&server, &job).await?, &name) {
+    if let Some(file) = named(evidence_on_disk(&server, &job).await?, &name) {
         let path = server.recordings.evidence_file(job.id, &file.name);
         let share = caller.stream(&server)?;
         return Ok((share, serve(path, &file.media_type, request).await?).into_response());
     }
-    let finished = finished(&server, &job)?;
-    if name == MANIFEST {
-        return serve_manifest(&finished, request).await;
-    }
-    let manifest = finished.manifest().await.map_err(|error| unreadable(&error))?;
-    let file = named(manifest.files, &name).ok_or_else(|| {
-        ApiError::not_found(format!("the manifest of {id} lists no file {name:?}"))
-    })?;
-    let (bucket, key) = match &finished {
-        Finished::OnDisk(folder) => {
+    let recording = server.recordings.finished(&job);
+    let of_manifest = match &recording {
+        Some(finished) if name == MANIFEST => return serve_manifest(finished, request).await,
+        Some(finished) => {
+            let manifest = finished.manifest().await.map_err(|error| unreadable(&error))?;
+            named(manifest.files, &name).map(|file| (finished, file))
+        }
+        None => None,
+    };
+    let StoredObject { file, bucket, key } = match of_manifest {
+        Some((Finished::OnDisk(folder), file)) => {
             let share = caller.stream(&server)?;
             let file = serve(folder.join(&file.name), &file.media_type, request).await?;
             return Ok((share, file).into_response());
         }
-        Finished::InBucket { bucket, .. } => (bucket, finished.key(&file.name)),
+        Some((finished @ Finished::InBucket { bucket, .. }, file)) => {
+            let key = finished.key(&file.name);
+            StoredObject { file, bucket: Arc::clone(bucket), key }
+        }
+        None => {
+            let stored = evidence_in_bucket(&server, &job).await?;
+            let Some(found) = stored.into_iter().find(|stored| stored.file.name == name) else {
+                finished(&server, &job)?;
+                let message = format!("the manifest of {id} lists no file {name:?}");
+                return Err(ApiError::not_found(message));
+            };
+            found
+        }
     };
     // Pages may load media only from this server, so browsers are never redirected to the bucket.
     if bucket.serve() == Serve::Redirect && !caller.is_browser() {
-        return redirect(bucket, &key, request.method().clone()).await;
+        return redirect(&bucket, &key, request.method().clone()).await;
     }
     let share = caller.stream(&server)?;
-    let file = pass_on(bucket, &key, &file, request.headers()).await?;
+    let file = pass_on(&bucket, &key, &file, request.headers()).await?;
     Ok((share, file).into_response())
 }
 
@@ -196,12 +210,21 @@ fn named(files: Vec<File>, name: &str) -> Option<File> {
     files.into_iter().find(|file| file.name == name)
 }
 
-/// The evidence of failed joins, unless it was deleted.
-async fn evidence(server: &Server, job: &Job) -> Result<Vec<File>, ApiError> {
+/// The evidence of failed joins that workers have uploaded, unless it was deleted.
+async fn evidence_in_bucket(server: &Server, job: &Job) -> Result<Vec<StoredObject>, ApiError> {
     if job.recording.deleted_at.is_some() {
         return Ok(Vec::new());
     }
-    server.recordings.evidence(job.id).await.map_err(|error| {
+    let stored = server.recordings.evidence_in_bucket(job.id).await;
+    stored.map_err(|error| unreadable(&error))
+}
+
+/// The evidence of failed joins on this disk, unless it was deleted.
+async fn evidence_on_disk(server: &Server, job: &Job) -> Result<Vec<File>, ApiError> {
+    if job.recording.deleted_at.is_some() {
+        return Ok(Vec::new());
+    }
+    server.recordings.evidence_on_disk(job.id).await.map_err(|error| {
         tracing::error!(job = %job.id, %error, "the evidence of failed joins cannot be read");
         ApiError::internal()
     })

@@ -27,6 +27,7 @@ use url::Url;
 pub(crate) use self::{
     again::remove_again,
     count::count,
+    evidence::StoredObject,
     finished::Finished,
     upload::{Claimed, UploadHealth, Uploads, claim},
 };
@@ -143,9 +144,9 @@ impl Recordings {
         counted.map_err(io::Error::other).flatten()
     }
 
-    /// The same of the evidence of joins that failed, which stays on disk.
+    /// The same of the evidence of joins that failed, as far as it is on disk.
     async fn bytes_of_evidence(&self, job: JobId) -> io::Result<u64> {
-        Ok(self.evidence(job).await?.iter().map(|file| file.bytes).sum())
+        Ok(self.evidence_on_disk(job).await?.iter().map(|file| file.bytes).sum())
     }
 
     /// How many bytes each job has in the bucket that has any there.

@@ -4,7 +4,7 @@ mod restored;
 
 use std::{fs, path::PathBuf};
 
-use meetbot::{JobStatus, blocking::MeetBot};
+use meetbot::{JobStatus, NewJob, blocking::MeetBot};
 use meetbot_testkit::polling::poll_until;
 use tempfile::TempDir;
 
@@ -276,6 +276,43 @@ fn a_deleted_consumer_leaves_nothing_in_the_bucket_or_on_a_worker() {
     far.bucket.await_request(0, "PUT", "manifest.json");
     assert_eq!(admin.erase_consumer("acme").unwrap().jobs, 1);
     far.bucket.lift();
+    far.nothing_is_left();
+}
+
+#[test]
+fn evidence_of_a_failed_join_is_uploaded_listed_and_deleted_with_the_job() {
+    let far = Far::new();
+    let _worker = far.worker(0);
+    let meeting_url = "https://sandbox.meetbot.dev/nobody-admits".to_owned();
+    let new = NewJob { meeting_url, ..NewJob::default() };
+    let id = far.client.dispatch_bot(new).unwrap().id;
+    await_job(&far.client, &id, |job| job.status_detail.as_deref() == Some("waiting_room"));
+    // As a bot in a browser leaves it.
+    let folder = far.folders[0].path().join(format!("recordings/{id}/evidence"));
+    fs::create_dir_all(&folder).unwrap();
+    let files = [("evidence-1-1.json", "{}"), ("evidence-1-1.png", "png")];
+    for (name, content) in files {
+        fs::write(folder.join(name), content).unwrap();
+    }
+    far.bucket.fault("PUT", "evidence", Some(1), Fault::Refused(503, "SlowDown"));
+    far.client.cancel_bot(&id).unwrap();
+    let listed = || -> Vec<_> {
+        let files = far.client.artifacts(&id).unwrap().into_iter();
+        files.map(|file| (file.name.unwrap(), file.bytes.unwrap())).collect()
+    };
+    let expected = files.map(|(name, content)| (name.to_owned(), content.len() as u64));
+    poll_until(PATIENCE, || match listed() {
+        found if found == expected => Ok(()),
+        found => Err(format!("{found:?}")),
+    });
+    for (name, content) in files {
+        assert_eq!(far.client.artifact(&id, name).unwrap(), content);
+    }
+    far.nothing_is_on_disks();
+    let receipt = far.client.delete_recording(&id).unwrap();
+    assert_eq!(receipt.removed.len(), 2, "{receipt:#?}");
+    assert_eq!(listed(), []);
+    assert!(far.client.artifact(&id, "evidence-1-1.png").is_err());
     far.nothing_is_left();
 }
 

@@ -23,7 +23,7 @@ use super::{
     MANIFEST,
     bring::{BringError, Damage, bring},
     bucket::{Bucket, BucketError},
-    local,
+    evidence, local,
 };
 use crate::{
     data_folder::{DataFolder, DataFolderError},
@@ -100,6 +100,11 @@ impl Spool {
         let (folder, attempt) = (self.of_attempt(job, epoch), upload::folder(epoch, nonce));
         bring(&self.bucket, &folder, (job, &attempt), Damage::Fails, stop).await?;
         Ok(())
+    }
+
+    /// Uploads the evidence of a job's joins that failed.
+    pub async fn upload_evidence(&self, job: JobId) -> Result<(), SpoolError> {
+        Ok(evidence::put(&self.bucket, job, &self.of_job(job)).await?)
     }
 
     /// Removes all files of a job.
