@@ -7,6 +7,7 @@ mod shared;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -37,7 +38,9 @@ struct Setup {
 
 impl Setup {
     fn new() -> Self {
-        let data = TempDir::new().unwrap();
+        // The keys of workers are in it, too: a folder that others may enter would be refused.
+        let private = fs::Permissions::from_mode(0o700);
+        let data = tempfile::Builder::new().permissions(private).tempdir().unwrap();
         let (running, address) = sandbox();
         let (key, _) = create_key(data.path(), &[]);
         let worker_key = key_file(data.path(), &["--scope", "worker", "--consumer", "workers"]);
