@@ -1,12 +1,13 @@
-//! Notifies tasks that wait for changes of jobs. A notification carries no data: the task reads the store, and a lost notification only delays it until its next poll.
+//! Notifies tasks that wait for changes of jobs, here and on the other servers of the store. A notification carries no data: the task reads the store, and a lost
+//! notification only delays it until its next poll.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Mutex, PoisonError},
 };
 
 use meetbot_types::JobId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// The tasks that wait for jobs, and for bots that join rooms.
 #[derive(Debug, Default)]
@@ -14,9 +15,30 @@ pub(crate) struct ChangeNotifier {
     jobs: Mutex<HashMap<JobId, watch::Sender<()>>>,
     rooms: watch::Sender<()>,
     feeds: watch::Sender<()>,
+    /// What the other servers are to be notified of. `None`: this store has one server.
+    outgoing: Option<Outgoing>,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    changed: Mutex<Changed>,
+    some: Notify,
+}
+
+/// What has changed here.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) jobs: BTreeSet<JobId>,
+    /// Bots have joined rooms.
+    pub(crate) rooms: bool,
 }
 
 impl ChangeNotifier {
+    /// One of a server that may have others beside it. Somebody has to take what they are to be notified of by [`Self::changed`].
+    pub(crate) fn of_several_servers() -> Self {
+        Self { outgoing: Some(Outgoing::default()), ..Self::default() }
+    }
+
     /// Waits for bots that join any room.
     pub(crate) fn subscribe_to_rooms(&self) -> watch::Receiver<()> {
         self.rooms.subscribe()
@@ -24,6 +46,12 @@ impl ChangeNotifier {
 
     /// Notifies the tasks that wait for bots in rooms.
     pub(crate) fn notify_rooms(&self) {
+        self.notify_rooms_here();
+        self.note(|changed| changed.rooms = true);
+    }
+
+    /// The same, of this server alone.
+    pub(crate) fn notify_rooms_here(&self) {
         self.rooms.send_replace(());
     }
 
@@ -44,11 +72,61 @@ impl ChangeNotifier {
 
     /// Notifies the tasks that wait for the job.
     pub(crate) fn notify_job(&self, job: JobId) {
-        self.feeds.send_replace(());
+        self.notify_job_here(job);
+        self.note(|changed| {
+            changed.jobs.insert(job);
+        });
+    }
+
+    /// The same, of this server alone.
+    pub(crate) fn notify_job_here(&self, job: JobId) {
+        self.notify_feeds_here();
         let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         if jobs.get(&job).is_some_and(|sender| sender.send(()).is_err()) {
             jobs.remove(&job);
         }
+    }
+
+    /// Notifies the tasks of this server that wait for any job of a tenant.
+    pub(crate) fn notify_feeds_here(&self) {
+        self.feeds.send_replace(());
+    }
+
+    /// Notifies all tasks of this server.
+    pub(crate) fn notify_all_here(&self) {
+        for job in self.watched() {
+            self.notify_job_here(job);
+        }
+        self.notify_feeds_here();
+        self.notify_rooms_here();
+    }
+
+    /// The jobs that tasks of this server wait for.
+    pub(crate) fn watched(&self) -> Vec<JobId> {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.iter().filter(|(_, sender)| !sender.is_closed()).map(|(job, _)| *job).collect()
+    }
+
+    fn note(&self, change: impl FnOnce(&mut Changed)) {
+        if let Some(Outgoing { changed, some }) = &self.outgoing {
+            change(&mut changed.lock().unwrap_or_else(PoisonError::into_inner));
+            some.notify_one();
+        }
+    }
+
+    /// Waits until there is something that the other servers are to be notified of.
+    pub(crate) async fn has_changed(&self) {
+        match &self.outgoing {
+            Some(outgoing) => outgoing.some.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the other servers are to be notified of since the last call.
+    pub(crate) fn changed(&self) -> Changed {
+        self.outgoing.as_ref().map_or_else(Changed::default, |outgoing| {
+            std::mem::take(&mut outgoing.changed.lock().unwrap_or_else(PoisonError::into_inner))
+        })
     }
 }
 
@@ -77,5 +155,22 @@ mod tests {
             drop(changes.subscribe(JobId::generate(Timestamp::UNIX_EPOCH)));
         }
         assert!(changes.jobs.lock().unwrap().len() < 100);
+        assert!(changes.watched().is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_changes_of_this_server_go_to_the_others() {
+        let changes = ChangeNotifier::of_several_servers();
+        let [one, other] = [0, 1].map(|_| JobId::generate(Timestamp::UNIX_EPOCH));
+        let mut woken = changes.subscribe(other);
+        changes.notify_job(one);
+        changes.notify_job(one);
+        changes.notify_job_here(other);
+        woken.changed().await.unwrap();
+        changes.has_changed().await;
+        assert_eq!(changes.changed(), Changed { jobs: BTreeSet::from([one]), rooms: false });
+        changes.notify_rooms();
+        assert_eq!(changes.changed(), Changed { jobs: BTreeSet::new(), rooms: true });
+        assert_eq!(changes.watched(), [other]);
     }
 }

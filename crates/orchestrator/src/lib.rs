@@ -21,6 +21,7 @@ mod machine;
 mod metrics;
 mod migrate;
 mod mixes;
+mod other_servers;
 mod private;
 mod recordings;
 mod restore;

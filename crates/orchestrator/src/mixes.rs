@@ -13,7 +13,7 @@ use crate::{
     jobs::derive,
     recordings::{Finished, Recordings, bucket::BucketError},
     running_tasks::RunningTask,
-    store::{Store, StoreError},
+    store::{Spooled, Store, StoreError},
 };
 
 /// The longest time between two reads of the store, and the pause after a failed one.
@@ -69,6 +69,10 @@ impl Mixes {
         making: &mut JoinSet<()>,
         stop: &CancellationToken,
     ) -> Result<Option<Timestamp>, StoreError> {
+        // Two servers would make the same mix.
+        if !self.store.has_duties() {
+            return Ok(None);
+        }
         let (running_tasks, at_once) = (self.recordings.mixes.jobs(), self.at_once.max(1));
         if running_tasks.len() >= at_once {
             return Ok(None);
@@ -93,6 +97,32 @@ impl Mixes {
     }
 
     async fn make(&self, task: &RunningTask) -> Result<(), StoreError> {
+        let made = self.make_unless_ended(task).await;
+        if self.store.has_others() {
+            self.remove_if_deleted(task).await;
+        }
+        made
+    }
+
+    /// Removes what was made of a recording that was deleted by another server, which could not wait for the mix here. A deletion after this one's look finds it.
+    async fn remove_if_deleted(&self, task: &RunningTask) {
+        let job = task.job();
+        while !task.stop().is_cancelled() {
+            let removed = match self.store.spooled(job, String::new()).await {
+                Ok(Spooled::Deleted) => self.recordings.remove_all(job).await.map(drop),
+                Ok(Spooled::Live | Spooled::Waits(_) | Spooled::Over | Spooled::Unknown) => Ok(()),
+                Err(error) => Err(io::Error::other(error)),
+            };
+            let Err(error) = removed else { return };
+            tracing::error!(%job, %error, "the mix of a deleted recording cannot be removed now");
+            tokio::select! {
+                () = task.stop().cancelled() => {}
+                () = tokio::time::sleep(POLL) => {}
+            }
+        }
+    }
+
+    async fn make_unless_ended(&self, task: &RunningTask) -> Result<(), StoreError> {
         let job = task.job();
         // A deletion first drops the mix in the store and then stops the running task. So a mix that is still waiting in the store here,
         // and is registered, will be stopped by the deletion.
@@ -117,7 +147,8 @@ impl Mixes {
                 let next = self.store.put_off_mix(job, self.store.now()).await?;
                 let next = next.map(|next| next.to_string());
                 tracing::error!(%job, %error, next, "a mix cannot be made now");
-                if next.is_none() {
+                // Another server may delete the recording, or make its mix.
+                if next.is_none() || self.store.has_others() {
                     self.forget_copy(job, &finished).await;
                 }
                 Ok(())

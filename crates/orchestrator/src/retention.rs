@@ -34,7 +34,7 @@ impl RetentionPeriods {
     }
 }
 
-/// Deletes recordings and jobs that are older than `keep` allows, every hour until `stop`.
+/// Deletes recordings and jobs that are older than `keep` allows, every hour until `stop`; of several servers, one does.
 pub(crate) async fn run(
     store: Arc<dyn Store>,
     recordings: Recordings,
@@ -47,6 +47,9 @@ pub(crate) async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+        }
+        if !store.has_duties() {
+            continue;
         }
         let now = store.now();
         // Recordings first: a job is deleted only after its recording.

@@ -1,8 +1,10 @@
 //! Starts the server's parts, and stops them in order.
 
+mod open;
+
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use meetbot_types::{Availability, KeyId, Timestamp, bot::Secret};
+use meetbot_types::{Availability, KeyId, bot::Secret};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -10,6 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::open::{open, open_bucket, warn_of_open_loopback};
 use crate::{
     api::{self, KnownKeys, Server},
     audit::Audit,
@@ -21,15 +24,15 @@ use crate::{
     dispatch::{Launcher, LocalJobs, Orders, Reaper, Stop, Work},
     egress::Guard,
     jobs::create::CreationRules,
-    keys,
     limits::{Limits, RateLimiter},
     metrics::{Metrics, StoreTimes},
     mixes::Mixes,
-    recordings::{self, Claimed, Recordings, Uploads, bucket::Bucket},
+    other_servers::OtherServers,
+    recordings::{self, Recordings, Uploads},
     retention::{self, RetentionPeriods},
     sessions,
     shares::Shares,
-    store::{Observer, OpenError, PostgresStore, SqliteStore, Store, StoreError, TakenOver},
+    store::{OpenError, PostgresStore, Store, StoreError, TakenOver},
     store_outage::StoreOutage,
     webhooks::{Post, sender::Sender},
     zoom::{Zoom, auto_dispatch},
@@ -171,8 +174,13 @@ impl Orchestrator {
         let kept = Arc::clone(&store);
         let [queue, outbox, mixes, uploads] = [(); 4].map(|()| Arc::new(Notify::new()));
         let recordings = Recordings::new(folder.recordings(), bucket.clone());
-        let (changes, store_outage) =
-            (Arc::new(ChangeNotifier::default()), Arc::new(StoreOutage::default()));
+        let may_have_others = database.as_ref().is_some_and(PostgresStore::may_have_others);
+        let changes = if may_have_others {
+            ChangeNotifier::of_several_servers()
+        } else {
+            ChangeNotifier::default()
+        };
+        let (changes, store_outage) = (Arc::new(changes), Arc::new(StoreOutage::default()));
         let guard = Arc::new(Guard::new(config.webhook_address_policy()));
         let meetings = Arc::new(config.meeting_address_policy());
         let available: Arc<[Availability]> = launcher.available().into();
@@ -330,6 +338,12 @@ impl Orchestrator {
             let (store, stop) = (Arc::clone(&store), stop_work.clone());
             work.push(tokio::spawn(retention::run(store, recordings, keep, stop)));
         }
+        if let Some(database) = database.clone().filter(|_| may_have_others) {
+            let (changes, queue) = (Arc::clone(&changes), Arc::clone(&queue));
+            let metrics = Arc::clone(&metrics);
+            let others = OtherServers { database, changes, queue, metrics };
+            work.push(tokio::spawn(others.run(stop_work.clone())));
+        }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());
         let reaper =
             Reaper { store, store_outage, changes, metrics: Arc::clone(&metrics), queue, outbox };
@@ -421,62 +435,6 @@ impl Orchestrator {
         let _ = self.audit.await;
         self.store.close().await;
     }
-}
-
-/// The store that the settings name: a database, or the data folder.
-async fn open(
-    config: &Config,
-    folder: &DataFolder,
-    observer: Observer,
-) -> Result<(Arc<dyn Store>, Option<PostgresStore>), StartError> {
-    if let Some(url) = &config.store {
-        let store = PostgresStore::serve(url, &folder.node()?, observer).await?;
-        let store = store.with_timing(config.timing);
-        return Ok((Arc::new(store.clone()), Some(store)));
-    }
-    let store = SqliteStore::observed(folder.path(), observer)?;
-    Ok((Arc::new(store.with_timing(config.timing)), None))
-}
-
-/// The bucket of the settings, claimed for this store unless it is not available now.
-async fn open_bucket(
-    config: &Config,
-    store: &dyn Store,
-) -> Result<(Option<Arc<Bucket>>, Claimed), StartError> {
-    let Some(settings) = &config.storage else {
-        return match store.storage().await?.url {
-            Some(url) => Err(StartError::NoBucket(url)),
-            None => Ok((None, Claimed::NotYet)),
-        };
-    };
-    let bucket = Bucket::open(settings).map_err(|(setting, problem)| ConfigError::Invalid {
-        place: String::new(),
-        setting,
-        problem,
-    })?;
-    let claimed = recordings::claim(&bucket, store).await?;
-    Ok((Some(Arc::new(bucket)), claimed))
-}
-
-/// Warns where live keys exist and loopback is allowed: keys may belong to others, and programs on loopback often require no authentication.
-async fn warn_of_open_loopback(
-    config: &Config,
-    store: &dyn Store,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let settings = config.open_loopback();
-    if settings.is_empty() {
-        return Ok(());
-    }
-    let live = keys::count_live(&store.keys().await?, now);
-    if live > 0 {
-        tracing::warn!(
-            live_keys = live,
-            settings = settings.join(", "),
-            "callers with a live key can make this server call programs on loopback; disable these settings if others have keys"
-        );
-    }
-    Ok(())
 }
 
 /// The URL for bots and SDKs on this machine: loopback, if the server listens on all addresses.

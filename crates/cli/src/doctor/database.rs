@@ -116,9 +116,10 @@ fn judge(examination: &Examination) -> Vec<Finding> {
         Found::Older => "an older meetbot's tables, which the next start changes",
         Found::Newest => "this program can work on it",
     };
-    let served = match &examination.served_by {
-        Some(host) => format!("a server on {host} runs on it"),
-        None => "no server runs on it".to_owned(),
+    let served = match &examination.served_by[..] {
+        [] => "no server runs on it".to_owned(),
+        [host] => format!("a server on {host} runs on it"),
+        hosts => format!("{} servers run on it ({})", hosts.len(), hosts.join(", ")),
     };
     let round_trip = examination.round_trip.as_secs_f64() * 1e3;
     let all = format!(
@@ -142,10 +143,20 @@ fn judge(examination: &Examination) -> Vec<Finding> {
     }
     let wanted = i64::try_from(PostgresStore::CONNECTIONS).unwrap_or(i64::MAX);
     // Those of a running server are taken already.
-    if examination.served_by.is_none() && examination.free_connections < wanted {
+    if examination.served_by.is_empty() && examination.free_connections < wanted {
         let free = examination.free_connections.max(0);
         let found = format!("it accepts {free} more connections, and a server needs {wanted}");
         warn(found, "raise max_connections, or the limit of the user or the database");
+    }
+    if !examination.deaf.is_empty() {
+        let found = format!(
+            "not notified of what other servers change: {}; commands and events of other servers arrive up to a second later there",
+            examination.deaf.join(", ")
+        );
+        warn(
+            found,
+            "give these servers a direct connection: LISTEN does not work through PgBouncer in transaction mode",
+        );
     }
     if examination.oldest_transaction >= OLD_TRANSACTION {
         let found = format!(
@@ -178,7 +189,8 @@ mod tests {
         Examination {
             version: "15.18".to_owned(),
             tables: Found::Newest,
-            served_by: None,
+            served_by: Vec::new(),
+            deaf: Vec::new(),
             clock_ahead_ms: 0,
             round_trip: Duration::from_millis(2),
             is_durable: true,
@@ -205,7 +217,7 @@ mod tests {
         );
         let full = Examination { free_connections: 2, ..good() };
         assert_eq!(
-            states(Examination { served_by: Some("db".to_owned()), ..full.clone() }),
+            states(Examination { served_by: vec!["db".to_owned()], ..full.clone() }),
             [State::Ok]
         );
         for (examination, state) in [
@@ -213,6 +225,7 @@ mod tests {
             (Examination { clock_ahead_ms: 1_100, ..good() }, State::Warn),
             (Examination { is_durable: false, ..good() }, State::Warn),
             (full, State::Warn),
+            (Examination { deaf: vec!["db".to_owned()], ..good() }, State::Warn),
             (Examination { oldest_transaction: OLD_TRANSACTION, ..good() }, State::Warn),
             (Examination { waits_for_replicas: false, ..synchronous.clone() }, State::Warn),
             (Examination { replicas: 0, ..synchronous }, State::Fail),

@@ -48,6 +48,7 @@ mod restore;
 mod rust_examples;
 mod scenarios;
 mod schema;
+mod servers;
 mod stopped;
 mod suspended;
 mod systemd;

@@ -89,6 +89,7 @@ async fn report(
     let joins = any(|report| matches!(report, BotReport::JoiningAs { .. }));
     let ends = any(|report| matches!(report, BotReport::Ended { .. }));
     let revoked = any(|report| matches!(report, BotReport::Ended { consent_revoked: true, .. }));
+    let news = any(|report| !matches!(report, BotReport::Heartbeat { .. }));
     // Only after authentication: another caller's report must neither be counted nor remove anything.
     let recorded = if revoked {
         let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
@@ -111,7 +112,11 @@ async fn report(
         server.changes.notify_rooms();
     }
     server.metrics.attempts.heard(&counted, server.clock.now().steady);
-    server.notify_changed(job);
+    if news {
+        server.notify_changed(job);
+    } else {
+        server.notify_here(job);
+    }
     if answer.status.is_final() {
         server.mixes.notify_one();
     }

@@ -149,6 +149,16 @@ impl Server {
     /// Wakes everything that waits for a change of this job.
     fn notify_changed(&self, job: JobId) {
         self.changes.notify_job(job);
+        self.wake_for_any();
+    }
+
+    /// The same, of this server alone: nothing has changed that others wait for.
+    fn notify_here(&self, job: JobId) {
+        self.changes.notify_job_here(job);
+        self.wake_for_any();
+    }
+
+    fn wake_for_any(&self) {
         self.queue.notify_one();
         self.outbox.notify_one();
     }

@@ -257,7 +257,9 @@ async fn claim(
     if let Some(problem) = workers.problem(&worker) {
         return Err(problem);
     }
-    if !workers.shares_folder(&worker) {
+    if workers.shares_folder(&worker) {
+        keep_files(&server).await?;
+    } else {
         folder_of(worker.folder.as_deref())?;
     }
     if room > 0 {
@@ -314,6 +316,9 @@ async fn beat(
     if let Some(problem) = server.workers.problem(&worker) {
         return Err(problem);
     }
+    if server.workers.shares_folder(&worker) {
+        keep_files(&server).await?;
+    }
     if draining {
         server.workers.drains(&worker.worker, server.clock.now().steady);
     }
@@ -322,6 +327,15 @@ async fn beat(
         shares_folder: server.workers.shares_folder(&worker),
         cluster: server.workers.cluster.clone(),
     }))
+}
+
+/// A worker records into this server's data folder. Fails where other servers are there, which could serve nothing of it.
+async fn keep_files(server: &Server) -> Result<(), ApiError> {
+    if server.store.keep_files().await? {
+        return Ok(());
+    }
+    let message = "several servers work on this database, and the worker's data folder is one server's: give the worker a --data-dir of its own and the servers' storage.url";
+    Err(ApiError::conflict(message))
 }
 
 /// The name of the data folder of a worker that does not share the server's.
@@ -352,7 +366,9 @@ async fn spool_of<'a>(server: &Server, worker: &'a WorkerDescription) -> Result<
         return Err(ApiError::unavailable("the server is paused after a restore"));
     }
     let now: Timestamp = server.clock.now().wall;
-    server.recordings.spools.hear(folder, now);
+    if server.recordings.spools.hear(folder, now) {
+        server.store.hear_spool(folder.to_owned(), now).await?;
+    }
     Ok(folder)
 }
 

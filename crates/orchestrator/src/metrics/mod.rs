@@ -125,6 +125,7 @@ pub(crate) struct Metrics {
     backlog: Gauge,
     backlog_age: Gauge<f64, AtomicU64>,
     store_up: Gauge,
+    store_notified: Gauge,
 }
 
 impl Metrics {
@@ -252,6 +253,13 @@ impl Metrics {
 
         let store_up = Gauge::default();
         registry.register("store_up", "Whether the store answered, when asked", store_up.clone());
+        let store_notified = Gauge::default();
+        store_notified.set(1);
+        registry.register(
+            "store_notified",
+            "Whether this server is notified of what other servers on its database change; 1 where it has the store alone",
+            store_notified.clone(),
+        );
         registry.register_with_unit(
             "store_transaction",
             "Transactions: a `write` is a batch of what was asked at the same time, until it is on disk",
@@ -279,7 +287,13 @@ impl Metrics {
             backlog,
             backlog_age,
             store_up,
+            store_notified,
         }
+    }
+
+    /// Whether this server is notified of what other servers change.
+    pub(crate) fn notified(&self, is_notified: bool) {
+        self.store_notified.set(i64::from(is_notified));
     }
 
     /// A request was answered. `route` is the pattern of its path, where there is one.

@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(5);
 const BATCH: u32 = 200;
 
 /// Counts the bytes of all recordings once, since files may have come or gone while no server was there, and from then on those that are not known, until it is
-/// stopped.
+/// stopped. Of several servers, one counts.
 pub(crate) async fn count(store: Arc<dyn Store>, recordings: Recordings, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -24,6 +24,9 @@ pub(crate) async fn count(store: Arc<dyn Store>, recordings: Recordings, stop: C
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+        }
+        if !store.has_duties() {
+            continue;
         }
         match count_once(store.as_ref(), &recordings, all, &stop).await {
             Ok(()) => all = false,

@@ -176,6 +176,14 @@ impl Recordings {
     /// it is there. The store has dropped the job's mix before, so that none begins meanwhile.
     pub(crate) async fn remove(&self, job: JobId) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         self.mixes.end(job).await;
+        self.remove_all(job).await
+    }
+
+    /// The same, while a mix may still be made.
+    pub(crate) async fn remove_all(
+        &self,
+        job: JobId,
+    ) -> io::Result<(Vec<RemovedObject>, Vec<String>)> {
         let (mut removed, mut gone) = self.remove_objects(job).await?;
         let (on_disk, gone_from_disk) = self.remove_from_disk(job).await?;
         removed.extend(on_disk);

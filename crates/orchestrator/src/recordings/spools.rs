@@ -3,22 +3,53 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use meetbot_types::Timestamp;
 
+/// How often the store notes that one was heard.
+const NOTED_EVERY: Duration = Duration::from_mins(1);
+
 /// The times of their last calls, by the names of their data folders.
 #[derive(Debug, Default)]
-pub(crate) struct Spools(Mutex<HashMap<String, Timestamp>>);
+pub(crate) struct Spools(Mutex<HashMap<String, Spool>>);
+
+#[derive(Debug)]
+struct Spool {
+    heard: Timestamp,
+    /// When the store was last to note it.
+    noted: Timestamp,
+}
 
 impl Spools {
-    /// A worker calls.
-    pub(crate) fn hear(&self, spool: &str, now: Timestamp) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(spool.to_owned(), now);
+    /// A worker calls. Answers whether the store is to note it for the other servers.
+    pub(crate) fn hear(&self, spool: &str, now: Timestamp) -> bool {
+        let mut spools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let noted = spools.get(spool).map(|spool| spool.noted);
+        let is_due = noted.is_none_or(|noted| noted + NOTED_EVERY <= now);
+        let noted = if is_due { now } else { noted.unwrap_or(now) };
+        spools.insert(spool.to_owned(), Spool { heard: now, noted });
+        is_due
     }
 
     /// When it called last; `None` if it has not called this server.
     pub(super) fn heard(&self, spool: &str) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spool).copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spool).map(|spool| spool.heard)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_counts_and_one_a_minute_is_noted_in_the_store() {
+        let (spools, at) = (Spools::default(), Timestamp::from_millis);
+        let noted = [0, 59_999, 60_000, 60_001].map(|ms| spools.hear("one", at(ms)));
+        assert_eq!(noted, [true, false, true, false]);
+        assert!(spools.hear("other", at(60_001)));
+        assert_eq!(spools.heard("one"), Some(at(60_001)));
+        assert_eq!(spools.heard("none"), None);
     }
 }

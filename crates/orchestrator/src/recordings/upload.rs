@@ -65,6 +65,10 @@ enum UploadError {
 /// starting: meetings are recorded meanwhile.
 pub(crate) async fn claim(bucket: &Bucket, store: &dyn Store) -> Result<Claimed, ClaimError> {
     let cluster = store.storage().await?.cluster;
+    // The other server has marked its bucket: without the mark, this is another one of the same name.
+    if store.has_others() && !store.has_duties() && matches!(bucket.owner().await, Ok(None)) {
+        return Err(ClaimError::OfNoOther(bucket.url().to_owned()));
+    }
     match bucket.claim(&cluster).await {
         Ok(()) => {
             store.use_storage(bucket.url().to_owned()).await?;
@@ -87,6 +91,11 @@ pub enum ClaimError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It is not the bucket of the other servers.
+    #[error(
+        "the bucket {0} is not that of the other servers on this database, or they could not reach it yet: give all of them the same storage.url and storage.endpoint"
+    )]
+    OfNoOther(String),
 }
 
 /// Brings recordings into the bucket.
@@ -178,7 +187,7 @@ impl Uploads {
         if claimed == Claimed::NotYet {
             return Ok(());
         }
-        for (job, upload) in &waiting.first {
+        for (job, upload) in waiting.first.iter().filter(|_| self.store.has_duties()) {
             self.look_at_workers_upload(*job, upload, looked).await?;
         }
         let (now, begun) = (self.clock.now().steady, self.recordings.uploads.jobs());
@@ -207,10 +216,11 @@ impl Uploads {
     ) -> Result<(), StoreError> {
         let Some(spool) = &upload.spool else { return Ok(()) };
         let now = self.clock.now();
-        // A worker that was not heard yet may have called the server before this one.
+        // A worker that was not heard yet may have called the server before this one, or another one.
         let started = now.wall - now.steady;
         let heard = self.recordings.spools.heard(spool).unwrap_or(started);
-        let is_lost = upload.is_lost(Some(heard), now.wall);
+        let is_lost = upload.is_lost(Some(heard), now.wall)
+            && upload.is_lost(self.store.spool_heard(spool.clone()).await?, now.wall);
         if !is_lost && (upload.since >= started || looked.contains(&job)) {
             return Ok(());
         }
@@ -266,7 +276,12 @@ impl Uploads {
         let brought = bring(&self.bucket, &folder, (job, &attempt), Damage::LeftOut, place.stop());
         let stored = match brought.await {
             Ok(stored) => Some(stored),
-            Err(BringError::Gone) if upload.is_lost(None, self.clock.now().wall) => None,
+            // Another server may have the files.
+            Err(BringError::Gone)
+                if upload.is_lost(None, self.clock.now().wall) && !self.store.has_others() =>
+            {
+                None
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(self.end(job, stored).await?)

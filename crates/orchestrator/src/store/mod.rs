@@ -10,6 +10,7 @@ mod keys;
 mod pages;
 mod postgres;
 mod quotas;
+mod servers;
 mod sessions;
 mod sqlite;
 mod tally;
@@ -53,6 +54,7 @@ pub use self::{
         TakeOverError,
     },
     quotas::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, QuotaOverride, Used},
+    servers::ServerStore,
     sessions::{NewSession, SESSIONS_PER_KEY, SessionStore},
     sqlite::{Backup, BackupError, CopyError, Found, RestoreOptions, SqliteStore, backup},
     tally::{Ended, Tally},
@@ -62,7 +64,7 @@ pub use self::{
 };
 pub(crate) use self::{
     feed::ORIGIN_LETTERS,
-    postgres::{make_ready, take_over},
+    postgres::{Heard, make_ready, take_over},
     sqlite::{FILE, copy, holds_database},
 };
 use crate::clock::StoreNow;
@@ -220,6 +222,7 @@ pub trait Store:
     + FeedStore
     + DeliveryStore
     + KeyStore
+    + ServerStore
     + SessionStore
     + UploadStore
     + UsageStore

@@ -93,7 +93,7 @@ impl Bucket {
     }
 
     /// Whose the prefix is.
-    async fn owner(&self) -> Result<Option<String>> {
+    pub(crate) async fn owner(&self) -> Result<Option<String>> {
         let content = match self.get(MARKER).await {
             Ok((content, _)) => content,
             Err(BucketError::Missing) => return Ok(None),

@@ -14,8 +14,10 @@ pub struct Examination {
     pub version: String,
     /// Whose tables it has.
     pub tables: Found,
-    /// The host of the server that works on it; `None` if none has sent a heartbeat for 10 seconds.
-    pub served_by: Option<String>,
+    /// The hosts of the servers that work on it: those that have sent a heartbeat in the last 10 seconds.
+    pub served_by: Vec<String>,
+    /// Those of them that are not notified of what the others change.
+    pub deaf: Vec<String>,
     /// How far its clock is ahead of this machine's, in milliseconds. The error is at most [`Self::round_trip`].
     pub clock_ahead_ms: i64,
     /// How long it took to answer a query.
@@ -46,9 +48,14 @@ impl PostgresStore {
         if let Some(why) = missing_right(&client, tables).await? {
             return Err(OpenError::NoRights { url: url.shown().to_owned(), why });
         }
-        let served_by = match tables {
-            Found::Nothing => None,
-            Found::Older | Found::Newest => cluster::served_by(&client).await?,
+        // The tables of an older program say nothing of notifications.
+        let (served_by, deaf) = match tables {
+            Found::Nothing => (Vec::new(), Vec::new()),
+            Found::Older => (cluster::hosts(&client, "TRUE").await?, Vec::new()),
+            Found::Newest => (
+                cluster::hosts(&client, "TRUE").await?,
+                cluster::hosts(&client, "NOT hears").await?,
+            ),
         };
         let (clock_ahead_ms, round_trip) = clock_ahead(&client).await?;
         let row = state(&client).await?;
@@ -57,6 +64,7 @@ impl PostgresStore {
             version: row.try_get(0)?,
             tables,
             served_by,
+            deaf,
             clock_ahead_ms,
             round_trip,
             is_durable: row.try_get(1)?,

@@ -23,6 +23,7 @@ mod keys;
 mod leases;
 mod migrate;
 mod mixes;
+mod notices;
 mod open;
 mod outbox;
 mod pages;
@@ -38,6 +39,8 @@ mod room_bots;
 mod schema;
 mod secrets;
 mod sessions;
+#[cfg(test)]
+mod several;
 mod tally;
 mod timeline;
 mod transaction;
@@ -49,7 +52,7 @@ mod zoom;
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
 };
 
 use tokio::task::JoinHandle;
@@ -58,7 +61,7 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
-use self::{creations::Creations, transaction::Connections};
+use self::{cluster::Member, creations::Creations, transaction::Connections};
 pub use self::{
     examine::Examination,
     migrate::TakeOverError,
@@ -66,7 +69,7 @@ pub use self::{
     restore::{ReadyError, RestoredDatabase},
     url::StoreUrl,
 };
-pub(crate) use self::{migrate::take_over, restore::make_ready};
+pub(crate) use self::{migrate::take_over, notices::Heard, restore::make_ready};
 use super::StoreError;
 use crate::{
     clock::{Clock, LeaseTime},
@@ -122,16 +125,42 @@ fn describe(error: &tokio_postgres::Error) -> String {
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
+/// What a server knows of the servers of its database since its last heartbeat.
+#[derive(Debug)]
+struct Servers {
+    /// Until when this one has the duties, in milliseconds of the steady clock.
+    duties_until: AtomicU64,
+    /// Whether there are others.
+    others: AtomicBool,
+    /// Whether this one is notified of what the others change.
+    hears: AtomicBool,
+    /// Whether files of recordings are on this one's disk, so that no other may come.
+    keeps_files: AtomicBool,
+}
+
+impl Default for Servers {
+    fn default() -> Self {
+        Self {
+            duties_until: AtomicU64::new(0),
+            others: AtomicBool::new(false),
+            hears: AtomicBool::new(true),
+            keeps_files: AtomicBool::new(false),
+        }
+    }
+}
+
 /// The store of one server, which others can reach too.
 #[derive(Clone)]
 pub struct PostgresStore {
     connections: Connections,
     /// The jobs that are not created yet.
     creations: Arc<Creations>,
-    /// Whose leases are this server's: the name of its data folder, whose lock no other process has.
-    node: String,
-    /// The name of this process, where it is a server; none other has it.
-    boot: String,
+    /// This server; where it is none, one without names.
+    member: Arc<Member>,
+    /// Where it is, for the connection that listens.
+    url: StoreUrl,
+    /// What it knows of the servers of this database.
+    servers: Arc<Servers>,
     /// Another server has taken the database over.
     displaced: CancellationToken,
     clock: Clock,

@@ -6,7 +6,12 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::CancellationToken;
 
-use super::{PostgresStore, StoreUrl, cluster, describe, feed, schema, transaction::Connections};
+use super::{
+    PostgresStore, StoreUrl,
+    cluster::{self, Member},
+    describe, feed, schema,
+    transaction::Connections,
+};
 use crate::{clock::Clock, store::Observer, timing::Timing};
 
 /// How many connections a server has.
@@ -91,11 +96,21 @@ pub enum OpenError {
     },
     /// Another server works on it.
     #[error(
-        "another meetbot server (on {host}) works on this database. Recordings are on that machine's disk, so that a second server could not serve them: stop the other one, or give this one a database of its own"
+        "another meetbot server (on {host}) works on this database. Several servers can share one only if no recording is on a server's disk: set bots.workers = \"none\" and the same storage.url for each of them, and run workers with data folders of their own. Or stop the other server, or give this one another database"
     )]
     AnotherServer {
         /// The name of its machine.
         host: String,
+    },
+    /// Another server works on it, and recordings are where only one server can reach them.
+    #[error(
+        "another meetbot server (on {host}) works on this database, and {recordings}. A second server could not serve them"
+    )]
+    OnADisk {
+        /// The name of the other server's machine.
+        host: String,
+        /// How many there are, and what to do.
+        recordings: String,
     },
     /// The database said no in another way.
     #[error("the database: {}", describe(.0))]
@@ -124,35 +139,43 @@ impl OpenError {
 impl PostgresStore {
     /// Opens the database for commands, beside a server or without one.
     pub async fn open(url: &StoreUrl) -> Result<Self, OpenError> {
-        let store = Self::connect(url, "", None).await?;
+        let store = Self::connect(url, None).await?;
         Ok(store)
     }
 
-    /// Opens it for a server whose data folder has this name. Another server on the same database is refused.
+    /// Opens it for a server whose data folder has this name. `bucket`: where all finished recordings of this server are, without any on its disk; another server
+    /// with the same bucket may work on the same database then, and every other one is refused.
     pub(crate) async fn serve(
         url: &StoreUrl,
         node: &str,
+        bucket: Option<String>,
         observer: Observer,
     ) -> Result<Self, OpenError> {
-        let mut store = Self::connect(url, node, Some(observer)).await?;
+        let mut store = Self::connect(url, Some(observer)).await?;
         let client = connection(url).await?;
-        store.boot = crate::letters::letters(20);
-        cluster::join(&client, node, &store.boot).await?;
-        store.connections.boot = Some(store.boot.as_str().into());
+        let member = Member {
+            node: node.to_owned(),
+            boot: crate::letters::letters(20),
+            host: sysinfo::System::host_name().unwrap_or_default(),
+            bucket,
+        };
+        cluster::join(&client, &member).await?;
+        store.connections.boot = Some(member.boot.as_str().into());
+        store.member = Arc::new(member);
+        store.url = url.clone();
+        if let Err(error) = store.write_heartbeat().await {
+            tracing::warn!(%error, "the database does not hear this server");
+        }
         store.start_heartbeat();
         Ok(store)
     }
 
-    async fn connect(
-        url: &StoreUrl,
-        node: &str,
-        observer: Option<Observer>,
-    ) -> Result<Self, OpenError> {
+    async fn connect(url: &StoreUrl, observer: Option<Observer>) -> Result<Self, OpenError> {
         let (config, tls) = url.config()?;
         let client = connection(url).await?;
         schema::bring_up(&client).await.map_err(|error| with_rights(url, error))?;
         feed::settle(&client).await?;
-        let store = Self::of(config, tls, node, observer, false)?;
+        let store = Self::of(config, tls, "", observer, false)?;
         store.measure(cluster::now(&client).await?);
         Ok(store)
     }
@@ -178,8 +201,9 @@ impl PostgresStore {
         Ok(Self {
             connections: Connections::new(pool, clock, observer, callers_clock),
             creations: Arc::default(),
-            node: node.to_owned(),
-            boot: String::new(),
+            member: Arc::new(Member { node: node.to_owned(), ..Member::default() }),
+            servers: Arc::default(),
+            url: StoreUrl::default(),
             displaced: CancellationToken::new(),
             clock,
             timing: Timing::default(),

@@ -26,7 +26,7 @@ use crate::store::{
 /// How many jobs each of two consumers makes in the races.
 const JOBS: usize = 40;
 
-fn server() -> Postgres {
+pub(super) fn server() -> Postgres {
     let server = Postgres::start();
     make_template(&server.socket());
     server
@@ -52,11 +52,11 @@ async fn the_contract_and_the_model_hold_on_postgresql() {
     assert!(!server.log().contains("deadlock detected"), "{}", server.log());
 }
 
-fn url(database: &Database) -> StoreUrl {
+pub(super) fn url(database: &Database) -> StoreUrl {
     StoreUrl { url: database.url(), ..StoreUrl::default() }
 }
 
-async fn create(store: &PostgresStore, tenant: Tenant) {
+pub(super) async fn create(store: &PostgresStore, tenant: Tenant) {
     let now = store.now();
     let job = contract::new_job(now);
     let start = contract::start(&job);
@@ -228,8 +228,9 @@ async fn a_database_that_cannot_be_used_is_refused_with_what_is_wrong() {
 async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_left() {
     let server = server();
     let database = Database::new(&server.socket());
-    let serve =
-        async |node| PostgresStore::serve(&url(&database), node, Arc::new(|_, _, _| ())).await;
+    let serve = async |node| {
+        PostgresStore::serve(&url(&database), node, None, Arc::new(|_, _, _| ())).await
+    };
     let first = serve("one").await.unwrap();
     let reported = serve("other").await.err().expect("it is refused");
     assert!(matches!(reported, OpenError::AnotherServer { .. }), "{reported}");
@@ -251,7 +252,8 @@ async fn a_second_server_on_the_same_database_is_refused_until_the_first_has_lef
 async fn the_same_data_folder_on_another_machine_is_another_server() {
     let server = server();
     let database = Database::new(&server.socket());
-    let serve = async || PostgresStore::serve(&url(&database), "one", Arc::new(|_, _, _| ())).await;
+    let serve =
+        async || PostgresStore::serve(&url(&database), "one", None, Arc::new(|_, _, _| ())).await;
     let first = serve().await.unwrap();
     // Its heartbeats continue, from another machine.
     run(&server.socket(), database.name(), &["UPDATE nodes SET host = 'elsewhere'"]);

@@ -58,7 +58,8 @@ pub(crate) async fn make_ready(
     }
     drop(client);
     // In the place of a server: no other one is let in meanwhile. The entry of the server that was dumped is waited for until it counts as silent.
-    let store = PostgresStore::serve(url, &letters(NODE_LETTERS), Arc::new(|_, _, _| {})).await?;
+    let store =
+        PostgresStore::serve(url, &letters(NODE_LETTERS), None, Arc::new(|_, _, _| {})).await?;
     let ready = store.after_restore(options, store.now()).await;
     store.close().await;
     Ok(ready?)
@@ -75,7 +76,7 @@ impl PostgresStore {
             .write(
                 Caller::Other,
                 Some(now),
-                (self.node.clone(), options, now),
+                (self.member.node.clone(), options, now),
                 |it, (node, options, now)| Box::pin(change(it, node, *options, *now)),
             )
             .await

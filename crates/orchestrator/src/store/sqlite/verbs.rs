@@ -1,6 +1,7 @@
 //! The verbs of [`Store`], each handed to the writer or to a reader.
 
 mod keys;
+mod servers;
 mod uploads;
 
 use std::sync::Arc;

@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     // An older program's bots would join as guests.
     Step { sql: include_str!("accounts.sql"), oldest: 4 },
     Step { sql: include_str!("removals.sql"), oldest: 4 },
+    Step { sql: include_str!("servers.sql"), oldest: 4 },
 ];
 
 /// How many steps this program knows.

@@ -4,6 +4,7 @@ mod deliveries;
 mod feed;
 mod jobs;
 mod keys;
+mod servers;
 mod uploads;
 mod usage;
 
@@ -40,7 +41,7 @@ impl PostgresStore {
         self.connections.write(Caller::Other, None, asked, work).await
     }
 
-    /// Writes at a moment, with the node's name.
+    /// Writes at a moment, with the name of this server's node.
     async fn write_at<A, T>(
         &self,
         caller: Caller,
@@ -52,7 +53,7 @@ impl PostgresStore {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let asked = (self.node.clone(), asked, now);
+        let asked = (self.member.node.clone(), asked, now);
         self.connections.write(caller, Some(now), asked, work).await
     }
 
@@ -76,20 +77,27 @@ impl PostgresStore {
     }
 
     async fn forget_leases(&self, leases: Leases, now: StoreNow) -> Result<()> {
+        self.forget_leases_of(&self.member.node, leases, now).await
+    }
+
+    /// The same of the deliveries of the server with this data folder.
+    pub(super) async fn forget_leases_of(
+        &self,
+        node: &str,
+        leases: Leases,
+        now: StoreNow,
+    ) -> Result<()> {
+        let asked = (node.to_owned(), leases);
         let endpoints = self
-            .write_at(Caller::Other, now, leases, |it, (node, leases, _)| {
+            .write_at(Caller::Other, now, asked, |it, (_, (node, leases), _)| {
                 Box::pin(outbox::with_ended_leases(it, node, *leases))
             })
             .await?;
         for endpoint in endpoints {
-            self.write_at(
-                Caller::Other,
-                now,
-                (endpoint, leases),
-                |it, (node, (endpoint, leases), now)| {
-                    Box::pin(outbox::forget_leases(it, node, endpoint, *leases, it.at(*now)))
-                },
-            )
+            let asked = (node.to_owned(), endpoint, leases);
+            self.write_at(Caller::Other, now, asked, |it, (_, (node, endpoint, leases), now)| {
+                Box::pin(outbox::forget_leases(it, node, endpoint, *leases, it.at(*now)))
+            })
             .await?;
         }
         Ok(())

@@ -29,7 +29,7 @@ impl UploadStore for PostgresStore {
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>> {
-        let asked = (self.node.clone(), id, stored, now);
+        let asked = (self.member.node.clone(), id, stored, now);
         self.connections
             .write(Caller::Other, Some(now), asked, |it, (node, id, stored, now)| {
                 Box::pin(end(it, node, *id, stored.as_ref(), now.wall))
