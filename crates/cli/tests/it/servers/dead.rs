@@ -105,7 +105,7 @@ fn a_server_that_was_stopped_for_a_while_is_back_among_the_others() {
     assert_eq!((&done.status, done.attempt), (&JobStatus::Completed, 1), "{done:#?}");
     let mut events = Vec::new();
     all_events_are_sent(&other.client, &id, || {
-        events.extend(receiver.so_far().iter().map(|webhook| webhook.event()));
+        events.extend(receiver.so_far().iter().map(meetbot_testkit::scripted::Webhook::event));
         events.clone()
     });
     // It serves as before.

@@ -46,9 +46,9 @@ fn a_job_is_created_controlled_followed_and_deleted_at_different_servers() {
     let _second = cluster.worker(1, &[&other, &one]);
     let mut receiver = Receiver::start([]).unwrap();
     let id = one.client.dispatch_bot(meeting(60, Some(&receiver))).unwrap().id;
-    let (watched, watcher) = (id.clone(), client(&other.url, &cluster.key));
+    let (job, of_other) = (id.clone(), client(&other.url, &cluster.key));
     let watching = thread::spawn(move || -> Vec<u64> {
-        let events = watcher.watch(&watched).unwrap();
+        let events = of_other.watch(&job).unwrap();
         events.map(|event| event.unwrap().data.sequence).collect()
     });
     recording(&one.client, &id);
