@@ -3,20 +3,9 @@
 import type { Endpoint } from "./calls.js";
 import { MeetbotDecodeError, MeetbotError } from "./errors.js";
 import { answerOf, exchange, type Answered, type How } from "./exchange.js";
-import type { RawResponse, Settings } from "./settings.js";
+import type { Call, Page } from "./results.js";
+import type { Settings } from "./settings.js";
 import { streamOf, type Stream } from "./stream.js";
-
-/** A call under way: a promise of what its answer holds, and with `withResponse()` the answer as it came beside it. */
-export interface Call<T> extends Promise<T> {
-  withResponse(): Promise<{ data: T; response: RawResponse }>;
-}
-
-/** A page of a list. */
-export interface Page<T> {
-  data: T[];
-  /** The `cursor` of the next page; `null` after the last. */
-  nextCursor: string | null;
-}
 
 /** Makes a call; with `absent`, the answer that there is no such thing is `null`. */
 export async function answered<T>(settings: Settings, endpoint: Endpoint, how: How = {}, absent = false): Promise<Answered<T>> {

@@ -1,6 +1,6 @@
 /** `MeetBot`: the client. */
 
-import { call, pagesOf, type Call, type Page } from "./call.js";
+import { call, pagesOf } from "./call.js";
 import * as calls from "./calls.js";
 import { idOf, type DeliveriesParams, type DispatchBotParams, type ListBotsParams } from "./calls.js";
 import { pieces, toFile, toFolder, type DownloadAllOptions, type DownloadOptions } from "./download.js";
@@ -12,6 +12,7 @@ import type {
   Caption, ChatMessage, ControlResult, DeletionReceipt, Delivery, ErasureReceipt, Host, Job, Manifest, ManifestFile, PlatformAvailability, RecordingEvent,
   SpeakingSpan, TimelineEvent, Usage,
 } from "./models.js";
+import type { Call, Page } from "./results.js";
 import { changed, settings, type AbortSignalLike, type CallOptions, type Options, type RawResponse, type Settings } from "./settings.js";
 import { streamOf, type Stream } from "./stream.js";
 import { waitForBot, type WaitOptions } from "./wait.js";
@@ -269,8 +270,7 @@ export class MeetBot {
    * ```
    */
   async artifacts(job: Job | string, options?: CallOptions): Promise<ManifestFile[]> {
-    const page = await call<Page<ManifestFile>>(() => settingsOf(this, options), () => calls.artifacts(idOf(job)));
-    return page.data;
+    return (await call<Page<ManifestFile>>(() => settingsOf(this, options), () => calls.artifacts(idOf(job)))).data;
   }
 
   /**
@@ -492,8 +492,9 @@ export class MeetBot {
    * console.log(answer.status, answer.requestId);
    * ```
    */
-  async request(method: string, path: string, { json, ...options }: CallOptions & { json?: unknown } = {}): Promise<RawResponse> {
-    return (await exchange(settingsOf(this, options), calls.anyRequest(method, path, json))).response;
+  async request(method: string, path: string, options: CallOptions & { json?: unknown } = {}): Promise<RawResponse> {
+    const { json, ...others } = options;
+    return (await exchange(settingsOf(this, others), calls.anyRequest(method, path, json))).response;
   }
 }
 

@@ -1,6 +1,5 @@
 /** The TypeScript SDK of meetbot: dispatch bots to video meetings, follow them, and verify their webhooks. */
 
-export type { Call, Page } from "./call.js";
 export { MeetBot, createMeetbot } from "./client.js";
 export type { AutoLeaveConfig, DeliveriesParams, DispatchBotParams, ListBotsParams } from "./calls.js";
 export type { DownloadAllOptions, DownloadOptions, Progress } from "./download.js";
@@ -24,6 +23,7 @@ export {
   type ErrorKind,
 } from "./errors.js";
 export type * from "./models.js";
+export type { Call, Page } from "./results.js";
 export type { AbortSignalLike, CallEnded, CallOptions, CallStarted, FetchLike, Options, RawResponse, ResponseHeaders, ResponseLike } from "./settings.js";
 export type { Stream } from "./stream.js";
 export type { HeadersLike, RawBody, UnwrapOptions } from "./unwrap.js";
