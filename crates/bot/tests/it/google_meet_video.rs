@@ -61,14 +61,14 @@ fn track<'a>(manifest: &'a Manifest, name: &str, kind: &MediaKind) -> &'a Track 
 /// The start and end of white pictures in a file, in ms of the recording.
 fn white(folder: &Path, track: &Track) -> (f64, f64) {
     let shown = Command::new("ffmpeg")
-        .args(["-v", "error", "-i"])
+        .args(["-v", "repeat+error", "-i"])
         .arg(folder.join(&track.file))
         .args(["-fps_mode", "passthrough", "-vf"])
         .arg("signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-")
         .args(["-f", "null", "-"])
         .output()
         .unwrap();
-    // ffmpeg's null muxer complains about two pictures within a millisecond; that message is ignored.
+    // ffmpeg's null muxer complains about two pictures within a millisecond; that message is ignored, and `repeat` prints it in place of a count.
     let said = String::from_utf8_lossy(&shown.stderr);
     let wrong = said.lines().find(|line| !line.contains("increasing dts to muxer"));
     assert!(shown.status.success() && wrong.is_none(), "{said}");
