@@ -12,7 +12,7 @@ const BATCH: u32 = 100;
 /// How often within the time until a removal is repeated first the store is asked: once a minute.
 const LOOKS: u32 = 60;
 
-/// Empties the folders in the bucket of removed recordings once more, 1 hour and 24 hours after their removal, until it is stopped.
+/// Empties the folders in the bucket of removed recordings once more, 1 hour and 24 hours after their removal, until it is stopped. Of several servers, one does.
 pub(crate) async fn remove_again(
     store: Arc<dyn Store>,
     recordings: Recordings,
@@ -25,6 +25,9 @@ pub(crate) async fn remove_again(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
+        }
+        if !store.has_duties() {
+            continue;
         }
         if let Err(error) = repeat(store.as_ref(), &recordings, &stop).await {
             tracing::warn!(%error, "what was uploaded after a removal stays in the bucket for now");
