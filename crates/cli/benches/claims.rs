@@ -7,26 +7,22 @@
     reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
+mod queue;
+
 use std::{
     num::NonZeroU32,
     path::Path,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use meetbot_orchestrator::{
-    clock::StoreNow,
     keys::{self, KeySpec},
     store::{
-        Claim, Creation, JobStore as _, Quota, QuotaChange, QuotaOverride, Scope, SqliteStore,
-        Start, Store as _, Tenant, UsageStore as _,
+        Quota, QuotaChange, QuotaOverride, Scope, SqliteStore, Store as _, Tenant, UsageStore as _,
     },
 };
-use meetbot_types::{Availability, Job, JobId, MeetingLink, Platform, Via};
-use serde_json::json;
 use tempfile::TempDir;
 
-const URL: &str = "https://sandbox.meetbot.dev/two-speakers";
 /// How many claims of each kind are measured, one after the other.
 const ROUNDS: usize = 400;
 
@@ -76,9 +72,9 @@ impl Queue {
         store.set_default_quota(one).await.unwrap();
         for number in 0..consumers {
             let tenant = tenant(&store, &format!("flood {number}")).await;
-            let jobs = (0..=each).map(|_| create(&store, tenant, store.now()));
+            let jobs = (0..=each).map(|_| queue::create(&store, tenant, store.now()));
             futures_util::future::join_all(jobs).await;
-            claim(&store, store.now(), tenant).await;
+            assert_eq!(queue::claim(&store, store.now()).await.tenant, tenant);
         }
         let other = tenant(&store, "other").await;
         let unlimited =
@@ -88,47 +84,18 @@ impl Queue {
     }
 
     async fn claim(&self) -> Duration {
-        create(&self.store, self.other, self.store.now()).await;
+        queue::create(&self.store, self.other, self.store.now()).await;
         let (now, began) = (self.store.now(), instant());
-        claim(&self.store, now, self.other).await;
-        began.elapsed()
+        let claimed = queue::claim(&self.store, now).await;
+        let took = began.elapsed();
+        assert_eq!(claimed.tenant, self.other);
+        took
     }
 }
 
 async fn tenant(store: &SqliteStore, consumer: &str) -> Tenant {
     let spec = KeySpec { consumer, live: true, scope: Scope::Write, expires_at: None };
     keys::create(store, spec).await.unwrap().key.tenant
-}
-
-async fn create(store: &SqliteStore, tenant: Tenant, now: StoreNow) {
-    let job = json!({
-        "id": JobId::generate(now.wall), "externalId": null, "meetingUrl": URL, "platform": "sandbox", "displayName": "meetbot",
-        "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {}, "attempt": 0, "leaveReason": null,
-        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "bytes": null, "deletedAt": null},
-        "webhooks": {"onStatusChange": null, "onFinalize": null}, "autoLeave": meetbot_types::AutoLeave::default(),
-        "failureCode": null, "failureDetail": null, "manifestUri": null, "createdAt": now.wall, "updatedAt": now.wall,
-        "joinedAt": null, "endedAt": null,
-    });
-    let job: Job = serde_json::from_value(job).unwrap();
-    let link = MeetingLink::parse(URL, None).unwrap();
-    let start = Start { from: now.wall, by: now.wall + Duration::from_hours(1) };
-    let created = store.create_job(tenant, job, link, start, None, now).await.unwrap();
-    assert!(matches!(created, Creation::Created(_)), "{created:?}");
-}
-
-/// The next job that gets a bot is one of this tenant.
-async fn claim(store: &SqliteStore, now: StoreNow, tenant: Tenant) {
-    let sandbox = Availability {
-        platform: Platform::Sandbox,
-        via: Via::Sandbox,
-        experimental: false,
-        missing: Vec::new(),
-    };
-    let ways = Arc::new(move |_, _: Option<&str>| vec![sandbox.clone()]);
-    match store.claim([7; 32], ways, now).await.unwrap() {
-        Claim::Bot(claimed) => assert_eq!(claimed.tenant, tenant),
-        other => panic!("{other:?}"),
-    }
 }
 
 fn instant() -> Instant {

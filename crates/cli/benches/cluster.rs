@@ -8,6 +8,8 @@
     reason = "a benchmark measures time, prints, and stops where it cannot go on"
 )]
 
+mod queue;
+
 use std::{
     fs,
     sync::{
@@ -18,23 +20,20 @@ use std::{
 };
 
 use meetbot_orchestrator::{
-    clock::StoreNow,
     keys::{self, KeySpec},
     store::{
-        Claim, Claimed, Creation, JobStore as _, PostgresStore, Quota, Recorded, Reported, Scope,
-        Start, Store as _, StoreUrl, Tenant, UsageStore as _,
+        JobStore as _, PostgresStore, Quota, Recorded, Reported, Scope, Store as _, StoreUrl,
+        Tenant, UsageStore as _,
     },
 };
 use meetbot_types::{
-    Availability, Job, JobId, MeetingLink, Platform, Via,
+    JobId, Timestamp,
     bot::{HEARTBEAT_SECONDS, IngestRequest},
 };
-use serde_json::json;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 use tokio_postgres::NoTls;
 use xtask::postgres::{Postgres, USER};
 
-const URL: &str = "https://sandbox.meetbot.dev/two-speakers";
 const DATABASE: &str = "postgres";
 /// How long each number is measured.
 const WINDOW: Duration = Duration::from_secs(4);
@@ -71,7 +70,7 @@ fn main() {
 
 /// Jobs through the store, and the same rows by one insert each on one connection per caller: what this database can do at most without batches.
 async fn creates(database: &Postgres, store: &PostgresStore, tenant: Tenant) {
-    create(store, tenant).await;
+    queue::create(store, tenant, store.now()).await;
     let bare = bare_insert(database);
     println!(
         "callers   creates/s  p50 ms  p99 ms   bare inserts/s  p50 ms  p99 ms   creates : inserts"
@@ -84,7 +83,7 @@ async fn creates(database: &Postgres, store: &PostgresStore, tenant: Tenant) {
                 let store = store.clone();
                 move || {
                     let store = store.clone();
-                    async move { create(&store, tenant).await }
+                    async move { queue::create(&store, tenant, store.now()).await }
                 }
             });
             let created = created.await;
@@ -174,7 +173,7 @@ async fn claims(database: &Postgres, store: &PostgresStore, tenant: Tenant) {
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
                     .is_ok()
                 {
-                    claim(&store).await;
+                    queue::claim(&store, store.now()).await;
                 }
             });
         }
@@ -193,7 +192,7 @@ async fn heartbeats(database: &Postgres, store: &PostgresStore, tenant: Tenant) 
     fill(store, tenant, BOTS as usize).await;
     let mut bots = Vec::new();
     for _ in 0..BOTS {
-        bots.push(claim(store).await);
+        bots.push(queue::claim(store, store.now()).await);
     }
     let mut due = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS.into()) / BOTS);
     due.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -209,7 +208,8 @@ async fn heartbeats(database: &Postgres, store: &PostgresStore, tenant: Tenant) 
             let sent = Instant::now();
             let request = IngestRequest { job_id, epoch, reports: Vec::new() };
             let now = store.now();
-            let reported = store.report(request, TOKEN, Recorded::default(), None, now).await;
+            let reported =
+                store.report(request, queue::TOKEN, Recorded::default(), None, now).await;
             assert!(matches!(reported.unwrap(), Reported::Applied(_)));
             sent.elapsed().as_secs_f64() * 1000.0
         });
@@ -271,45 +271,15 @@ async fn fill(store: &PostgresStore, tenant: Tenant, count: usize) {
         let store = store.clone();
         tasks.spawn(async move {
             for _ in 0..count.div_ceil(16) {
-                create(&store, tenant).await;
+                queue::create(&store, tenant, store.now()).await;
             }
         });
     }
     tasks.join_all().await;
 }
 
-async fn create(store: &PostgresStore, tenant: Tenant) {
-    let now: StoreNow = store.now();
-    let job = json!({
-        "id": JobId::generate(now.wall), "externalId": null, "meetingUrl": URL, "platform": "sandbox", "displayName": "meetbot",
-        "status": "queued", "statusDetail": null, "joinAt": null, "metadata": {"order": 4711}, "attempt": 0, "leaveReason": null,
-        "recording": {"state": "off", "permission": "not_required", "startedAt": null, "pausedMs": 0, "bytes": null, "deletedAt": null},
-        "webhooks": {"onStatusChange": null, "onFinalize": null}, "autoLeave": meetbot_types::AutoLeave::default(),
-        "failureCode": null, "failureDetail": null, "manifestUri": null, "createdAt": now.wall, "updatedAt": now.wall,
-        "joinedAt": null, "endedAt": null,
-    });
-    let job: Job = serde_json::from_value(job).unwrap();
-    let link = MeetingLink::parse(URL, None).unwrap();
-    let start = Start { from: now.wall, by: now.wall + Duration::from_hours(1) };
-    let created = store.create_job(tenant, job, link, start, None, now).await.unwrap();
-    assert!(matches!(created, Creation::Created(_)), "{created:?}");
-}
-
-const TOKEN: [u8; 32] = [7; 32];
-
-/// A job that waits, for its first bot.
-async fn claim(store: &PostgresStore) -> Box<Claimed> {
-    let (platform, via) = (Platform::Sandbox, Via::Sandbox);
-    let sandbox = Availability { platform, via, experimental: false, missing: Vec::new() };
-    let ways = Arc::new(move |_, _: Option<&str>| vec![sandbox.clone()]);
-    match store.claim(TOKEN, ways, store.now()).await.unwrap() {
-        Claim::Bot(claimed) => claimed,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn wall() -> meetbot_types::Timestamp {
-    meetbot_types::Timestamp::from(std::time::SystemTime::now())
+fn wall() -> Timestamp {
+    Timestamp::from(std::time::SystemTime::now())
 }
 
 /// Seconds of processor time of all processes of the database, those of ended connections included.
