@@ -7,12 +7,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use futures_util::future::{try_join, try_join_all};
 use meetbot_types::{Job, MeetingLink};
 use tokio::sync::oneshot;
 
 use super::{
     Outcome, PostgresStore, feed, idempotency, quotas, records, timeline,
+    together::{all, both},
     transaction::{Caller, Failure, Transaction},
     values::{escaped, read_as},
 };
@@ -111,7 +111,7 @@ impl PostgresStore {
         let (answer, created) = oneshot::channel();
         self.creations.push(Waiting { new, now, answer });
         let store = self.clone();
-        // Not the caller does it, who may be gone: others' jobs are created with its own.
+        // In a task of its own: a caller that goes away takes no other's job with it.
         tokio::spawn(async move { store.create_next().await });
         created.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
     }
@@ -133,7 +133,7 @@ impl PostgresStore {
         let news = Arc::new(news);
         let mut created = match self.try_create(first, (Arc::clone(&news), 0..news.len())).await {
             Ok(created) => created.into_iter().map(Ok).collect(),
-            Err(Failure { is_undone: true, .. }) if news.len() > 1 => Vec::new(),
+            Err(Failure { is_of_values: true, .. }) if news.len() > 1 => Vec::new(),
             Err(Failure { error, .. }) => vec![Err(error); news.len()],
         };
         // One that cannot be created harms no other.
@@ -166,9 +166,9 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
     let consumer = tenant.consumer.to_string();
     let counts = quotas::lock(transaction, tenant).await?;
     let before = news.iter().map(|new| before(transaction, new));
-    let ((quota, feed), before) = try_join(
-        try_join(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant)),
-        try_join_all(before),
+    let ((quota, feed), before) = both(
+        both(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant)),
+        all(before),
     )
     .await?;
     let mut waiting = counts.waiting;
@@ -206,7 +206,7 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
     let inserted = created().map(|((new, _), _)| insert(transaction, &consumer, new, feed));
     let answered =
         news.iter().zip(&creations).map(|(new, creation)| answer(transaction, new, creation));
-    try_join(joined, try_join(try_join_all(inserted), try_join_all(answered))).await?;
+    both(joined, both(all(inserted), all(answered))).await?;
     Ok(creations)
 }
 
@@ -262,7 +262,7 @@ async fn insert(transaction: &Transaction, consumer: &str, new: &New, feed: i64)
             .await
     };
     let event = EmittedEvent::created(job);
-    try_join(inserted, timeline::insert(transaction, job, &event, feed, None)).await?;
+    both(inserted, timeline::insert(transaction, job, &event, feed, None)).await?;
     Ok(())
 }
 
@@ -277,4 +277,94 @@ async fn answer(
     };
     let response = key.response(status, read_as(serde_json::to_string(job), "a job")?);
     idempotency::insert(transaction, new.tenant, key, &response, true, now.wall).await
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future;
+
+    use super::*;
+    use crate::store::{
+        KeyStore as _, Store as _, contract,
+        postgres::{backend::Database, races},
+    };
+
+    fn waiting(tenant: Tenant, key: Option<&str>, external_id: Option<&str>) -> Waiting {
+        let now = contract::at(1);
+        let mut job = contract::new_job(now);
+        job.external_id = external_id.map(ToOwned::to_owned);
+        let idempotency_key = key.map(|key| IdempotencyKey {
+            key: key.to_owned(),
+            fingerprint: [1; 32],
+            ignored: String::new(),
+        });
+        let (start, link) = (contract::start(&job), contract::link());
+        let (answer, _) = oneshot::channel();
+        Waiting { new: New { tenant, job, link, start, idempotency_key }, now, answer }
+    }
+
+    fn tenant(live: bool) -> Tenant {
+        Tenant { consumer: meetbot_types::ConsumerId::generate(contract::at(1).wall), live }
+    }
+
+    #[test]
+    fn jobs_of_one_tenant_are_taken_together_unless_they_depend_on_each_other() {
+        let (one, other) = (tenant(true), tenant(true));
+        let creations = Creations::default();
+        for (tenant, key, external_id) in [
+            (one, Some("a"), None),
+            (other, Some("a"), None),
+            (one, Some("a"), None),
+            (one, None, Some("x")),
+            (one, None, Some("x")),
+            (one, None, None),
+        ] {
+            creations.push(waiting(tenant, key, external_id));
+        }
+        let number = |taken: &Option<(Busy<'_>, Vec<Waiting>)>| {
+            taken.as_ref().map(|(busy, waiting)| (busy.tenant == one, waiting.len()))
+        };
+        let first = creations.take();
+        assert_eq!(number(&first), Some((true, 3)));
+        let second = creations.take();
+        assert_eq!(number(&second), Some((false, 1)));
+        assert!(creations.take().is_none(), "both are busy");
+        drop(first);
+        assert_eq!(number(&creations.take()), Some((true, 2)));
+    }
+
+    #[test]
+    fn one_transaction_creates_a_limited_number_of_jobs() {
+        let (one, creations) = (tenant(false), Creations::default());
+        for _ in 0..=MOST {
+            creations.push(waiting(one, None, None));
+        }
+        assert_eq!(creations.take().map(|(_, taken)| taken.len()), Some(MOST));
+        assert_eq!(creations.take().map(|(_, taken)| taken.len()), Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_cannot_be_created_harms_no_other_of_its_transaction() {
+        let server = races::server();
+        let database = Database::new(&server.socket());
+        let store = PostgresStore::open(&races::url(&database)).await.unwrap();
+        let key = contract::key("one", true);
+        let tenant = store.create_key(key, store.now()).await.unwrap().0.tenant;
+        let (mut answers, mut together) = (Vec::new(), Vec::new());
+        let mut id = None;
+        for is_twice in [false, true, true, false] {
+            let (answer, created) = oneshot::channel();
+            let mut waiting = Waiting { answer, now: store.now(), ..waiting(tenant, None, None) };
+            if is_twice {
+                waiting.new.job.id = *id.get_or_insert(waiting.new.job.id);
+            }
+            together.push(waiting);
+            answers.push(created);
+        }
+        store.create_all(together).await;
+        let created: Vec<_> = future::try_join_all(answers).await.unwrap();
+        let are_created: Vec<_> =
+            created.iter().map(|created| matches!(created, Ok(Creation::Created(_)))).collect();
+        assert_eq!(are_created, [true, true, false, true], "{created:?}");
+    }
 }

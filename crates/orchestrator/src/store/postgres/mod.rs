@@ -43,6 +43,7 @@ mod sessions;
 mod several;
 mod tally;
 mod timeline;
+mod together;
 mod transaction;
 mod uploads;
 mod url;

@@ -34,8 +34,8 @@ pub(super) type Work<A, T> = for<'t> fn(&'t Transaction, &'t A) -> BoxFuture<'t,
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
-    /// Whether all of it was undone: without a response to COMMIT that is unknown.
-    pub(super) is_undone: bool,
+    /// Whether a value or a stored row was the reason: all of it was undone, and another transaction may do the part without it.
+    pub(super) is_of_values: bool,
 }
 
 /// Who asks; none of them gets all connections.
@@ -128,7 +128,7 @@ impl Transaction {
             let committed = client.batch_execute("COMMIT").await;
             if let Err(error) = committed {
                 drop(Object::take(client));
-                return Err(Failure { error: Problem::from(error).into(), is_undone: false });
+                return Err(Failure { error: Problem::from(error).into(), is_of_values: false });
             }
         }
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
@@ -240,7 +240,7 @@ impl Connections {
         self.attempt(caller, lease, asked, work).await.map_err(|failure| failure.error)
     }
 
-    /// [`Connections::write`], which says whether a failed transaction was undone.
+    /// [`Connections::write`] with the reason of a failure.
     pub(super) async fn attempt<A, T>(
         &self,
         caller: Caller,
@@ -303,7 +303,7 @@ impl Connections {
         });
         task.await.unwrap_or_else(|_| {
             let error = StoreError::Unavailable("a verb panicked".into());
-            Err(Failure { error, is_undone: false })
+            Err(Failure { error, is_of_values: false })
         })
     }
 
@@ -329,7 +329,8 @@ impl Connections {
                 Err(problem) => problem,
             };
             if tries == TRIES || !problem.passes() {
-                return Err(Failure { error: problem.into(), is_undone: true });
+                let is_of_values = problem.is_of_values();
+                return Err(Failure { error: problem.into(), is_of_values });
             }
             tracing::debug!(?problem, "a transaction is tried again");
             let jitter = getrandom::u32().unwrap_or(0) % 20;
@@ -339,6 +340,18 @@ impl Connections {
 }
 
 impl Problem {
+    /// Whether a value or a stored row was the reason, and not the database or the way to it.
+    fn is_of_values(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            // Data exceptions, violated constraints, and what exceeds a limit of PostgreSQL.
+            Self::Sql(error) => error.code().is_some_and(|code| {
+                ["22", "23", "54"].iter().any(|class| code.code().starts_with(class))
+            }),
+            Self::Again | Self::Unavailable(_) => false,
+        }
+    }
+
     /// Whether the same transaction may be done when it is tried again.
     fn passes(&self) -> bool {
         match self {
