@@ -49,7 +49,8 @@ fn cpu_ticks(pid: u32) -> Option<f64> {
     Some(fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?)
 }
 
-fn megabytes(pid: u32) -> Option<f64> {
+/// The memory of a process; what it shares is divided. `None` if it has ended.
+pub(crate) fn megabytes(pid: u32) -> Option<f64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     Some(line.trim().trim_end_matches(" kB").parse::<f64>().ok()? / 1024.0)

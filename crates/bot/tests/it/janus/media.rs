@@ -134,7 +134,7 @@ fn ivf(file: &[u8]) -> Frames {
 }
 
 /// The packets of an Ogg Opus file.
-fn opus(file: &[u8]) -> Frames {
+pub(crate) fn opus(file: &[u8]) -> Frames {
     let mut reader = ogg::PacketReader::new(Cursor::new(file));
     let mut packets = Vec::new();
     while let Some(packet) = reader.read_packet().unwrap() {
