@@ -22,6 +22,11 @@ pub(crate) trait Meeting: Send {
     /// The next event. This call drives the meeting, its media included. It is cancel-safe.
     async fn next(&mut self) -> MeetingEvent;
 
+    /// Media that [`Meeting::next`] has received already. The loop records them before it looks at anything else.
+    fn arrived_media(&mut self) -> Option<MeetingEvent> {
+        None
+    }
+
     /// Writes into the chat.
     fn send_chat(&mut self, id: CommandId, text: String);
 

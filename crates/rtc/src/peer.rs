@@ -5,9 +5,11 @@ mod description;
 mod discover;
 mod events;
 mod path;
+mod pause;
 mod remotes;
 mod send;
 mod sockets;
+mod timer;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod untrusted;
 
@@ -26,14 +28,16 @@ use str0m::{
     config::CryptoProvider,
     media::{Direction, KeyframeRequestKind, MediaKind, Mid},
     net::{DatagramRecv, Protocol, Receive},
-    rtp::Ssrc,
+    rtp::{Extension, Ssrc},
 };
 
 use self::{
     description::{Credentials, unusable},
     path::Path,
+    pause::Pauses,
     remotes::Remotes,
     sockets::{Received, Sockets},
+    timer::Timer,
 };
 pub use self::{
     description::{DESCRIPTION_BYTES, DESCRIPTION_TRACKS},
@@ -56,6 +60,17 @@ const VIDEO_REPORTS: Duration = Duration::from_millis(250);
 /// A connection counts as lost after this long without a datagram. Where nothing is sent, only answers to the peer's own connectivity checks arrive. It
 /// checks every 3 s, and, once an answer is missing, at 6, 6.5, 7.5, 9.5 and 12.5 s after the last: that many may be lost.
 const SILENCE_IS_DISCONNECTED: Duration = Duration::from_secs(13);
+
+/// The RTP header extensions, with their numbers in offers. The transport's sequence numbers are not among them: the session would answer with a report
+/// every 50 ms (`docs/decisions/0086-media-are-read-in-pauses.md`).
+const EXTENSIONS: [(u8, Extension); 6] = [
+    (1, Extension::AudioLevel),
+    (2, Extension::AbsoluteSendTime),
+    (4, Extension::RtpMid),
+    (10, Extension::RtpStreamId),
+    (11, Extension::RepairedRtpStreamId),
+    (13, Extension::VideoOrientation),
+];
 
 /// Datagrams that are read in one turn: about a millisecond of work. Then the task yields to others on the same thread, even if more datagrams wait.
 const DATAGRAMS_AT_ONCE: usize = 100;
@@ -112,6 +127,8 @@ pub struct Peer {
     dropped_frames: HashSet<Mid>,
     /// When the session's next timeout is due.
     wake: Instant,
+    timer: Timer,
+    pauses: Pauses,
     /// The latest time that was passed to the session: its time must not go back.
     latest: Instant,
     /// The session was changed since it was last polled.
@@ -166,7 +183,11 @@ impl Peer {
 
     fn new(fallback: Option<IpAddr>, guard: Guard) -> Self {
         let start = now();
-        let rtc = Rtc::builder()
+        let rtc = EXTENSIONS
+            .into_iter()
+            .fold(Rtc::builder().clear_extension_map(), |config, (id, extension)| {
+                config.set_extension(id, extension)
+            })
             .set_crypto_provider(crypto())
             .clear_codecs()
             .enable_opus(true, false)
@@ -189,6 +210,8 @@ impl Peer {
             events: VecDeque::new(),
             dropped_frames: HashSet::new(),
             wake: start,
+            timer: Timer::default(),
+            pauses: Pauses::off(start),
             latest: start,
             needs_poll: true,
             connected: false,
@@ -323,6 +346,7 @@ impl Peer {
     ///
     /// It is cancel-safe: dropping the call before it returns loses nothing.
     pub async fn next(&mut self) -> Result<Event, Error> {
+        self.interrupt_pause()?;
         loop {
             if self.needs_poll {
                 self.needs_poll = false;
@@ -335,21 +359,19 @@ impl Peer {
             let wake = if self.connected { self.wake.min(lost) } else { self.wake };
             tokio::select! {
                 biased;
-                readable = self.sockets.readable() => {
+                readable = self.sockets.readable(), if self.pauses.until.is_none() => {
                     readable?;
-                    if self.receive()? {
+                    if self.read()? {
                         tokio::task::yield_now().await;
                     }
-                    // Datagrams of other sessions may arrive without a pause, and must not keep this one alive.
-                    if self.connected && self.last_heard + SILENCE_IS_DISCONNECTED <= now() {
-                        self.set_connected(false);
-                    }
                 }
-                () = tokio::time::sleep_until(wake.into()) => {
-                    let now = now();
-                    self.advance(now)?;
-                    if self.connected && lost <= now {
-                        self.set_connected(false);
+                () = self.timer.until(self.pauses.until.unwrap_or(wake)) => {
+                    if self.pauses.until.is_none() {
+                        let now = now();
+                        self.advance(now)?;
+                        self.check_for_silence(now);
+                    } else if self.read()? {
+                        tokio::task::yield_now().await;
                     }
                 }
             }
@@ -386,12 +408,12 @@ impl Peer {
         self.drain()
     }
 
-    /// Reads up to [`DATAGRAMS_AT_ONCE`] datagrams from the sockets. Returns whether more may be waiting.
-    fn receive(&mut self) -> Result<bool, Error> {
-        for _ in 0..DATAGRAMS_AT_ONCE {
+    /// Reads up to [`DATAGRAMS_AT_ONCE`] datagrams from the sockets. Returns how many: if so many, more may be waiting.
+    fn receive(&mut self) -> Result<usize, Error> {
+        for count in 0..DATAGRAMS_AT_ONCE {
             let received = self.sockets.receive(self.datagram.as_mut_slice())?;
             let Some(Received { length, source, destination, arrived }) = received else {
-                return Ok(false);
+                return Ok(count);
             };
             let now = now();
             let arrived = arrived.map_or(now, |arrived| moment(arrived, now)).max(self.latest);
@@ -420,7 +442,7 @@ impl Peer {
                 self.drain()?;
             }
         }
-        Ok(true)
+        Ok(DATAGRAMS_AT_ONCE)
     }
 
     /// Sends the session's datagrams and queues its events, until it waits for a timeout.
@@ -495,10 +517,10 @@ mod tests {
         }
         receiver.sockets.readable().await.unwrap();
         receiver.events.clear();
-        assert!(receiver.receive().unwrap(), "more datagrams wait");
+        assert_eq!(receiver.receive().unwrap(), DATAGRAMS_AT_ONCE, "more datagrams wait");
         let frames = receiver.events.len();
         assert!((1..=DATAGRAMS_AT_ONCE).contains(&frames), "{frames}");
-        while receiver.receive().unwrap() {}
+        while receiver.receive().unwrap() > 0 {}
         let all = receiver.events.iter().filter(|event| matches!(event, Event::Frame(_))).count();
         assert_eq!(all, 150);
     }

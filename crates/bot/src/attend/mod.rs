@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{
     bounds::{self, Allowance},
-    clock,
+    clock::{self, Timer},
     commands::{Inbox, Incoming},
     connect::Connect,
     leave_policy::{Decision, LeavePolicy, Observed},
@@ -35,8 +35,9 @@ use crate::{
     reporter::Reporter,
 };
 
-/// How often buffered media is written to the files.
-const FLUSH: Duration = Duration::from_millis(500);
+/// How often buffered media is written to the files. Before that, media wait in a socket for up to 40 ms (`crates/rtc/src/peer/pause.rs`): a crash loses half a
+/// second at most.
+const FLUSH: Duration = Duration::from_millis(450);
 /// The waits between tries to join. They double, and are reset after the bot was in the meeting for [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);
@@ -163,6 +164,9 @@ impl<'a> Bot<'a> {
         let mut joining = Some(joining);
         let mut flush = tokio::time::interval(FLUSH);
         flush.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (stopped, superseded) = (stop.cancelled(), self.reporter.superseded.cancelled());
+        tokio::pin!(stopped, superseded);
+        let mut timer = Timer::default();
         let cause = loop {
             let wake = match self.leave_policy.poll(self.since_start()) {
                 Decision::Leave(cause) => break Some(cause),
@@ -170,8 +174,8 @@ impl<'a> Bot<'a> {
             };
             let written = tokio::select! {
                 biased;
-                () = stop.cancelled() => break None,
-                () = self.reporter.superseded.cancelled() => break None,
+                () = &mut stopped => break None,
+                () = &mut superseded => break None,
                 // Before the meeting's events, which may come without a pause.
                 _ = flush.tick() => {
                     let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
@@ -208,26 +212,16 @@ impl<'a> Bot<'a> {
                         joining = Some(self.join_again(&failure.detail, &mut retry));
                         self.note_loss()
                     }
-                    event => {
-                        match self.on_event(event).await {
-                            Ok(effect) => {
-                                if let Some((effect, meeting)) = effect.zip(meeting.as_deref_mut()) {
-                                    self.carry_out(effect, meeting);
-                                }
-                                Ok(())
-                            }
-                            Err(error) => Err(error),
-                        }
-                    }
+                    event => self.on_events(event, meeting.as_mut()).await,
                 },
-                () = clock::sleep_until(wake) => Ok(()),
+                () = timer.until(wake) => Ok(()),
             };
             if let Err(error) = written {
                 self.log_write_error(&error);
                 self.observe(Observed::Over(cannot_write(&error)));
             }
             // A meeting that always has another event would block the thread, timers included.
-            tokio::task::yield_now().await;
+            tokio::task::consume_budget().await;
         };
         if let Some(mut meeting) = meeting {
             let requested = matches!(cause, None | Some(Cause::Requested));
@@ -249,6 +243,25 @@ impl<'a> Bot<'a> {
             }
         }
         cause
+    }
+
+    /// Handles an event, and the media that arrived with it: at most as much as the meeting reads in one turn.
+    async fn on_events(
+        &mut self,
+        event: MeetingEvent,
+        meeting: Option<&mut Box<dyn Meeting>>,
+    ) -> io::Result<()> {
+        let effect = self.on_event(event).await?;
+        let Some(meeting) = meeting.map(Box::as_mut) else { return Ok(()) };
+        if let Some(effect) = effect {
+            self.carry_out(effect, meeting);
+        }
+        while let Some(event) = meeting.arrived_media() {
+            if let Some(effect) = self.on_event(event).await? {
+                self.carry_out(effect, meeting);
+            }
+        }
+        Ok(())
     }
 
     /// Handles what has arrived, but was not read: a bot of Zoom reads in ticks. The results of commands, which the platform gives only once, are among it.

@@ -13,6 +13,7 @@ pub(crate) mod rtms;
 mod sandbox;
 mod webrtc;
 mod wire;
+mod woken;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 

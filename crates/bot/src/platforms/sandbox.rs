@@ -23,10 +23,11 @@ use super::{
     messages::Messages,
     outbox::Outbox,
     webrtc,
+    woken::Woken,
 };
 use crate::{
     bounds::{self, Exceeded},
-    clock,
+    clock::{self, Timer},
     connect::Connect,
     media::TrackId,
     meeting::{CaptionLine, ChatLine, Lost, Meeting, MeetingEvent, Remainder, Source},
@@ -35,7 +36,7 @@ use crate::{
 /// A meeting of the sandbox that the bot attends or waits to enter.
 pub(crate) struct SandboxMeeting {
     sink: SplitSink<Socket, Message>,
-    stream: SplitStream<Socket>,
+    stream: Woken<SplitStream<Socket>>,
     outbox: Outbox,
     peer: Box<Peer>,
     owners: HashMap<TrackId, String>,
@@ -48,6 +49,7 @@ pub(crate) struct SandboxMeeting {
     admitted: Option<(Vec<Participant>, RecordingRule)>,
     connected: bool,
     drain: Option<Drain>,
+    timer: Timer,
     /// Events for the next calls of `next`.
     events: VecDeque<MeetingEvent>,
 }
@@ -70,7 +72,7 @@ impl SandboxMeeting {
         let (sink, stream) = dialled.socket.split();
         let mut meeting = Self {
             sink,
-            stream,
+            stream: Woken::new(stream),
             outbox: Outbox::default(),
             peer: Box::new(Peer::answering(dialled.local, joins.guard.and(dialled.remote))),
             owners: HashMap::new(),
@@ -80,6 +82,7 @@ impl SandboxMeeting {
             admitted: None,
             connected: false,
             drain: None,
+            timer: Timer::default(),
             events: VecDeque::new(),
         };
         meeting.send(&FromBot::Join {
@@ -124,13 +127,19 @@ impl SandboxMeeting {
                 self.events.extend(done);
                 Ok(())
             }
-            message = self.stream.next() => match message {
-                Some(Ok(message)) => self.on_message(message),
-                Some(Err(error)) => Err(error.to_string()),
-                None => Err("the meeting closed the connection".to_owned()),
-            },
+            message = self.stream.next() => {
+                // The media that arrived before the message.
+                for event in self.peer.arrived().map_err(|error| error.to_string())? {
+                    self.media(event)?;
+                }
+                match message {
+                    Some(Ok(message)) => self.on_message(message),
+                    Some(Err(error)) => Err(error.to_string()),
+                    None => Err("the meeting closed the connection".to_owned()),
+                }
+            }
             event = self.peer.next() => self.media(event.map_err(|error| error.to_string())?),
-            () = clock::sleep_until(wake) => {
+            () = self.timer.until(wake) => {
                 let overdue = self.outbox.overdue(clock::now());
                 self.cannot_send(overdue);
                 Ok(())
@@ -236,6 +245,7 @@ impl SandboxMeeting {
     fn media(&mut self, event: Event) -> Result<(), Lost> {
         match event {
             Event::Connected => {
+                self.peer.pause_between_readings();
                 self.connected = true;
                 self.admit();
             }
@@ -275,6 +285,7 @@ impl Meeting for SandboxMeeting {
                 if !Drain::is_end(&event) {
                     return event;
                 }
+                self.peer.read_at_once();
                 self.drain = Some(Drain::new(event));
             }
             if let Some(drain) = &mut self.drain {
@@ -291,6 +302,14 @@ impl Meeting for SandboxMeeting {
                 return MeetingEvent::Lost(lost);
             }
         }
+    }
+
+    fn arrived_media(&mut self) -> Option<MeetingEvent> {
+        while self.events.is_empty() && self.drain.is_none() {
+            let frame = self.peer.received()?;
+            self.media(Event::Frame(frame)).ok()?;
+        }
+        self.events.pop_front_if(|event| matches!(event, MeetingEvent::Media { .. }))
     }
 
     fn send_chat(&mut self, id: CommandId, text: String) {

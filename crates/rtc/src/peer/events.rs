@@ -1,5 +1,7 @@
 //! Translates events of the str0m session into events of its peer.
 
+use std::time::Instant;
+
 use str0m::{
     IceConnectionState,
     format::Codec,
@@ -7,7 +9,7 @@ use str0m::{
     rtp::VideoOrientation,
 };
 
-use super::{Channel, Peer, TrackId, now};
+use super::{Channel, Peer, SILENCE_IS_DISCONNECTED, TrackId, now};
 use crate::{Event, Frame, Kind, SenderReport};
 
 impl Peer {
@@ -57,6 +59,21 @@ impl Peer {
                 self.events.push_back(Event::ChannelClosed { channel: Channel(id) });
             }
             _ => {}
+        }
+    }
+
+    /// The next event, if it is a frame that was received already. With it an owner handles what a wake-up has brought at once.
+    pub fn received(&mut self) -> Option<Frame> {
+        let is_frame = |event: &mut Event| matches!(event, Event::Frame(_));
+        match self.events.pop_front_if(|event| !self.needs_poll && is_frame(event))? {
+            Event::Frame(frame) => Some(frame),
+            _ => None,
+        }
+    }
+
+    pub(super) fn check_for_silence(&mut self, now: Instant) {
+        if self.connected && self.last_heard + SILENCE_IS_DISCONNECTED <= now {
+            self.set_connected(false);
         }
     }
 

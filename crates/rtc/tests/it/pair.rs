@@ -31,7 +31,7 @@ impl Pair {
         }
     }
 
-    fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
+    pub(crate) fn offer(&mut self, streams: &[&str]) -> Vec<TrackId> {
         let streams: Vec<_> =
             streams.iter().map(|stream| (Kind::Audio, (*stream).to_owned())).collect();
         let (tracks, offer) = self.sender.offer(&streams).unwrap();

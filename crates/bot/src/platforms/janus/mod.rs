@@ -33,7 +33,7 @@ use self::{
 };
 use crate::{
     bounds::{self, Exceeded},
-    clock,
+    clock::{self, Timer},
     connect::Connect,
     media::{Frame, TrackId},
     meeting::{Lost, Meeting, MeetingEvent, Outcome, Remainder},
@@ -44,6 +44,7 @@ use crate::{
         messages::Messages,
         outbox::Outbox,
         webrtc,
+        woken::Woken,
     },
 };
 
@@ -62,7 +63,8 @@ pub(crate) struct JanusMeeting {
 /// The connection to a room.
 struct Call {
     sink: SplitSink<Socket, Packet>,
-    stream: SplitStream<Socket>,
+    stream: Woken<SplitStream<Socket>>,
+    timer: Timer,
     outbox: Outbox,
     messages: Messages,
     session: Session,
@@ -144,9 +146,10 @@ impl JanusMeeting {
             session.exclude_cameras();
         }
         let (sink, stream) = dialled.socket.split();
+        let (stream, timer) = (Woken::new(stream), Timer::default());
         let messages = Messages::new(clock::now());
         let outbox = Outbox::default();
-        let mut call = Call { sink, stream, outbox, messages, session, media, chat };
+        let mut call = Call { sink, stream, timer, outbox, messages, session, media, chat };
         call.send(&first)?;
         Ok(Self { call: Some(call), events: [joining].into(), drain: None })
     }
@@ -162,6 +165,10 @@ impl Call {
                 sent.map(drop).map_err(|error| format!("the connection failed: {error}"))
             }
             received = self.stream.next() => {
+                // The media that arrived before the message.
+                for event in self.media.arrived().map_err(|error| error.to_string())? {
+                    self.media(event, events)?;
+                }
                 let text = match received {
                     Some(Ok(Packet::Text(text))) => text,
                     Some(Ok(Packet::Close(_))) | None => {
@@ -195,7 +202,7 @@ impl Call {
                 self.on_chat_event(event, events);
                 Ok(())
             }
-            () = tokio::time::sleep_until(wake.into()) => {
+            () = self.timer.until(Some(wake)) => {
                 let now = clock::now();
                 if let Some(chat) = &mut self.chat {
                     let why = "the chat's room does not admit the bot";
@@ -303,6 +310,7 @@ impl Call {
     fn media(&mut self, event: Event, events: &mut VecDeque<MeetingEvent>) -> Result<(), Lost> {
         match event {
             Event::Connected => {
+                self.media.pause_between_readings();
                 let admitted = self.session.media_is_up(clock::now());
                 self.perform(admitted.into_iter().collect(), events)
             }
@@ -403,6 +411,7 @@ impl Meeting for JanusMeeting {
                     return event;
                 }
                 self.drain = Some(Drain::new(event));
+                self.call.iter_mut().for_each(|call| call.media.read_at_once());
             }
             let Some(call) = &mut self.call else { return std::future::pending().await };
             if let Some(drain) = &mut self.drain {
@@ -419,6 +428,15 @@ impl Meeting for JanusMeeting {
                 return MeetingEvent::Lost(lost);
             }
         }
+    }
+
+    fn arrived_media(&mut self) -> Option<MeetingEvent> {
+        let call = self.call.as_mut().filter(|_| self.drain.is_none())?;
+        while self.events.is_empty() {
+            let frame = call.media.received()?;
+            call.media(Event::Frame(frame), &mut self.events).ok()?;
+        }
+        self.events.pop_front_if(|event| matches!(event, MeetingEvent::Media { .. }))
     }
 
     fn send_chat(&mut self, id: CommandId, text: String) {
