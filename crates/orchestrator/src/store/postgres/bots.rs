@@ -68,7 +68,7 @@ async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<J
     }
 }
 
-/// Gives the next job to a bot of the `holder`, a node or a worker.
+/// Gives the next job to a bot of the `holder`, a node or a worker. The transaction has the lock of claims.
 pub(super) async fn claim(
     transaction: &Transaction,
     holder: &str,
@@ -76,7 +76,6 @@ pub(super) async fn claim(
     lookup: &AvailabilityLookup,
     now: StoreNow,
 ) -> Outcome<Claim> {
-    quotas::lock_claims(transaction).await?;
     if paused::is(transaction).await? {
         return Ok(Claim::Nothing);
     }
@@ -121,23 +120,34 @@ pub(super) struct Report {
     pub(super) away: Option<LeaseTime>,
 }
 
+impl Report {
+    /// What it changes of a job.
+    pub(super) fn apply(
+        &self,
+        record: &mut JobRecord,
+        up_since: LeaseTime,
+        now: StoreNow,
+    ) -> (Reported, Option<Changes>) {
+        let Self { request: IngestRequest { epoch, reports, .. }, token_hash, recorded, away } =
+            self;
+        record.report(*epoch, reports, token_hash, recorded, Some(up_since).max(*away), now)
+    }
+}
+
 pub(super) async fn report(
     transaction: &Transaction,
     node: &str,
     report: &Report,
     now: StoreNow,
 ) -> Outcome<Reported> {
-    let Report { request, token_hash, recorded, away } = report;
-    let IngestRequest { job_id, epoch, reports } = request;
-    let Some(mut record) = records::locked(transaction, *job_id).await? else {
+    let Some(mut record) = records::locked(transaction, report.request.job_id).await? else {
         return Ok(Reported::Unknown);
     };
     let before = record.clone();
-    let away = Some(transaction.up_since).max(*away);
-    let (reported, changes) = record.report(*epoch, reports, token_hash, recorded, away, now);
+    let (reported, changes) = report.apply(&mut record, transaction.up_since, now);
     match changes {
         Some(changes) if leases::is_all(&before, &record, &changes) => {
-            leases::save(transaction, node, &record).await?;
+            leases::renew(transaction, &[record]).await?;
         }
         Some(changes) => jobs::save(transaction, node, &record, changes, now.wall).await?,
         None => {}

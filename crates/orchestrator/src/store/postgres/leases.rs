@@ -37,6 +37,28 @@ pub(super) async fn save(transaction: &Transaction, node: &str, record: &JobReco
     Ok(())
 }
 
+/// Writes the leases of jobs that had one before.
+pub(super) async fn renew(transaction: &Transaction, records: &[JobRecord]) -> Outcome<()> {
+    let (mut ids, mut untils, mut applied) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut stays, mut since) = (Vec::new(), Vec::new());
+    for record in records {
+        ids.push(record.job.id.to_string());
+        untils.push(record.lease_until.map(LeaseTime::as_millis));
+        applied.push(stored(record.applied)?);
+        stays.push(record.metered.ms);
+        since.push(record.metered.since.map(LeaseTime::as_millis));
+    }
+    transaction
+        .run(
+            "UPDATE leases SET until = n.until, applied = n.applied, stay_ms = n.stay_ms, stay_since = n.stay_since
+             FROM unnest($1::TEXT[], $2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[])
+                AS n (job, until, applied, stay_ms, stay_since) WHERE leases.job = n.job",
+            &[&ids, &untils, &applied, &stays, &since],
+        )
+        .await?;
+    Ok(())
+}
+
 /// Whether all that a report has changed is in the lease.
 pub(super) fn is_all(before: &JobRecord, after: &JobRecord, changes: &Changes) -> bool {
     let renewed = JobRecord {

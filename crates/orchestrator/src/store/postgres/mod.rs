@@ -17,6 +17,7 @@ mod endpoints;
 mod erasure;
 mod examine;
 mod feed;
+mod heartbeats;
 mod idempotency;
 mod jobs;
 mod keys;
@@ -62,7 +63,9 @@ use tokio_util::sync::CancellationToken;
 
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
-use self::{cluster::Member, creations::Creations, transaction::Connections};
+use self::{
+    cluster::Member, creations::Creations, heartbeats::Heartbeats, transaction::Connections,
+};
 pub use self::{
     examine::Examination,
     migrate::TakeOverError,
@@ -156,6 +159,8 @@ pub struct PostgresStore {
     connections: Connections,
     /// The jobs that are not created yet.
     creations: Arc<Creations>,
+    /// The heartbeats of bots that are not written yet.
+    heartbeats: Arc<Heartbeats>,
     /// This server; where it is none, one without names.
     member: Arc<Member>,
     /// Where it is, for the connection that listens.

@@ -7,7 +7,8 @@ use tokio_postgres::Row;
 
 use super::{
     Outcome, Problem, recordings,
-    transaction::Transaction,
+    together::both,
+    transaction::{Transaction, Value},
     values::{escaped, number, optional, optional_time, parsed, stored, text, time, unescaped},
 };
 use crate::{
@@ -137,17 +138,14 @@ async fn change_counts(
 async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outcome<()> {
     let consumer = tenant.consumer.to_string();
     // `min(run_at)` would look at all of them.
-    let first = transaction
-        .row(
-            &format!(
-                "SELECT run_at FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1"
-            ),
-            &[&consumer, &tenant.live],
-        )
-        .await?;
+    let first = format!(
+        "SELECT run_at FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1"
+    );
+    let values: [Value<'_>; 2] = [&consumer, &tenant.live];
+    let (first, limit) =
+        both(transaction.row(&first, &values), quota(transaction, &consumer)).await?;
     let first = first.map(|row| row.try_get(0)).transpose()?;
-    let limit = quota(transaction, &consumer).await?.bots;
-    let due = quota::due(counts.bots, limit, first);
+    let due = quota::due(counts.bots, limit.bots, first);
     transaction
         .run(
             "UPDATE tenants SET bots = $3, waiting = $4, due_at = $5 WHERE consumer = $1 AND live = $2",

@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 use super::{
     Outcome,
     transaction::{Transaction, Value},
-    values::{hash, lease_time, number, optional, parsed, read_as, time},
+    values::{hash, lease_time, number, optional, parsed, read_as, text, time},
 };
 use crate::{
     jobs::{JobRecord, quota::MeteredTime, withheld::Withheld},
@@ -20,6 +20,8 @@ const RECORDS: &str = "SELECT j.consumer, j.live, j.job, j.link, j.epoch, j.toke
         CASE WHEN l.job IS NULL THEN j.stay_since ELSE l.stay_since END,
         j.withheld_messages, j.withheld_captions, j.past_tokens, j.recording_bytes
     FROM jobs j LEFT JOIN leases l ON l.job = j.id";
+
+const LOCK: &str = "SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE";
 
 fn record(row: &Row) -> Outcome<JobRecord> {
     let cause: Option<&str> = row.try_get(9)?;
@@ -78,13 +80,27 @@ pub(super) async fn of_tenant(
 
 /// A job, locked until the transaction ends. The lock is a statement before the read, so that the read sees the changes of the previous holder.
 pub(super) async fn locked(transaction: &Transaction, id: JobId) -> Outcome<Option<JobRecord>> {
-    lock(transaction, id).await?;
-    of_any(transaction, id).await
+    let id = id.to_string();
+    let read = format!("{RECORDS} WHERE j.id = $1");
+    let rows = transaction.rows_after((LOCK, &[&id]), (&read, &[&id])).await?;
+    rows.first().map(record).transpose()
+}
+
+/// Those of these jobs that no other transaction has locked, locked until this one ends.
+pub(super) async fn locked_of_all(
+    transaction: &Transaction,
+    ids: &[JobId],
+) -> Outcome<Vec<JobRecord>> {
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let lock = "SELECT id FROM jobs WHERE id = ANY($1) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
+    let rows = transaction.rows(lock, &[&ids]).await?;
+    let ids: Vec<String> = rows.iter().map(|row| text(row, 0)).collect::<Outcome<_>>()?;
+    let rows = transaction.rows(&format!("{RECORDS} WHERE j.id = ANY($1)"), &[&ids]).await?;
+    rows.iter().map(record).collect()
 }
 
 pub(super) async fn lock(transaction: &Transaction, id: JobId) -> Outcome<()> {
-    let lock = "SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE";
-    transaction.rows(lock, &[&id.to_string()]).await?;
+    transaction.run(LOCK, &[&id.to_string()]).await?;
     Ok(())
 }
 

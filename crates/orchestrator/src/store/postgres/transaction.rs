@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_postgres::{Row, SimpleQueryMessage, error::SqlState, types::ToSql};
 
-use super::{Outcome, Problem};
+use super::{Outcome, Problem, quotas::CLAIM_LOCK, together::both};
 use crate::{
     clock::{Clock, LeaseTime, StoreNow},
     jobs::JobEnd,
@@ -41,7 +41,7 @@ pub(super) struct Failure {
 /// Who asks; none of them gets all connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Caller {
-    /// The dispatch: one at a time, since more would only wait for the claim lock in the database.
+    /// The dispatch: one at a time, since more would only wait for the claim lock in the database, which its transactions begin with.
     Claimer,
     /// A sender of webhooks.
     Sender,
@@ -86,6 +86,21 @@ impl Transaction {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, values).await?)
+    }
+
+    /// All rows of a query that is sent right after another statement, whose locks and changes it sees.
+    pub(super) async fn rows_after(
+        &self,
+        (first, of_first): (&str, &[Value<'_>]),
+        (sql, values): (&str, &[Value<'_>]),
+    ) -> Outcome<Vec<Row>> {
+        let client = self.client()?;
+        // Both are prepared before: else the second could be sent first.
+        let first = client.prepare_cached(first).await?;
+        let statement = client.prepare_cached(sql).await?;
+        let first = async { Ok(client.execute(&first, of_first).await?) };
+        let rows = async { Ok(client.query(&statement, values).await?) };
+        Ok(both(first, rows).await?.1)
     }
 
     /// The first row of a query.
@@ -201,12 +216,16 @@ impl Connections {
             Caller::Claimer | Caller::Sender => "SET LOCAL plan_cache_mode = force_custom_plan;",
             Caller::Other => "",
         };
+        let lock = match caller {
+            Caller::Claimer => format!("SELECT pg_advisory_xact_lock({CLAIM_LOCK});"),
+            Caller::Sender | Caller::Other => String::new(),
+        };
         let is_here = self.boot.as_deref().map_or_else(
             || "TRUE".to_owned(),
             |boot| format!("EXISTS (SELECT FROM nodes WHERE boot = '{boot}')"),
         );
         let begin = format!(
-            "{first}; {LIMITS}; {plans} {reported} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
+            "{first}; {LIMITS}; {plans} {lock} {reported} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
         );
         let answers = transaction.client()?.simple_query(&begin).await?;
         let last = answers.iter().rev().find_map(|answer| match answer {

@@ -16,8 +16,8 @@ use crate::{
         IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded, Reported,
         Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
         postgres::{
-            PostgresStore, bots, commands, creations::New, erasure, idempotency, jobs, mixes,
-            paused, recordings, records, room_bots, timeline, transaction::Caller,
+            PostgresStore, bots, commands, creations::New, erasure, heartbeats, idempotency, jobs,
+            mixes, paused, recordings, records, room_bots, timeline, transaction::Caller,
         },
     },
 };
@@ -276,11 +276,13 @@ impl JobStore for PostgresStore {
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
+        let is_heartbeat = heartbeats::is_heartbeat(&request);
         let report = bots::Report { request, token_hash, recorded, away };
-        self.write_at(Caller::Other, now, report, |it, (node, report, now)| {
-            Box::pin(bots::report(it, node, report, it.at(*now)))
-        })
-        .await
+        if is_heartbeat {
+            self.heartbeat(report, now).await
+        } else {
+            self.report_alone(Arc::new(report), now).await
+        }
     }
 
     async fn bot_commands(
