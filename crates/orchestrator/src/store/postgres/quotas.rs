@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use super::{
     Outcome, Problem, recordings,
     together::both,
-    transaction::{Transaction, Value},
+    transaction::{CLAIM_LOCK, Transaction, Value},
     values::{escaped, number, optional, optional_time, parsed, stored, text, time, unescaped},
 };
 use crate::{
@@ -25,9 +25,7 @@ use crate::{
 /// Into how many rows counters are split that jobs of all kinds change when they end.
 const SHARDS: u128 = 16;
 
-/// The lock of claims: those of all servers go one after the other, so that each sees what all before it took.
-pub(super) const CLAIM_LOCK: i64 = 0x6d65_6574_626f_7401;
-
+/// Waits for the lock of claims.
 pub(super) async fn lock_claims(transaction: &Transaction) -> Outcome<()> {
     transaction.rows("SELECT pg_advisory_xact_lock($1)", &[&CLAIM_LOCK]).await?;
     Ok(())

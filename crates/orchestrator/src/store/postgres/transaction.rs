@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio_postgres::{Row, SimpleQueryMessage, error::SqlState, types::ToSql};
 
-use super::{Outcome, Problem, quotas::CLAIM_LOCK, together::both};
+use super::{Outcome, Problem, together::both};
 use crate::{
     clock::{Clock, LeaseTime, StoreNow},
     jobs::JobEnd,
@@ -21,6 +21,9 @@ use crate::{
 const TRIES: u32 = 3;
 /// Limits of each transaction. They are not startup parameters, which connection poolers refuse.
 const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// The lock of claims: those of all servers go one after the other, so that each sees what all before it took.
+pub(super) const CLAIM_LOCK: i64 = 0x6d65_6574_626f_7401;
 
 /// The error of a server that was silent for so long that another one replaced it.
 pub(super) const DISPLACED: &str = "another server works on the database now";
