@@ -46,7 +46,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
 
 /// Crates that may be named in these files only.
 const ONLY_UNDER: [(&str, &[&str]); 9] = [
-    ("axum", &["crates/orchestrator/src/api/", "crates/cli/src/webhooks/receiver.rs"]),
+    (
+        "axum",
+        &[
+            "crates/orchestrator/src/api/",
+            "crates/cli/src/webhooks/receiver.rs",
+            "crates/cli/src/worker/metrics.rs",
+        ],
+    ),
     ("object_store", &["crates/orchestrator/src/recordings/bucket/"]),
     ("rusqlite", &["crates/orchestrator/src/store/"]),
     ("prometheus_client", &["crates/orchestrator/src/metrics/"]),

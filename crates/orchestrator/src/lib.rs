@@ -36,6 +36,7 @@ mod store_outage;
 mod timing;
 pub mod tls;
 mod webhooks;
+mod worker_statuses;
 pub mod zoom;
 
 pub use self::{
@@ -44,6 +45,7 @@ pub use self::{
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
     dispatch::{Attempt, BotExit, JobSource, Launcher, Stop, Work},
     limits::Limits,
+    metrics::{METRICS_TYPE, WorkerMachine, WorkerMetrics},
     migrate::{MigrateError, Migrated, migrate},
     private::ReadableByOthers,
     recordings::{

@@ -35,6 +35,7 @@ use crate::{
     store::{OpenError, PostgresStore, Store, StoreError, TakenOver},
     store_outage::StoreOutage,
     webhooks::{Post, sender::Sender},
+    worker_statuses::{self, Statuses},
     zoom::{Zoom, auto_dispatch},
 };
 
@@ -258,6 +259,7 @@ impl Orchestrator {
             mixes: Arc::clone(&mixes),
             changes: Arc::clone(&changes),
         });
+        let statuses = Arc::new(Statuses::default());
         let server = Server {
             store: Arc::clone(&store),
             clock,
@@ -304,6 +306,7 @@ impl Orchestrator {
                 recordings: recordings.clone(),
                 runs_bots: max_bots > 0,
                 browsers: config.browser.is_some(),
+                statuses: Arc::clone(&statuses),
             })),
         };
         let mixes = Mixes {
@@ -319,6 +322,7 @@ impl Orchestrator {
         let mut work = vec![
             tokio::spawn(sender.run(stop_work.clone())),
             tokio::spawn(mixes.run(stop_work.clone())),
+            tokio::spawn(worker_statuses::watch(statuses, clock, stop_work.clone())),
             tokio::spawn(recordings::count(
                 Arc::clone(&store),
                 recordings.clone(),

@@ -1,8 +1,10 @@
 //! The messages between workers and servers. Not part of the public API.
 
+use std::{collections::BTreeMap, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, bot::BotOrder};
+use crate::{JobId, Platform, Via, availability::via_of, bot::BotOrder};
 
 /// The version of these messages. A server refuses workers of another one.
 pub const VERSION: u32 = 3;
@@ -12,6 +14,70 @@ pub const CLAIM_SECONDS: u64 = 25;
 pub const MOST_ORDERS: usize = 16;
 /// The most jobs of one [`WorkSpool`].
 pub const MOST_SPOOLED: usize = 100;
+/// The time between two heartbeats of a worker, in seconds.
+pub const BEAT_SECONDS: u64 = 5;
+
+/// The bots that need the same of a machine. A worker runs those of one pool or of several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pool {
+    /// Bots without a browser.
+    Native,
+    /// Bots that open a platform's page in a browser.
+    Browser,
+}
+
+impl Pool {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Native, Self::Browser];
+
+    /// Its name: `native` or `browser`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Browser => "browser",
+        }
+    }
+
+    /// The pool of the bots for a platform's meetings; `live` is false for jobs of a test key, whose meetings the sandbox plays.
+    pub fn of(platform: &Platform, live: bool) -> Self {
+        match via_of(platform, live) {
+            Some(Via::Browser) => Self::Browser,
+            _ => Self::Native,
+        }
+    }
+}
+
+impl FromStr for Pool {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|pool| pool.as_str() == text);
+        found.ok_or_else(|| format!("{text:?} is neither native nor browser"))
+    }
+}
+
+/// What a worker reports of itself with each heartbeat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStatus {
+    /// How many bots it may run.
+    pub places: u64,
+    /// How many bots it runs, by their pool.
+    pub bots: BTreeMap<Pool, u64>,
+    /// For how long recorded media has waited to be uploaded, in milliseconds; 0 where the server has the files.
+    #[serde(default)]
+    pub unshipped_ms: u64,
+    /// How many bytes are free on the disk that it records to; `None` if that cannot be read.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
+    /// The disk has no room for another hour of its bots: it gets no jobs.
+    #[serde(default)]
+    pub disk_low: bool,
+    /// Why the last upload to the bucket failed; `None` after one that did not.
+    #[serde(default)]
+    pub storage_problem: Option<String>,
+}
 
 /// A worker, and where the recordings of its bots go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +138,7 @@ pub struct WorkReleased {
     pub released: bool,
 }
 
-/// The body of `POST /api/v1/work/beat`: a worker begins, or stops.
+/// The body of `POST /api/v1/work/beat`: a worker begins, works or stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkBeat {
@@ -82,6 +148,9 @@ pub struct WorkBeat {
     /// The worker claims no more jobs: a claim of it that the server holds is answered at once.
     #[serde(default)]
     pub draining: bool,
+    /// How it is; `None` in the beat with which it begins.
+    #[serde(default)]
+    pub status: Option<WorkerStatus>,
 }
 
 /// The answer to [`WorkBeat`].

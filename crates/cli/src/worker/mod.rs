@@ -1,9 +1,11 @@
 //! `meetbot worker`: runs bots for a server, on its machine or on another one.
 
+mod metrics;
 mod servers;
 mod spool;
+mod status;
 
-use std::{fs, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use meetbot_bot::landmarks_of;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     servers::Servers,
     spool::{SpoolLauncher, Spooler},
+    status::{CountedLauncher, Status},
 };
 use crate::{
     folder::FolderArgs,
@@ -54,6 +57,9 @@ pub(crate) struct Args {
     /// How many bots it runs at most [default: `bots.max`]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     bots: Option<u32>,
+    /// The address of the worker's own metrics, a loopback or private one, as in 127.0.0.1:9310 [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
+    metrics: Option<SocketAddr>,
     /// End after so many seconds without a bot
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     until_idle: Option<Duration>,
@@ -97,6 +103,11 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         ),
         None => None,
     };
+    let metrics = match args.metrics {
+        Some(address) => Some(metrics::listen(address).await?),
+        None => None,
+    };
+    let status = Arc::new(Status::new(max_bots, &data_dir));
     let mut servers = Servers {
         urls: args.servers,
         key,
@@ -104,6 +115,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         worker: describe(&config, bucket.as_ref()),
         recordings: data_dir.join("recordings"),
         spool: None,
+        status: Arc::clone(&status),
         sandbox: args.sandbox.zip(args.sandbox_token.token),
         asked: std::sync::atomic::AtomicUsize::new(0),
     };
@@ -118,7 +130,10 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         servers.recordings = spool.recordings().to_owned();
     }
     let id = servers.worker.worker.clone();
-    output.object(&json!({"worker": id, "server": server, "bots": max_bots}))?;
+    let metrics_url = metrics.as_ref().map(|(url, _)| url);
+    output.object(
+        &json!({"worker": id, "server": server, "bots": max_bots, "metrics": metrics_url}),
+    )?;
     match format {
         LogFormat::Json => {
             tracing::info!(worker = id, server, bots = max_bots, data_dir = %data_dir.display(), "meetbot worker runs");
@@ -128,14 +143,23 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
             data_dir.display()
         )),
     }
-    let [drain, leave, ended] = [(); 3].map(|()| CancellationToken::new());
+    let [drain, leave, ended, over] = [(); 4].map(|()| CancellationToken::new());
     let servers = Arc::new(servers);
-    let spooler = spool.map(|spool| Spooler::new(spool, Arc::clone(&servers)));
+    let spooler = spool.map(|spool| Spooler::new(spool, Arc::clone(&servers), Arc::clone(&status)));
     let launcher: Arc<dyn Launcher> = match &spooler {
         Some(spooler) => Arc::new(SpoolLauncher { bots, spooler: spooler.clone() }),
         None => Arc::new(bots),
     };
+    let launcher = Arc::new(CountedLauncher { bots: launcher, status: Arc::clone(&status) });
     let uploads = spooler.map(|spooler| tokio::spawn(spooler.run(ended.clone())));
+    // The first heartbeat is sent before the first claim, so that a full disk is known.
+    status.look_at_disk().await;
+    let (servers_of_reports, draining, stopped) =
+        (Arc::clone(&servers), drain.clone(), over.clone());
+    let reports = tokio::spawn(async move { servers_of_reports.report(&draining, &stopped).await });
+    if let Some((_, listener)) = metrics {
+        tokio::spawn(metrics::serve(listener, Arc::clone(&status), drain.clone()));
+    }
     let work = Work {
         source: servers,
         launcher,
@@ -154,6 +178,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
                     () = signals.next() => {}
                 }
             }
+            over.cancel();
+            reports.await.context("the worker crashed")?;
             return Ok(ExitCode::SUCCESS);
         }
         () = signals.next() => {}
@@ -188,6 +214,8 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
             "recordings are not in the bucket yet: their jobs wait until a worker runs on this data folder again"
         );
     }
+    over.cancel();
+    reports.await.context("the worker crashed")?;
     Ok(ExitCode::SUCCESS)
 }
 

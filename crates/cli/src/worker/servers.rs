@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -12,15 +15,18 @@ use meetbot_types::{
     ErrorBody, ErrorCode, JobId,
     bot::{BotOrder, IngestRequest, SandboxSeat, Secret},
     work::{
-        CLAIM_SECONDS, MOST_SPOOLED, SpoolState, SpooledJob, WorkBeat, WorkClaim, WorkGone,
-        WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
+        BEAT_SECONDS, CLAIM_SECONDS, MOST_SPOOLED, SpoolState, SpooledJob, WorkBeat, WorkClaim,
+        WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
         WorkerDescription,
     },
 };
 use reqwest::{Client, StatusCode, redirect};
 use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+
+use super::status::Status;
 
 /// How long a server may take for a response that it does not hold back.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,6 +64,8 @@ pub(super) struct Servers {
     pub(super) recordings: PathBuf,
     /// The name of the data folder, if it is not the server's.
     pub(super) spool: Option<String>,
+    /// How the worker is.
+    pub(super) status: Arc<Status>,
     /// The address of this machine's sandbox, and its token.
     pub(super) sandbox: Option<(String, Secret)>,
     /// How often the worker switched to the next server.
@@ -89,28 +97,71 @@ impl Servers {
     pub(super) async fn greet(&self) -> Result<(String, WorkHeard), String> {
         let mut away = Vec::new();
         for _ in &self.urls {
-            let server = self.server();
+            let (turn, server) = self.server();
             match self.post::<WorkHeard>(server, "beat", &self.beat(false), PATIENCE).await {
-                Ok(heard) => return Ok((server.to_owned(), heard)),
+                Ok(heard) => {
+                    self.status.heard();
+                    return Ok((server.to_owned(), heard));
+                }
                 Err(Refusal::Refused(problem)) => return Err(problem),
                 Err(Refusal::Unavailable(problem)) => away.push(problem),
             }
-            self.next();
+            self.pass(turn);
         }
         Err(format!("no server answers: {}", away.join("; ")))
     }
 
-    fn server(&self) -> &str {
-        let turn = self.asked.load(Ordering::Relaxed) % self.urls.len();
-        &self.urls[turn]
+    /// The server that is asked now, and how often the worker had switched before.
+    fn server(&self) -> (usize, &str) {
+        let turn = self.asked.load(Ordering::Relaxed);
+        (turn, &self.urls[turn % self.urls.len()])
     }
 
-    fn next(&self) {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+    /// Switches to the next server, unless a claim or a heartbeat that failed at the same time has done so.
+    fn pass(&self, turn: usize) {
+        let switched = turn.wrapping_add(1);
+        let _ = self.asked.compare_exchange(turn, switched, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn beat(&self, draining: bool) -> WorkBeat {
-        WorkBeat { worker: self.worker.clone(), draining }
+        WorkBeat { worker: self.worker.clone(), draining, status: None }
+    }
+
+    /// Reports to a server how the worker is, every [`BEAT_SECONDS`], and once more when the worker is `over`.
+    pub(super) async fn report(&self, drain: &CancellationToken, over: &CancellationToken) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(BEAT_SECONDS));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = over.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            self.status.look_at_disk().await;
+            // A worker without a free place claims nothing, so its heartbeats find another server.
+            for _ in &self.urls {
+                if self.report_once(drain.is_cancelled(), PATIENCE).await {
+                    break;
+                }
+            }
+        }
+        self.report_once(true, LAST_ANSWER).await;
+    }
+
+    /// Reports to one server, and returns whether it has answered.
+    async fn report_once(&self, draining: bool, patience: Duration) -> bool {
+        let beat = WorkBeat { status: Some(self.status.report()), ..self.beat(draining) };
+        let (turn, server) = self.server();
+        match self.post::<WorkHeard>(server, "beat", &beat, patience).await {
+            Ok(_) => {
+                self.status.heard();
+                true
+            }
+            Err(refusal) => {
+                tracing::debug!(problem = refusal.text(), "a heartbeat was not heard");
+                self.pass(turn);
+                false
+            }
+        }
     }
 
     /// Completes an order with the folder of this machine and the addresses for the bot's reports.
@@ -272,7 +323,15 @@ impl JobSource for Servers {
         let claim = WorkClaim { worker: self.worker.clone(), room };
         let mut failed = 0;
         while !drain.is_cancelled() {
-            match self.claim_of(self.server(), &claim, drain).await {
+            if self.status.disk_is_low() {
+                tokio::select! {
+                    () = drain.cancelled() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+                continue;
+            }
+            let (turn, server) = self.server();
+            match self.claim_of(server, &claim, drain).await {
                 Ok(WorkOrders { orders }) => {
                     return orders.into_iter().map(|order| self.complete(order)).collect();
                 }
@@ -280,7 +339,7 @@ impl JobSource for Servers {
                     tracing::warn!(problem = refusal.text(), "no jobs are taken");
                 }
             }
-            self.next();
+            self.pass(turn);
             failed += 1;
             if failed % self.urls.len() == 0 {
                 tokio::select! {

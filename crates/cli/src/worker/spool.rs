@@ -17,7 +17,7 @@ use meetbot_types::{
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::servers::Servers;
+use super::{servers::Servers, status::Status};
 use crate::launcher::BotLauncher;
 
 /// How often what bots have recorded is uploaded, and how often servers are asked about the files of bots that have ended.
@@ -40,6 +40,7 @@ pub(super) struct Spooler {
     unknown: Arc<Mutex<HashSet<JobId>>>,
     /// Notified when a bot has ended.
     wake: Arc<Notify>,
+    status: Arc<Status>,
 }
 
 /// Runs bots that continue the recordings of other workers, and whose own recordings are uploaded.
@@ -49,13 +50,14 @@ pub(super) struct SpoolLauncher {
 }
 
 impl Spooler {
-    pub(super) fn new(spool: Arc<Spool>, servers: Arc<Servers>) -> Self {
+    pub(super) fn new(spool: Arc<Spool>, servers: Arc<Servers>, status: Arc<Status>) -> Self {
         Self {
             spool,
             servers,
             running: Arc::default(),
             unknown: Arc::default(),
             wake: Arc::default(),
+            status,
         }
     }
 
@@ -88,6 +90,10 @@ impl Spooler {
             }
         };
         let jobs: Vec<JobId> = jobs.into_iter().filter(|job| !self.runs(*job)).collect();
+        self.status.unshipped.wait_only(|job| self.runs(job) || jobs.contains(&job));
+        for job in &jobs {
+            self.status.unshipped.waits(*job, self.status.now());
+        }
         if jobs.is_empty() {
             return true;
         }
@@ -121,13 +127,19 @@ impl Spooler {
 
     /// Uploads what another bot needs to continue. Returns whether all of it is there.
     async fn ship(&self, job: JobId) -> bool {
-        match self.spool.ship(job).await {
-            Ok(0) => true,
+        let began = self.status.now();
+        let shipped = self.spool.ship(job).await;
+        match shipped {
             Ok(bytes) => {
-                tracing::debug!(%job, bytes, "what was recorded is in the bucket");
+                self.status.unshipped.shipped(job, began);
+                if bytes > 0 {
+                    self.status.uploaded(None);
+                    tracing::debug!(%job, bytes, "what was recorded is in the bucket");
+                }
                 true
             }
             Err(error) => {
+                self.status.uploaded(Some(error.to_string()));
                 tracing::warn!(%job, %error, "what was recorded is not in the bucket yet");
                 false
             }
@@ -137,12 +149,16 @@ impl Spooler {
     /// Uploads a finished recording, reports it, and removes it here. Returns whether its job has ended.
     async fn upload(&self, job: JobId, epoch: u32, nonce: String) -> bool {
         let lost = match self.spool.upload(job, epoch, &nonce, &CancellationToken::new()).await {
-            Ok(()) => None,
+            Ok(()) => {
+                self.status.uploaded(None);
+                None
+            }
             Err(SpoolError::Lost(problem)) => {
                 tracing::error!(%job, problem, "a recording cannot be uploaded");
                 Some(problem)
             }
             Err(error) => {
+                self.status.uploaded(Some(error.to_string()));
                 tracing::error!(%job, %error, "a recording is not in the bucket yet");
                 return false;
             }
@@ -246,6 +262,7 @@ struct RunsHere<'a>(&'a Spooler, JobId);
 impl<'a> RunsHere<'a> {
     fn enter(spooler: &'a Spooler, job: JobId) -> Self {
         spooler.running.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
+        spooler.status.unshipped.waits(job, spooler.status.now());
         Self(spooler, job)
     }
 }

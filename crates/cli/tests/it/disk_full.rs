@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A file system of 4 MB that is gone with the test.
-struct SmallDisk(TempDir);
+pub(crate) struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// `None` without root.
@@ -37,8 +37,15 @@ impl SmallDisk {
         mounted.status.success().then_some(Self(folder))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// Gives it another size, as in `size=500m`.
+    pub(crate) fn grow(&self, size: &str) {
+        let options = format!("remount,{size}");
+        let mounted = Command::new("mount").args(["-o", &options]).arg(self.path()).status();
+        assert!(mounted.unwrap().success());
     }
 }
 
@@ -66,7 +73,7 @@ fn fill(path: &Path) {
 }
 
 /// The small disk, or words about what is not tested without it.
-fn small_disk(test: &str) -> Option<SmallDisk> {
+pub(crate) fn small_disk(test: &str) -> Option<SmallDisk> {
     let disk = SmallDisk::mount();
     if disk.is_none() {
         xtask::not_tested(test, "needs root, to mount a small file system");

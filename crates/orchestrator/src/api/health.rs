@@ -43,6 +43,14 @@ async fn readyz(State(server): State<Server>) -> Result<Json<Value>, ApiError> {
         // The endpoint is public, so the reason is only in the log.
         let problem = "the bucket does not take recordings now; the server's log says why";
         answer["storage"] = json!({"problem": problem, "waiting": waiting, "since": since});
+    } else {
+        let failing = server.workers.statuses.summary(server.clock.now().steady).uploads_failing;
+        if failing > 0 {
+            let problem = format!(
+                "the bucket does not take recordings of {failing} workers now; the server's log says why"
+            );
+            answer["storage"] = json!({"problem": problem, "waiting": waiting, "since": since});
+        }
     }
     Ok(Json(answer))
 }

@@ -35,9 +35,11 @@ async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError>
         }
         Err(_) => None,
     };
-    let (now, uploads) = (server.clock.now().wall, server.recordings.health());
+    let (now, uploads) = (server.clock.now(), server.recordings.health());
+    server.metrics.workers.set(&server.workers.statuses.summary(now.steady));
+    let now = now.wall;
     let failing = uploads.problem.is_some();
     server.metrics.uploads(uploads.waiting, uploads.since, failing, now);
     let text = server.metrics.text(tally.as_ref(), now);
-    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    Ok(([(CONTENT_TYPE, metrics::METRICS_TYPE)], text).into_response())
 }

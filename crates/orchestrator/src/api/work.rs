@@ -33,6 +33,7 @@ use crate::{
     dispatch::Orders,
     recordings::{Recordings, Uploads},
     store::{Scope, Spooled},
+    worker_statuses::Statuses,
 };
 
 /// The prefix of the calls of workers.
@@ -62,6 +63,8 @@ pub(crate) struct Workers {
     draining: Mutex<HashMap<String, Duration>>,
     /// Notified when a worker begins to drain.
     drains: Notify,
+    /// What workers reported of themselves.
+    pub(super) statuses: Arc<Statuses>,
     /// When a worker with this server's data folder claimed last, and one with its own, on the steady clock.
     present: Mutex<[Option<Duration>; 2]>,
 }
@@ -75,22 +78,23 @@ pub(crate) struct WorkersOf {
     pub(crate) recordings: Recordings,
     pub(crate) runs_bots: bool,
     pub(crate) browsers: bool,
+    pub(crate) statuses: Arc<Statuses>,
 }
 
 impl Workers {
     pub(crate) fn new(of: WorkersOf) -> Self {
-        let WorkersOf { orders, folder, bucket, cluster, recordings, runs_bots, browsers } = of;
         let (draining, drains, present) = (Mutex::default(), Notify::new(), Mutex::default());
         Self {
-            orders,
-            folder,
-            bucket,
-            cluster,
-            recordings,
-            runs_bots,
-            browsers,
+            orders: of.orders,
+            folder: of.folder,
+            bucket: of.bucket,
+            cluster: of.cluster,
+            recordings: of.recordings,
+            runs_bots: of.runs_bots,
+            browsers: of.browsers,
             draining,
             drains,
+            statuses: of.statuses,
             present,
         }
     }
@@ -276,7 +280,8 @@ async fn claim(
         if server.draining.is_cancelled() {
             return Err(stops());
         }
-        if room == 0 || workers.is_draining(id) {
+        let disk_low = workers.statuses.disk_is_low(id, server.clock.now().steady);
+        if room == 0 || disk_low || workers.is_draining(id) {
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
         let due = orders.due(room, Some(id)).await?;
@@ -312,15 +317,20 @@ async fn beat(
     State(server): State<Server>,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Json<WorkHeard>, ApiError> {
-    let WorkBeat { worker, draining, .. } = read(&body)?;
+    let WorkBeat { worker, draining, status } = read(&body)?;
     if let Some(problem) = server.workers.problem(&worker) {
         return Err(problem);
     }
     if server.workers.shares_folder(&worker) {
         keep_files(&server).await?;
     }
+    let now = server.clock.now().steady;
     if draining {
-        server.workers.drains(&worker.worker, server.clock.now().steady);
+        server.workers.drains(&worker.worker, now);
+        server.workers.statuses.drains(&worker.worker);
+    }
+    if let Some(status) = status {
+        server.workers.statuses.hear(&worker.worker, status, draining, now);
     }
     Ok(Json(WorkHeard {
         version: VERSION,

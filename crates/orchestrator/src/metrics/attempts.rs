@@ -20,8 +20,8 @@ use prometheus_client::{
 use super::{Times, known, times};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PlatformLabel {
-    platform: Cow<'static, str>,
+pub(super) struct PlatformLabel {
+    pub(super) platform: Cow<'static, str>,
 }
 
 #[derive(Debug)]

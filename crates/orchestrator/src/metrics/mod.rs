@@ -3,6 +3,8 @@
 
 mod attempts;
 mod store_times;
+mod worker;
+mod workers;
 
 use std::{
     borrow::Cow,
@@ -19,12 +21,13 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::attempts::Attempts;
+pub use self::worker::{WorkerMachine, WorkerMetrics};
+use self::{attempts::Attempts, workers::Workers};
 pub(crate) use self::{attempts::ReportCounts, store_times::StoreTimes};
 use crate::store::{Tally, Verdict};
 
-/// The `Content-Type` of [`Metrics::text`].
-pub(crate) const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+/// The `Content-Type` of [`Metrics::text`] and [`WorkerMetrics::text`].
+pub const METRICS_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// Upper bounds in seconds: from a disk write to waits for people or for endpoints that are down.
 const BUCKETS: [f64; 19] = [
@@ -103,6 +106,22 @@ struct LimitLabel {
     limit: &'static str,
 }
 
+/// The program, and when it started.
+fn register_process(registry: &mut Registry, started: Timestamp, help: &str) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+    registry.register("build", "The program that runs", Info::new(version));
+    let start_time = Gauge::<f64, AtomicU64>::default();
+    start_time.set(started.as_millis() as f64 / 1000.0);
+    registry.register_with_unit("start_time", help, Unit::Seconds, start_time);
+}
+
+/// The metrics of a registry in Prometheus' text format.
+fn encoded(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, registry).expect("a text takes all");
+    text
+}
+
 /// All metrics of a server.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -114,6 +133,8 @@ pub(crate) struct Metrics {
     ended: Family<EndingLabels, Counter>,
     /// The bots of this process.
     pub(crate) attempts: Attempts,
+    /// The workers in other processes.
+    pub(crate) workers: Workers,
     tries: Family<OutcomeLabel, Counter>,
     try_times: Histogram,
     webhook_latency: Histogram,
@@ -132,16 +153,7 @@ impl Metrics {
     /// The metrics of a server that may run so many bots.
     pub(crate) fn new(started: Timestamp, max_bots: usize, store: &StoreTimes) -> Self {
         let mut registry = Registry::with_prefix("meetbot");
-        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The program that runs", Info::new(version));
-        let start_time = Gauge::<f64, AtomicU64>::default();
-        start_time.set(started.as_millis() as f64 / 1000.0);
-        registry.register_with_unit(
-            "start_time",
-            "When the server started, since 1970",
-            Unit::Seconds,
-            start_time,
-        );
+        register_process(&mut registry, started, "When the server started, since 1970");
 
         let requests = Family::default();
         registry.register(
@@ -183,6 +195,7 @@ impl Metrics {
             ended.clone(),
         );
         let attempts = Attempts::register(&mut registry, max_bots);
+        let workers = Workers::register(&mut registry);
 
         let tries = Family::default();
         registry.register(
@@ -276,6 +289,7 @@ impl Metrics {
             jobs,
             ended,
             attempts,
+            workers,
             tries,
             try_times,
             webhook_latency,
@@ -355,9 +369,7 @@ impl Metrics {
         if let Some(tally) = tally {
             self.take(tally, now);
         }
-        let mut text = String::new();
-        prometheus_text::encode(&mut text, &self.registry).expect("a text takes all");
-        text
+        encoded(&self.registry)
     }
 
     fn take(&self, tally: &Tally, now: Timestamp) {
@@ -471,9 +483,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn the_table_of_the_metrics_is_what_they_are() {
-        let text = text();
+    /// The rows of `docs/operations.md` for these metrics.
+    pub(super) fn table(text: &str) -> String {
         let mut labels: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (name, set) = line.split_once('{').unwrap_or((line, ""));
@@ -495,6 +506,12 @@ mod tests {
             let labels = labels.collect::<Vec<_>>().join(", ");
             writeln!(table, "| `{name}` | {kind} | {labels} | {help} |").unwrap();
         }
+        table
+    }
+
+    #[test]
+    fn the_table_of_the_metrics_is_what_they_are() {
+        let table = table(&text());
         assert!(table.lines().count() > 20, "the search finds the metrics");
         spec_file::check_part("docs/operations.md", "metrics", &table);
     }

@@ -17,22 +17,22 @@ use crate::{
 };
 
 /// A server with a bucket, and a folder for each worker.
-struct Far {
-    setup: Setup,
-    bucket: BucketServer,
+pub(super) struct Far {
+    pub(super) setup: Setup,
+    pub(super) bucket: BucketServer,
     server: Running,
-    url: String,
-    client: MeetBot,
+    pub(super) url: String,
+    pub(super) client: MeetBot,
     folders: [TempDir; 2],
 }
 
 impl Far {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(&[])
     }
 
     /// The same, with more settings of the server.
-    fn with(more: &[(&'static str, String)]) -> Self {
+    pub(super) fn with(more: &[(&'static str, String)]) -> Self {
         let (setup, bucket) = (Setup::new(), BucketServer::start());
         let settings = [bucket.settings("eu"), more.to_vec()].concat();
         let (server, url) = setup.serve_with(0, &settings);
@@ -41,13 +41,13 @@ impl Far {
         Self { setup, bucket, server, url, client, folders }
     }
 
-    fn worker_command(&self, folder: usize) -> std::process::Command {
+    pub(super) fn worker_command(&self, folder: usize) -> std::process::Command {
         let mut command = self.setup.worker_command_on(&self.url, self.folders[folder].path(), &[]);
         command.envs(self.bucket.settings("eu"));
         command
     }
 
-    fn worker(&self, folder: usize) -> Running {
+    pub(super) fn worker(&self, folder: usize) -> Running {
         Running::start(&mut self.worker_command(folder)).0
     }
 
@@ -56,7 +56,7 @@ impl Far {
     }
 
     /// Starts a job, and waits until its recording has grown on the worker's disk.
-    fn recording(&self, folder: usize, seconds: u32) -> String {
+    pub(super) fn recording(&self, folder: usize, seconds: u32) -> String {
         let id = dispatch(&self.client, seconds);
         await_job(&self.client, &id, |job| job.status == JobStatus::Recording);
         grown(&self.attempt(folder, &id, 1), 4_000);
@@ -64,7 +64,7 @@ impl Far {
     }
 
     /// Waits until so many more objects of the job's log are in the bucket.
-    fn logged(&self, id: &str, objects: usize) {
+    pub(super) fn logged(&self, id: &str, objects: usize) {
         let logs =
             || self.bucket.of_job(id).into_keys().filter(|key| key.starts_with("log/")).count();
         let before = logs();
@@ -79,7 +79,7 @@ impl Far {
     }
 
     /// The bucket has the whole recording, and no disk has any of it.
-    fn is_whole(&self, id: &str, attempt: u32) {
+    pub(super) fn is_whole(&self, id: &str, attempt: u32) {
         assert_eq!(completed(&self.client, id).attempt, attempt);
         // The log is removed when the worker asks about the job.
         poll_until(PATIENCE, || match self.bucket.of_job(id) {

@@ -4,6 +4,7 @@ mod far;
 mod kills;
 mod refused;
 mod shared;
+mod status;
 
 use std::{
     fs,
