@@ -21,7 +21,7 @@ use crate::{
     config::{Config, ConfigError, Workers},
     connections,
     data_folder::{DataFolder, DataFolderError},
-    dispatch::{Launcher, LocalJobs, Orders, Reaper, Stop, Work},
+    dispatch::{Launcher, LocalJobs, Orders, Reaper, Stop, Work, available_to},
     egress::Guard,
     jobs::create::CreationRules,
     limits::{Limits, RateLimiter},
@@ -184,7 +184,9 @@ impl Orchestrator {
         let (changes, store_outage) = (Arc::new(changes), Arc::new(StoreOutage::default()));
         let guard = Arc::new(Guard::new(config.webhook_address_policy()));
         let meetings = Arc::new(config.meeting_address_policy());
-        let available: Arc<[Availability]> = launcher.available().into();
+        let own = config.workers == Workers::Own;
+        let available = available_to(launcher.as_ref(), own, config.browser.is_some());
+        let available: Arc<[Availability]> = available.into();
         for app in &zoom.apps {
             let Some(template) = &app.settings.auto_dispatch else { continue };
             let terms = CreationRules {

@@ -96,6 +96,13 @@ pub struct WorkerDescription {
     /// Whether its bots may run browsers.
     #[serde(default)]
     pub browsers: bool,
+    /// The bots that it takes jobs for; at least one pool.
+    #[serde(default = "all_pools")]
+    pub pools: Vec<Pool>,
+}
+
+fn all_pools() -> Vec<Pool> {
+    Pool::ALL.to_vec()
 }
 
 /// The body of `POST /api/v1/work/claim`.

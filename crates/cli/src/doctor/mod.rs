@@ -14,7 +14,7 @@ mod zoom;
 
 use std::process::ExitCode;
 
-use meetbot_orchestrator::{clock::Clock, profile_folder};
+use meetbot_orchestrator::{clock::Clock, config::Workers, profile_folder};
 use meetbot_types::bot::BrowserSettings;
 use serde::Serialize;
 use serde_json::json;
@@ -132,7 +132,10 @@ pub(crate) async fn run(
             findings.push(machine::listen(config.listen, in_use, answers));
             findings.push(machine::udp());
             findings.push(machine::open_files(config.max_bots));
-            findings.extend(browser::look(config.browser.as_ref(), config.max_browsers));
+            // Otherwise they run on the machines of workers.
+            if config.workers == Workers::Own {
+                findings.extend(browser::look(config.browser.as_ref(), config.max_browsers));
+            }
             findings.extend(accounts::look(&config.accounts, &config.data_dir, now));
             findings.extend(asked);
         }

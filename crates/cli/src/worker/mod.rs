@@ -17,7 +17,7 @@ use meetbot_orchestrator::{
 };
 use meetbot_types::{
     bot::Secret,
-    work::{VERSION, WorkHeard, WorkerDescription},
+    work::{Pool, VERSION, WorkHeard, WorkerDescription},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,9 @@ pub(crate) struct Args {
     /// How many bots it runs at most [default: `bots.max`]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     bots: Option<u32>,
+    /// The bots that it takes jobs for: native (those without a browser), browser [default: both]
+    #[arg(long, value_name = "POOL,POOL", value_delimiter = ',')]
+    pools: Vec<Pool>,
     /// The address of the worker's own metrics, a loopback or private one, as in 127.0.0.1:9310 [default: none]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
@@ -112,7 +115,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         urls: args.servers,
         key,
         http: servers::client()?,
-        worker: describe(&config, bucket.as_ref()),
+        worker: describe(&config, bucket.as_ref(), &args.pools)?,
         recordings: data_dir.join("recordings"),
         spool: None,
         status: Arc::clone(&status),
@@ -245,15 +248,25 @@ async fn open_spool(
     Ok(Arc::new(Spool::open(folder, bucket)?))
 }
 
-fn describe(config: &Config, bucket: Option<&Bucket>) -> WorkerDescription {
+fn describe(
+    config: &Config,
+    bucket: Option<&Bucket>,
+    pools: &[Pool],
+) -> anyhow::Result<WorkerDescription> {
     let random = Secret::random();
-    WorkerDescription {
+    if pools.contains(&Pool::Browser) && config.browser.is_none() {
+        let message = "--pools browser needs bots.browser.enabled = true in the worker's settings";
+        return Err(Usage(message.to_owned()).into());
+    }
+    let takes = |pool: &Pool| pools.is_empty() || pools.contains(pool);
+    Ok(WorkerDescription {
         version: VERSION,
         worker: random.expose().chars().filter(char::is_ascii_alphanumeric).take(20).collect(),
         folder: name_of(&config.data_dir),
         bucket: bucket.map(|bucket| bucket.url().to_owned()),
         browsers: config.browser.is_some(),
-    }
+        pools: Pool::ALL.into_iter().filter(takes).collect(),
+    })
 }
 
 fn read_key(path: &std::path::Path) -> anyhow::Result<Secret> {

@@ -16,6 +16,9 @@ use crate::metrics;
 /// How long the store may take to count. After that the response has the other metrics only.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// Jobs that start within this time want a place already: a machine for one takes as long to come.
+const DUE_SOON: Duration = Duration::from_mins(2);
+
 pub(super) fn router() -> OpenApiRouter<Server> {
     OpenApiRouter::new().routes(routes!(get_metrics))
 }
@@ -35,6 +38,12 @@ async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError>
         }
         Err(_) => None,
     };
+    let wanted = server.store.places_wanted(server.clock.now().wall + DUE_SOON);
+    match tokio::time::timeout(PATIENCE, wanted).await {
+        Ok(Ok(wanted)) => server.metrics.workers.set_wanted(&wanted),
+        Ok(Err(error)) => tracing::warn!(%error, "the store's counts of places cannot be read"),
+        Err(_) => {}
+    }
     let (now, uploads) = (server.clock.now(), server.recordings.health());
     server.metrics.workers.set(&server.workers.statuses.summary(now.steady));
     let now = now.wall;

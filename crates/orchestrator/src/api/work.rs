@@ -14,8 +14,8 @@ use axum::{
     routing::post,
 };
 use meetbot_types::work::{
-    CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, SpoolState, SpooledJob, VERSION, WorkBeat, WorkClaim,
-    WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
+    CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, Pool, SpoolState, SpooledJob, VERSION, WorkBeat,
+    WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
     WorkerDescription,
 };
 use meetbot_types::{JobId, Timestamp};
@@ -38,6 +38,8 @@ use crate::{
 
 /// The prefix of the calls of workers.
 pub(super) const PATH: &str = "/api/v1/work";
+/// How often the queue is read for a worker of a single pool.
+const POOL_POLL: Duration = Duration::from_secs(1);
 /// The longest id of a worker.
 const LONGEST_ID: usize = 64;
 /// How long a worker counts as present that was not heard: longer than two of its claims.
@@ -119,8 +121,12 @@ impl Workers {
             let message = format!("must be 1 to {LONGEST_ID} ASCII letters and digits");
             return Some(ApiError::invalid("worker", "invalid_id", message));
         }
-        if self.browsers && !worker.browsers {
-            let message = "jobs of this server may need a browser (bots.browser.enabled), and the worker's bots have none: set it for the worker, too";
+        if worker.pools.is_empty() {
+            let message = "must name at least one pool";
+            return Some(ApiError::invalid("pools", "too_few_items", message));
+        }
+        if self.browsers && !worker.browsers && worker.pools.contains(&Pool::Browser) {
+            let message = "jobs of this server may need a browser (bots.browser.enabled), and the worker's bots have none: set it for the worker, too, or give it --pools native";
             return Some(ApiError::conflict(message));
         }
         if self.shares_folder(worker) {
@@ -271,6 +277,11 @@ async fn claim(
     }
     let (orders, id) = (&workers.orders, worker.worker.as_str());
     let room = room.min(MOST_ORDERS);
+    // A worker of all pools is woken for each job. One of a single pool is not, since the job may be another pool's, and the wake would be lost.
+    let only = match worker.pools[..] {
+        [pool] => Some(pool),
+        _ => None,
+    };
     let _hold = connection.map(|Extension(connection)| connection.hold());
     let stops = || ApiError::unavailable("the server stops");
     let mut over = std::pin::pin!(tokio::time::sleep(Duration::from_secs(CLAIM_SECONDS)));
@@ -284,16 +295,16 @@ async fn claim(
         if room == 0 || disk_low || workers.is_draining(id) {
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
-        let due = orders.due(room, Some(id)).await?;
+        let due = orders.due(room, Some(id), only).await?;
         if due.len() == room {
             orders.pass_on();
         }
         if !due.is_empty() {
             return Ok(Json(WorkOrders { orders: due }));
         }
-        let next = orders.until_next().await;
+        let next = if only.is_some() { POOL_POLL } else { orders.until_next().await };
         tokio::select! {
-            () = orders.queue.notified() => {}
+            () = orders.queue.notified(), if only.is_none() => {}
             () = tokio::time::sleep(next) => {}
             () = drains => {}
             () = server.draining.cancelled() => return Err(stops()),

@@ -4,7 +4,7 @@ use std::io;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    Availability, JobId, Manifest,
+    Availability, JobId, Manifest, Via,
     bot::{BotOrder, MixOrder},
 };
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,22 @@ pub trait Launcher: Send + Sync + 'static {
     ///
     /// Fails where the manifest is not there ([`io::ErrorKind::NotFound`]), or cannot be read or written; the same order may work later.
     async fn mix(&self, order: MixOrder, stop: CancellationToken) -> io::Result<Option<Manifest>>;
+}
+
+/// The platforms that jobs of a server can be for. Where its bots run on other machines (`own` is false), what they need is on those: a platform can be joined as the
+/// settings say, whichever workers are there. Browsers are one of the settings.
+pub(crate) fn available_to(
+    launcher: &dyn Launcher,
+    own: bool,
+    browsers: bool,
+) -> Vec<Availability> {
+    let mut available = launcher.available();
+    for way in &mut available {
+        if !own && (way.via != Via::Browser || browsers) {
+            way.missing.clear();
+        }
+    }
+    available
 }
 
 /// The signals to bots when their server stops.

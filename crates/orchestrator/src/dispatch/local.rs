@@ -21,7 +21,7 @@ impl JobSource for LocalJobs {
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
         let Self(orders) = self;
         while !drain.is_cancelled() {
-            let wait = match orders.due(1, None).await {
+            let wait = match orders.due(1, None, None).await {
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {
                     if room == 1 {

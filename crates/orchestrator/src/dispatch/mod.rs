@@ -8,11 +8,11 @@ mod work;
 
 use meetbot_types::JobId;
 
+pub(crate) use self::{launcher::available_to, local::LocalJobs, orders::Orders, reaper::Reaper};
 pub use self::{
     launcher::{BotExit, Launcher, Stop},
     work::{JobSource, Work},
 };
-pub(crate) use self::{local::LocalJobs, orders::Orders, reaper::Reaper};
 
 /// One of the bots of a job: its epoch.
 pub type Attempt = (JobId, u32);

@@ -6,6 +6,7 @@ use meetbot_types::{
     AddressPolicy, Availability, Cause, Ending, Failure, FailureCode, Job, Platform, Timestamp,
     availability::with_test_key,
     bot::{BegunRecording, BotOrder, SandboxSeat, Secret, ZoomApp},
+    work::Pool,
 };
 use tokio::sync::Notify;
 
@@ -58,18 +59,19 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders for at most `room` bots of a worker, or of this server; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
+    /// Orders for at most `room` bots of a worker, or of this server, and of one pool if it is given; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
     pub(crate) async fn due(
         &self,
         room: usize,
         worker: Option<&str>,
+        pool: Option<Pool>,
     ) -> Result<Vec<BotOrder>, StoreError> {
         let (mut orders, lookup) = (Vec::new(), self.availability_lookup());
         while orders.len() < room {
             let token = crate::letters::letters(TOKEN_LETTERS);
             let worker = worker.map(|worker| format!("worker:{worker}"));
             let (hash, now) = (keys::hash(&token), self.store.now());
-            match self.store.claim_for(worker, hash, Arc::clone(&lookup), now).await {
+            match self.store.claim_for(worker, pool, hash, Arc::clone(&lookup), now).await {
                 Ok(Claim::Bot(claimed)) => orders.push(self.order(*claimed, token)),
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp};
+use meetbot_types::{FailureCode, Job, JobStatus, Platform, Timestamp, work::Pool};
 
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -79,6 +79,62 @@ pub(crate) fn slot(status: &JobStatus, epoch: u32) -> Slot {
 pub(crate) const GUEST_WAITING: &str = "account IS NULL AND status = 'queued' AND epoch = 0";
 /// Which jobs wait for their first bot with an account.
 pub(crate) const ACCOUNT_WAITING: &str = "account IS NOT NULL AND status = 'queued' AND epoch = 0";
+
+/// The condition in SQL that a job's bot is one of a pool, to be added to others; nothing where it may be any.
+pub(crate) fn and_of(pool: Option<Pool>) -> String {
+    match pool {
+        None => String::new(),
+        Some(Pool::Browser) => format!(" AND {}", in_browser()),
+        Some(Pool::Native) => format!(" AND NOT {}", in_browser()),
+    }
+}
+
+/// Which jobs need a browser, as a condition in SQL: [`Pool::of`].
+pub(crate) fn in_browser() -> String {
+    let platforms = Platform::ALL.iter().filter(|it| Pool::of(it, true) == Pool::Browser);
+    let platforms: Vec<_> = platforms.map(|platform| format!("'{platform}'")).collect();
+    format!("(live AND platform IN ({}))", platforms.join(", "))
+}
+
+/// The jobs of one consumer in one world and one pool that have not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenJobs {
+    /// Their consumer, and its world.
+    pub(crate) tenant: (String, bool),
+    pub(crate) pool: Pool,
+    /// Those that hold a slot.
+    pub(crate) held: u64,
+    /// Those that wait for one and are due soon.
+    pub(crate) due: u64,
+    /// How many slots the consumer has in this world.
+    pub(crate) slots: Option<NonZeroU32>,
+}
+
+/// The same as a query, with the moment until which a job is due soon as its only parameter; `parameter` is how the database writes that. A job that waits for its upload needs no bot.
+pub(crate) fn open_jobs(parameter: &str) -> String {
+    format!(
+        "SELECT o.consumer, o.live, o.browser, o.held, o.due, coalesce(c.max_bots, d.max_bots) FROM (
+             SELECT consumer, live, {} AS browser, count(*) FILTER (WHERE {HOLDS_SLOT}) AS held,
+                 count(*) FILTER (WHERE {WAITING} AND run_at <= {parameter}) AS due
+             FROM jobs WHERE status NOT IN ('completed', 'failed', 'cancelled') GROUP BY 1, 2, 3) o
+         LEFT JOIN consumers c ON c.id = o.consumer CROSS JOIN default_quota d ORDER BY 1, 2, 3",
+        in_browser()
+    )
+}
+
+/// How many bots each pool would run if no job had to wait for a worker. Where a consumer's last slot may go to a bot of either pool, both count it.
+pub(crate) fn places_wanted(open: &[OpenJobs]) -> Vec<(Pool, u64)> {
+    let held_by = |tenant: &(String, bool)| -> u64 {
+        open.iter().filter(|jobs| jobs.tenant == *tenant).map(|jobs| jobs.held).sum()
+    };
+    let wanted = |jobs: &OpenJobs| {
+        let free =
+            jobs.slots.map(|slots| u64::from(slots.get()).saturating_sub(held_by(&jobs.tenant)));
+        jobs.held + free.map_or(jobs.due, |free| jobs.due.min(free))
+    };
+    let of = |pool| open.iter().filter(move |jobs| jobs.pool == pool).map(wanted).sum();
+    Pool::ALL.into_iter().map(|pool| (pool, of(pool))).collect()
+}
 
 /// Whether all places of an account are taken. Jobs that hold a slot hold the place of their account. An account that the settings no longer have holds up nothing: its jobs fail
 /// when they are claimed.

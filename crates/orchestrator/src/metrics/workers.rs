@@ -36,6 +36,7 @@ pub(crate) struct Workers {
     unshipped: Gauge<f64, AtomicU64>,
     disks_low: Gauge,
     uploads_failing: Gauge,
+    wanted: Family<PoolLabel, Gauge>,
 }
 
 impl Workers {
@@ -75,7 +76,23 @@ impl Workers {
             "How many failed to upload to the bucket when they last tried",
             uploads_failing.clone(),
         );
-        Self { heard, lost, places, bots, unshipped, disks_low, uploads_failing }
+        let wanted = Family::<PoolLabel, Gauge>::default();
+        for pool in Pool::ALL {
+            drop(wanted.get_or_create(&pool.into()));
+        }
+        registry.register(
+            "places_wanted",
+            "Bots that would run if no job had to wait for a worker: those of jobs that have had one, and of jobs that may start now or within 2 minutes",
+            wanted.clone(),
+        );
+        Self { heard, lost, places, bots, unshipped, disks_low, uploads_failing, wanted }
+    }
+
+    /// Shows how many bots of each pool there should be.
+    pub(crate) fn set_wanted(&self, wanted: &[(Pool, u64)]) {
+        for (pool, bots) in wanted {
+            self.wanted.get_or_create(&(*pool).into()).set(gauged(*bots));
+        }
     }
 
     /// Shows what they reported.

@@ -13,6 +13,7 @@ mod lost;
 mod mixes;
 mod outbox;
 mod paused;
+mod pools;
 mod pruning;
 mod quotas;
 mod recordings;

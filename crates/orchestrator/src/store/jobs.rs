@@ -7,6 +7,7 @@ use meetbot_types::{
     CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
+    work::Pool,
 };
 
 use super::{
@@ -139,13 +140,14 @@ pub trait JobStore: Send + Sync + 'static {
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        self.claim_for(None, token_hash, lookup, now).await
+        self.claim_for(None, None, token_hash, lookup, now).await
     }
     /// [`JobStore::claim`] for a worker, by its id. A server that starts keeps the attempts of workers, since these do not end with the previous server. `None`: for this
-    /// server's own bots.
+    /// server's own bots. With a `pool`, only jobs for its bots are considered, in the same order.
     async fn claim_for(
         &self,
         worker: Option<String>,
+        pool: Option<Pool>,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,

@@ -1,7 +1,7 @@
 //! Calls for usage and counts.
 
 use async_trait::async_trait;
-use meetbot_types::{ConsumerId, Page};
+use meetbot_types::{ConsumerId, Page, Timestamp, work::Pool};
 
 use super::{ConsumerFilter, ConsumerUse, Quota, QuotaChange, Result, Tally, Tenant, Used, Window};
 use crate::clock::StoreNow;
@@ -32,4 +32,6 @@ pub trait UsageStore: Send + Sync + 'static {
     async fn full_accounts(&self) -> Result<Vec<String>>;
     /// Counts jobs, deliveries and the bytes of recordings, at a cost that does not grow with the jobs that have ended, but with the recordings that are kept.
     async fn tally(&self) -> Result<Tally>;
+    /// How many bots each pool would run at this moment if no job had to wait for a worker: those of jobs that hold a slot, and of jobs that may start by then.
+    async fn places_wanted(&self, by: Timestamp) -> Result<Vec<(Pool, u64)>>;
 }

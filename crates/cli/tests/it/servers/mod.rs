@@ -2,6 +2,7 @@
 
 mod dead;
 mod refused;
+mod reports;
 mod shared;
 
 use std::path::PathBuf;

@@ -2,9 +2,10 @@
 
 mod far;
 mod kills;
+mod pools;
 mod refused;
 mod shared;
-mod status;
+pub(crate) mod status;
 
 use std::{
     fs,

@@ -19,7 +19,7 @@ fn scraped(client: &MeetBot) -> String {
 }
 
 /// Waits until the metrics have all these lines.
-fn shows(client: &MeetBot, lines: &[&str]) -> String {
+pub(crate) fn shows(client: &MeetBot, lines: &[&str]) -> String {
     poll_until(PATIENCE, || {
         let text = scraped(client);
         match lines.iter().find(|line| !text.lines().any(|found| found == **line)) {
@@ -41,7 +41,7 @@ fn metrics_of(started: &Value) -> MeetBot {
     client(url.strip_suffix("/metrics").unwrap(), "none")
 }
 
-fn admin(setup: &Setup, url: &str) -> MeetBot {
+pub(super) fn admin(setup: &Setup, url: &str) -> MeetBot {
     client(url, &create("--live", setup.data.path(), &["--scope", "admin"]).0)
 }
 
@@ -92,12 +92,12 @@ fn a_worker_and_its_server_show_how_the_worker_is() {
     client.leave_bot(&id).unwrap();
     await_job(&client, &id, |job| job.status.is_final());
     shows(&own, &["meetbot_worker_bots{pool=\"native\"} 0"]);
-    // A worker that stops is not lost, and one that is killed is.
-    assert_eq!(worker.terminate(), Some(0));
-    shows(&admin, &["meetbot_workers 0", "meetbot_workers_lost_total 0"]);
-    let killed = setup.worker(&url, &[]);
+    // A worker that is killed is lost, and one that stops is not.
+    worker.kill();
+    shows(&admin, &["meetbot_workers 0", "meetbot_workers_lost_total 1"]);
+    let stops = setup.worker(&url, &[]);
     shows(&admin, &["meetbot_workers 1"]);
-    killed.kill();
+    assert_eq!(stops.terminate(), Some(0));
     shows(&admin, &["meetbot_workers 0", "meetbot_workers_lost_total 1"]);
 }
 

@@ -1,6 +1,6 @@
 //! The places of accounts, and the queue of the jobs that wait for one. Claims are locked out of each other, so that no place is given twice.
 
-use meetbot_types::JobId;
+use meetbot_types::{JobId, work::Pool};
 
 use super::{
     Outcome, quotas,
@@ -8,7 +8,7 @@ use super::{
     values::{number, optional, parsed, text},
 };
 use crate::{
-    jobs::quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full},
+    jobs::quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full, and_of},
     store::Tenant,
 };
 
@@ -55,11 +55,12 @@ pub(super) async fn is_full(transaction: &Transaction, account: &str) -> Outcome
 }
 
 /// The first jobs that could start, if they are due: of each account with a free place and each tenant with a free slot, the longest due first.
-pub(super) async fn first(transaction: &Transaction) -> Outcome<Vec<First>> {
+pub(super) async fn first(transaction: &Transaction, pool: Option<Pool>) -> Outcome<Vec<First>> {
+    let of_pool = and_of(pool);
     let rows = transaction
         .rows(
             &format!(
-                "SELECT account, consumer, live, min(run_at) FROM jobs WHERE {ACCOUNT_WAITING}
+                "SELECT account, consumer, live, min(run_at) FROM jobs WHERE {ACCOUNT_WAITING}{of_pool}
                  GROUP BY account, consumer, live ORDER BY 4, 1, 2, 3"
             ),
             &[],
@@ -80,13 +81,18 @@ pub(super) async fn first(transaction: &Transaction) -> Outcome<Vec<First>> {
 }
 
 /// The job that has waited longest for a place that is free now.
-pub(super) async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobId>> {
-    let first = first(transaction).await?.into_iter().find(|first| first.from <= due);
+pub(super) async fn next(
+    transaction: &Transaction,
+    due: i64,
+    pool: Option<Pool>,
+) -> Outcome<Option<JobId>> {
+    let of_pool = and_of(pool);
+    let first = first(transaction, pool).await?.into_iter().find(|first| first.from <= due);
     let Some(First { account, tenant, .. }) = first else { return Ok(None) };
     let found = transaction
         .row(
             &format!(
-                "SELECT id FROM jobs WHERE account = $1 AND consumer = $2 AND live = $3 AND {ACCOUNT_WAITING}
+                "SELECT id FROM jobs WHERE account = $1 AND consumer = $2 AND live = $3 AND {ACCOUNT_WAITING}{of_pool}
                  ORDER BY run_at, id LIMIT 1"
             ),
             &[&account, &tenant.consumer.to_string(), &tenant.live],

@@ -3,6 +3,7 @@
 use meetbot_types::{
     Job, JobId, JobStatus, Timestamp,
     bot::{BotCommand, IngestRequest},
+    work::Pool,
 };
 
 use super::{
@@ -12,7 +13,10 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Awaited, Changes, JobRecord, quota::GUEST_WAITING},
+    jobs::{
+        Awaited, Changes, JobRecord,
+        quota::{GUEST_WAITING, and_of},
+    },
     store::{
         AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, Tenant,
     },
@@ -22,22 +26,24 @@ use crate::{
 const LOOKS: u32 = 32;
 
 /// The next job to claim, with its lock.
-async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>> {
+async fn next(
+    transaction: &Transaction,
+    due: i64,
+    pool: Option<Pool>,
+) -> Outcome<Option<JobRecord>> {
+    let lost = format!(
+        "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
+        and_of(pool)
+    );
     for _ in 0..LOOKS {
-        let lost = transaction
-            .row(
-                "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1 ORDER BY run_at, id LIMIT 1",
-                &[&due],
-            )
-            .await?;
-        let found = match lost {
+        let found = match transaction.row(&lost, &[&due]).await? {
             Some(row) => Some(parsed(&row, 0, "a job's id")?),
             // Before those of guests, which it can hold up by as many bots as accounts have places.
-            None => match accounts::next(transaction, due).await? {
+            None => match accounts::next(transaction, due, pool).await? {
                 Some(id) => Some(id),
-                None => match quotas::next_tenant(transaction, due).await? {
+                None => match quotas::next_tenant(transaction, due, pool).await? {
                     None => return Ok(None),
-                    Some(tenant) => first_of(transaction, tenant).await?,
+                    Some(tenant) => first_of(transaction, tenant, pool).await?,
                 },
             },
         };
@@ -55,10 +61,15 @@ async fn next(transaction: &Transaction, due: i64) -> Outcome<Option<JobRecord>>
 }
 
 /// A tenant's job without an account that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
-async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<JobId>> {
+async fn first_of(
+    transaction: &Transaction,
+    tenant: Tenant,
+    pool: Option<Pool>,
+) -> Outcome<Option<JobId>> {
+    let of_pool = and_of(pool);
     let first = transaction
         .row(
-            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1"),
+            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"),
             &[&tenant.consumer.to_string(), &tenant.live],
         )
         .await?;
@@ -71,7 +82,7 @@ async fn first_of(transaction: &Transaction, tenant: Tenant) -> Outcome<Option<J
 /// Gives the next job to a bot of the `holder`, a node or a worker. The transaction has the lock of claims.
 pub(super) async fn claim(
     transaction: &Transaction,
-    holder: &str,
+    (holder, pool): (&str, Option<Pool>),
     token_hash: [u8; 32],
     lookup: &AvailabilityLookup,
     now: StoreNow,
@@ -79,7 +90,7 @@ pub(super) async fn claim(
     if paused::is(transaction).await? {
         return Ok(Claim::Nothing);
     }
-    let found = next(transaction, now.wall.as_millis()).await?;
+    let found = next(transaction, now.wall.as_millis(), pool).await?;
     let Some(mut record) = found else { return Ok(Claim::Nothing) };
     if record.needs_minutes()
         && let Some(minutes) =
@@ -298,7 +309,8 @@ pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Tim
             &[],
         )
         .await?;
-    let of_accounts = accounts::first(transaction).await?.into_iter().map(|first| first.from).min();
+    let of_accounts =
+        accounts::first(transaction, None).await?.into_iter().map(|first| first.from).min();
     let next = optional_time(&next, 0)?;
     Ok(next.into_iter().chain(of_accounts.map(Timestamp::from_millis)).min())
 }

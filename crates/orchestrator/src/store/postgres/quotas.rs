@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{ConsumerId, ConsumerQuota, JobId, Page, Platform, Timestamp};
+use meetbot_types::{ConsumerId, ConsumerQuota, JobId, Page, Platform, Timestamp, work::Pool};
 use tokio_postgres::Row;
 
 use super::{
@@ -14,7 +14,9 @@ use super::{
 use crate::{
     jobs::{
         JobRecord,
-        quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, Quota, SlotChange, WAITING},
+        quota::{
+            self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING, and_of,
+        },
     },
     store::{
         ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window,
@@ -161,7 +163,23 @@ async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outco
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
 /// One lookup for each distinct number of bots, however many consumers and jobs wait.
-pub(super) async fn next_tenant(transaction: &Transaction, due: i64) -> Outcome<Option<Tenant>> {
+/// With a pool only jobs for its bots count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched then.
+pub(super) async fn next_tenant(
+    transaction: &Transaction,
+    due: i64,
+    pool: Option<Pool>,
+) -> Outcome<Option<Tenant>> {
+    let of_pool = pool.map_or_else(String::new, |pool| {
+        format!(
+            "AND EXISTS (SELECT 1 FROM jobs WHERE consumer = t.consumer AND live = t.live
+                 AND {GUEST_WAITING} AND run_at <= $2{})",
+            and_of(Some(pool))
+        )
+    });
+    let with_so_many = format!(
+        "SELECT consumer, live FROM tenants t WHERE bots = $1 AND due_at <= $2 {of_pool}
+         ORDER BY due_at, consumer, live LIMIT 1"
+    );
     let mut number = -1_i64;
     loop {
         let next = transaction
@@ -169,18 +187,31 @@ pub(super) async fn next_tenant(transaction: &Transaction, due: i64) -> Outcome<
             .await?;
         let Some(next) = next.try_get(0)? else { return Ok(None) };
         number = next;
-        let found = transaction
-            .row(
-                "SELECT consumer, live FROM tenants WHERE bots = $1 AND due_at <= $2
-                 ORDER BY due_at, consumer, live LIMIT 1",
-                &[&number, &due],
-            )
-            .await?;
+        let found = transaction.row(&with_so_many, &[&number, &due]).await?;
         if let Some(row) = found {
             let consumer = parsed(&row, 0, "a tenant's consumer")?;
             return Ok(Some(Tenant { consumer, live: row.try_get(1)? }));
         }
     }
+}
+
+/// How many bots each pool would run at this moment if no job had to wait for a worker.
+pub(super) async fn places_wanted(
+    transaction: &Transaction,
+    by: Timestamp,
+) -> Outcome<Vec<(Pool, u64)>> {
+    let rows = transaction.rows(&quota::open_jobs("$1"), &[&by.as_millis()]).await?;
+    let open = rows.iter().map(|row| {
+        let slots: Option<u32> = optional(row, 5)?;
+        Ok(OpenJobs {
+            tenant: (text(row, 0)?, row.try_get(1)?),
+            pool: if row.try_get(2)? { Pool::Browser } else { Pool::Native },
+            held: number(row, 3)?,
+            due: number(row, 4)?,
+            slots: slots.and_then(NonZeroU32::new),
+        })
+    });
+    Ok(quota::places_wanted(&open.collect::<Outcome<Vec<_>>>()?))
 }
 
 /// Whether jobs of this tenant wait for a place.

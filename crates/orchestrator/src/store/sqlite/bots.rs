@@ -3,6 +3,7 @@
 use meetbot_types::{
     JobId, Timestamp,
     bot::{BotCommand, IngestRequest},
+    work::Pool,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -11,7 +12,10 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Awaited, Changes, JobRecord, quota::GUEST_WAITING},
+    jobs::{
+        Awaited, Changes, JobRecord,
+        quota::{GUEST_WAITING, and_of},
+    },
     store::{
         AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, TakenOver,
     },
@@ -29,25 +33,29 @@ impl Leases {
 
 pub(super) fn claim(
     transaction: &Transaction<'_>,
-    worker: Option<&str>,
+    (worker, pool): (Option<&str>, Option<Pool>),
     token_hash: [u8; 32],
     lookup: &AvailabilityLookup,
     now: StoreNow,
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
-    let lost = "status = 'queued' AND epoch > 0 AND run_at <= ?1 ORDER BY run_at, id LIMIT 1";
-    let mut found = records::load(transaction, lost, &[&due])?;
+    let of_pool = and_of(pool);
+    let lost = format!(
+        "status = 'queued' AND epoch > 0 AND run_at <= ?1{of_pool} ORDER BY run_at, id LIMIT 1"
+    );
+    let mut found = records::load(transaction, &lost, &[&due])?;
     // Before those of guests, which it can hold up by as many bots as accounts have places.
     if found.is_none()
-        && let Some(id) = accounts::next(transaction, due)?
+        && let Some(id) = accounts::next(transaction, due, pool)?
     {
         found = records::of_any(transaction, id)?;
     }
     if found.is_none()
-        && let Some((consumer, live)) = quotas::next_tenant(transaction, due)?
+        && let Some((consumer, live)) = quotas::next_tenant(transaction, due, pool)?
     {
-        let first =
-            format!("consumer = ?1 AND live = ?2 AND {GUEST_WAITING} ORDER BY run_at, id LIMIT 1");
+        let first = format!(
+            "consumer = ?1 AND live = ?2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"
+        );
         found = records::load(transaction, &first, &[&consumer, &live])?;
     }
     let Some(mut record) = found else { return Ok(Claim::Nothing) };
@@ -211,6 +219,6 @@ pub(super) fn first_start(connection: &Connection) -> Outcome<Option<Timestamp>>
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();
-    let of_accounts = accounts::first(connection)?.into_iter().map(|first| first.from).min();
+    let of_accounts = accounts::first(connection, None)?.into_iter().map(|first| first.from).min();
     Ok(next.into_iter().chain(of_accounts).min().map(Timestamp::from_millis))
 }

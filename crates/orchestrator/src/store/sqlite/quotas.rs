@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU32;
 
-use meetbot_types::{ConsumerId, ConsumerQuota, Page, Platform, Timestamp};
+use meetbot_types::{ConsumerId, ConsumerQuota, Page, Platform, Timestamp, work::Pool};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
 use super::{Outcome, Problem, pages, read_as, recordings};
 use crate::{
-    jobs::quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, Quota, SlotChange, WAITING},
+    jobs::quota::{
+        self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING, and_of,
+    },
     store::{ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window},
 };
 
@@ -96,12 +98,24 @@ pub(super) fn queue_is_full(
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
 /// One lookup for each distinct number of bots, however many consumers and jobs wait.
-pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(String, bool)>> {
+/// With a pool only jobs for its bots count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched then.
+pub(super) fn next_tenant(
+    connection: &Connection,
+    due: i64,
+    pool: Option<Pool>,
+) -> Outcome<Option<(String, bool)>> {
     let mut numbers = connection
         .prepare_cached("SELECT min(bots) FROM tenants WHERE due_at IS NOT NULL AND bots > ?1")?;
-    let mut with_so_many = connection.prepare_cached(
-        "SELECT consumer, live FROM tenants WHERE bots = ?1 AND due_at <= ?2 ORDER BY due_at, consumer, live LIMIT 1",
-    )?;
+    let of_pool = pool.map_or_else(String::new, |pool| {
+        format!(
+            "AND EXISTS (SELECT 1 FROM jobs WHERE consumer = t.consumer AND live = t.live
+                 AND {GUEST_WAITING} AND run_at <= ?2{})",
+            and_of(Some(pool))
+        )
+    });
+    let mut with_so_many = connection.prepare_cached(&format!(
+        "SELECT consumer, live FROM tenants t WHERE bots = ?1 AND due_at <= ?2 {of_pool} ORDER BY due_at, consumer, live LIMIT 1",
+    ))?;
     let mut number = -1_i64;
     while let Some(next) = numbers.query_row([number], |row| row.get::<_, Option<i64>>(0))? {
         number = next;
@@ -113,6 +127,22 @@ pub(super) fn next_tenant(connection: &Connection, due: i64) -> Outcome<Option<(
         }
     }
     Ok(None)
+}
+
+/// How many bots each pool would run at this moment if no job had to wait for a worker.
+pub(super) fn places_wanted(connection: &Connection, by: Timestamp) -> Outcome<Vec<(Pool, u64)>> {
+    let mut open = connection.prepare_cached(&quota::open_jobs("?1"))?;
+    let open = open.query_map([by.as_millis()], |row| {
+        let pool = if row.get(2)? { Pool::Browser } else { Pool::Native };
+        Ok(OpenJobs {
+            tenant: (row.get(0)?, row.get(1)?),
+            pool,
+            held: row.get(3)?,
+            due: row.get(4)?,
+            slots: row.get(5).map(NonZeroU32::new)?,
+        })
+    })?;
+    Ok(quota::places_wanted(&open.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// Whether jobs of this tenant wait for a place.

@@ -12,6 +12,7 @@ use meetbot_types::{
     Page, Redeliver, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
+    work::Pool,
 };
 
 use super::{
@@ -74,6 +75,10 @@ impl UsageStore for SqliteStore {
 
     async fn tally(&self) -> Result<Tally> {
         self.read(tally::count).await
+    }
+
+    async fn places_wanted(&self, by: Timestamp) -> Result<Vec<(Pool, u64)>> {
+        self.read(move |connection| quotas::places_wanted(connection, by)).await
     }
 }
 
@@ -266,13 +271,14 @@ impl JobStore for SqliteStore {
     async fn claim_for(
         &self,
         worker: Option<String>,
+        pool: Option<Pool>,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
             paused::unless(connection, || {
-                bots::claim(connection, worker.as_deref(), token_hash, &*lookup, now)
+                bots::claim(connection, (worker.as_deref(), pool), token_hash, &*lookup, now)
             })
         };
         self.writer.write(claim).await

@@ -7,6 +7,7 @@ use meetbot_types::{
     CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
+    work::Pool,
 };
 
 use crate::{
@@ -250,19 +251,20 @@ impl JobStore for PostgresStore {
     async fn claim_for(
         &self,
         worker: Option<String>,
+        pool: Option<Pool>,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        let asked = (worker, token_hash, lookup);
+        let asked = (worker, pool, token_hash, lookup);
         self.write_at(
             Caller::Claimer,
             now,
             asked,
-            |it, (node, (worker, token_hash, lookup), now)| {
+            |it, (node, (worker, pool, token_hash, lookup), now)| {
                 // A worker's lease has no node, so no node takes it over at its start.
                 let holder = worker.as_deref().unwrap_or(node);
-                Box::pin(bots::claim(it, holder, *token_hash, &**lookup, it.at(*now)))
+                Box::pin(bots::claim(it, (holder, *pool), *token_hash, &**lookup, it.at(*now)))
             },
         )
         .await

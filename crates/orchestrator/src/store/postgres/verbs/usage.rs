@@ -1,7 +1,7 @@
 //! Calls for usage and limits of consumers.
 
 use async_trait::async_trait;
-use meetbot_types::{ConsumerId, Page};
+use meetbot_types::{ConsumerId, Page, Timestamp, work::Pool};
 
 use crate::{
     clock::StoreNow,
@@ -58,5 +58,9 @@ impl UsageStore for PostgresStore {
 
     async fn tally(&self) -> Result<Tally> {
         self.read((), |it, ()| Box::pin(tally::count(it))).await
+    }
+
+    async fn places_wanted(&self, by: Timestamp) -> Result<Vec<(Pool, u64)>> {
+        self.read(by, |it, by| Box::pin(quotas::places_wanted(it, *by))).await
     }
 }
