@@ -61,7 +61,7 @@ pub(super) struct Connections {
     claimers: Arc<Semaphore>,
     senders: Arc<Semaphore>,
     clock: Clock,
-    observer: Option<Observer>,
+    pub(super) observer: Option<Observer>,
     /// The name of this process, where it is a server: without its row in `nodes` nothing is read or written.
     pub(super) boot: Option<Arc<str>>,
     /// Whether lease time is what callers say, as in tests, whose clocks jump.
