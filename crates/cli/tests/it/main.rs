@@ -10,6 +10,7 @@ mod browsers;
 mod bucket;
 mod bucket_server;
 mod bucket_start;
+mod cluster;
 mod commands;
 mod consumers;
 mod deletion;
