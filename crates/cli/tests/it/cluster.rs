@@ -25,6 +25,8 @@ pub(crate) struct Cluster {
     pub(crate) servers: [TempDir; 2],
     pub(crate) workers: [TempDir; 2],
     pub(crate) key: String,
+    /// Signs the webhooks of the key's consumer.
+    pub(crate) secret: String,
     /// A folder with the key of the workers.
     pub(crate) keys: TempDir,
 }
@@ -43,12 +45,12 @@ impl Cluster {
         let [servers, workers] = [(); 2].map(|()| [(); 2].map(|()| TempDir::new().unwrap()));
         let store = database.url(DATABASE);
         let store = [("MEETBOT_STORE_URL", store.as_str())];
-        let (key, _) = create_with("--test", servers[0].path(), &[], &store);
+        let (key, secret) = create_with("--test", servers[0].path(), &[], &store);
         let of_workers = ["--scope", "worker", "--consumer", "workers"];
         let (worker, _) = create_with("--live", servers[0].path(), &of_workers, &store);
         let keys = TempDir::new().unwrap();
         std::fs::write(keys.path().join(WORKER_KEY), worker + "\n").unwrap();
-        Self { database, bucket, _sandbox: running, sandbox, servers, workers, key, keys }
+        Self { database, bucket, _sandbox: running, sandbox, servers, workers, key, secret, keys }
     }
 
     pub(crate) fn worker_key(&self) -> PathBuf {

@@ -1,15 +1,17 @@
-//! Pausing: content of a pause is in no file of any format.
+//! Pausing: content of a pause is in no file of any format. `servers::meetings` runs the same meetings on two servers.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{process::Command, time::Duration};
 
 use meetbot::{
-    ControlState, EventName, Job, JobStatus, NewJob, RecordingState, Timestamp, blocking::MeetBot,
+    ControlState, EventName, JobStatus, NewJob, RecordingState, Timestamp, blocking::MeetBot,
     webhook::EventDetails,
 };
 use meetbot_types::Manifest;
 use tempfile::TempDir;
 
-use crate::program::{PATIENCE, await_job, client, create_key, manifest_of, serve};
+use crate::program::{
+    PATIENCE, await_job, client, create_key, downloaded_tracks, manifest_of, serve,
+};
 
 /// The meeting's length; the tone sounds in the second third of it.
 const SECONDS: u64 = 9;
@@ -20,12 +22,11 @@ fn dispatch(client: &MeetBot) -> String {
 }
 
 /// The loudest there is around 1 kHz in all files, in dB of full scale.
-fn loudest_tone(data: &Path, job: &Job, manifest: &Manifest) -> f64 {
-    let folder = data.join(format!("recordings/{}/e1", job.id));
-    let volumes = manifest.tracks.iter().map(|track| {
+fn loudest_tone(client: &MeetBot, manifest: &Manifest) -> f64 {
+    let volumes = downloaded_tracks(client, manifest).into_iter().map(|file| {
         let measured = Command::new("ffmpeg")
             .arg("-i")
-            .arg(folder.join(&track.file))
+            .arg(file.path())
             .args([
                 "-af",
                 "bandpass=frequency=1000:width_type=h:width=100,volumedetect",
@@ -42,6 +43,15 @@ fn loudest_tone(data: &Path, job: &Job, manifest: &Manifest) -> f64 {
     volumes.fold(-200.0, f64::max)
 }
 
+/// Plays it on one server, on SQLite unless [`crate::program::POSTGRES`] is set.
+fn on_one_server(play: impl FnOnce([&MeetBot; 2])) {
+    let data = TempDir::new().unwrap();
+    let (_server, url) = serve(data.path(), None);
+    let (key, _) = create_key(data.path(), &[]);
+    let client = client(&url, &key);
+    play([&client, &client]);
+}
+
 #[expect(clippy::disallowed_methods, reason = "the scenario runs by the clock")]
 fn wait_until(time: Timestamp) {
     let now = Timestamp::from(std::time::SystemTime::now());
@@ -52,11 +62,12 @@ fn wait_until(time: Timestamp) {
 
 #[test]
 fn audio_during_a_pause_is_in_no_file() {
-    let data = TempDir::new().unwrap();
-    let (_server, url) = serve(data.path(), None);
-    let (key, _) = create_key(data.path(), &[]);
-    let client = client(&url, &key);
-    let (paused, heard) = (dispatch(&client), dispatch(&client));
+    on_one_server(pause_the_tone);
+}
+
+/// Meetings in which a tone sounds, once in a pause. Jobs are created at the first server and controlled and read at the second one.
+pub(crate) fn pause_the_tone([creating, client]: [&MeetBot; 2]) {
+    let (paused, heard) = (dispatch(creating), dispatch(creating));
     let started = |id: &str| {
         loop {
             let job = client.get_bot(id).unwrap().unwrap();
@@ -91,8 +102,8 @@ fn audio_during_a_pause_is_in_no_file() {
 
     let end = |id: &str| {
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
-        let manifest = manifest_of(&client, id);
-        (loudest_tone(data.path(), &job, &manifest), job, manifest)
+        let manifest = manifest_of(client, id);
+        (loudest_tone(client, &manifest), job, manifest)
     };
     let (there, ..) = end(&heard);
     let (gone, job, manifest) = end(&paused);
@@ -118,16 +129,17 @@ fn audio_during_a_pause_is_in_no_file() {
 
 #[test]
 fn a_pause_that_ends_by_stop_or_leave_is_counted() {
-    let data = TempDir::new().unwrap();
-    let (_server, url) = serve(data.path(), None);
-    let (key, _) = create_key(data.path(), &[]);
-    let client = client(&url, &key);
+    on_one_server(end_pauses_otherwise);
+}
+
+/// Pauses that end by stopping the recording, and by leaving. Jobs are created at the first server and controlled and read at the second one.
+pub(crate) fn end_pauses_otherwise([creating, client]: [&MeetBot; 2]) {
     let ids = [(); 2].map(|()| {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
-        client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
+        creating.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id
     });
     for id in &ids {
-        await_job(&client, id, |job| job.status == JobStatus::Recording);
+        await_job(client, id, |job| job.status == JobStatus::Recording);
         let result = client.pause_recording(id).unwrap();
         assert_eq!(result.recording.state, Some(RecordingState::Paused));
     }
@@ -142,7 +154,7 @@ fn a_pause_that_ends_by_stop_or_leave_is_counted() {
     for id in &ids {
         client.leave_bot(id).unwrap();
         let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
-        let pauses = manifest_of(&client, id).pauses;
+        let pauses = manifest_of(client, id).pauses;
         let [pause] = pauses.as_slice() else { panic!("{pauses:?}") };
         assert!(pause.end_ms - pause.start_ms >= 300, "{pause:?}");
         assert_eq!(job.recording.paused_ms, pause.end_ms - pause.start_ms, "{job:#?}");
@@ -152,13 +164,14 @@ fn a_pause_that_ends_by_stop_or_leave_is_counted() {
 
 #[test]
 fn chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once() {
-    let data = TempDir::new().unwrap();
-    let (_server, url) = serve(data.path(), None);
-    let (key, _) = create_key(data.path(), &[]);
-    let client = client(&url, &key);
+    on_one_server(pause_chat);
+}
+
+/// A meeting in which people write in a pause. Jobs are created at the first server and controlled and read at the second one.
+pub(crate) fn pause_chat([creating, client]: [&MeetBot; 2]) {
     let meeting_url = "https://sandbox.meetbot.dev/chatty?seconds=12".to_owned();
-    let id = client.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
-    await_job(&client, &id, |job| job.status == JobStatus::Recording);
+    let id = creating.dispatch_bot(NewJob { meeting_url, ..NewJob::default() }).unwrap().id;
+    await_job(client, &id, |job| job.status == JobStatus::Recording);
     let started = client.get_bot(&id).unwrap().unwrap().recording.started_at.unwrap();
     wait_until(started + Duration::from_secs(2));
     let paused = client.pause_recording(&id).unwrap();
@@ -180,6 +193,7 @@ fn chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once() {
     let [(messages, captions)] = counts[..] else { panic!("{counts:?}") };
     assert!(messages >= 5 && captions >= 1, "{counts:?}");
     assert_eq!(heard as u64 + messages, 30, "each message is an event or is counted");
-    let chat = data.path().join(format!("recordings/{id}/e1/chat.jsonl"));
-    assert_eq!(std::fs::read_to_string(chat).unwrap().lines().count(), heard);
+    let manifest = manifest_of(client, &id);
+    let chat = client.artifact(&id, manifest.chat.as_deref().unwrap()).unwrap();
+    assert_eq!(std::str::from_utf8(&chat).unwrap().lines().count(), heard);
 }

@@ -13,6 +13,7 @@ use meetbot::{Job, Request, blocking::MeetBot};
 use meetbot_testkit::polling::poll_until;
 use meetbot_types::{Manifest, bot::Secret};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 /// Long enough for a busy machine; reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
@@ -257,6 +258,17 @@ pub(crate) fn manifest_of(client: &MeetBot, job_id: &str) -> Manifest {
     let path = format!("/api/v1/jobs/{job_id}/manifest");
     let answer = client.request(Request::new("GET", path).unwrap()).unwrap();
     serde_json::from_slice(answer.body()).unwrap()
+}
+
+/// The recorded tracks, read from a server into temporary files.
+pub(crate) fn downloaded_tracks(client: &MeetBot, manifest: &Manifest) -> Vec<NamedTempFile> {
+    let id = manifest.job_id.to_string();
+    let read = |name: &str| {
+        let file = NamedTempFile::with_suffix(name).unwrap();
+        std::fs::write(file.path(), client.artifact(&id, name).unwrap()).unwrap();
+        file
+    };
+    manifest.tracks.iter().map(|track| read(&track.file)).collect()
 }
 
 /// The SDK against a server.

@@ -1,6 +1,9 @@
-//! Every scenario of the sandbox, all at once on one server: statuses, reasons, codes, webhooks and manifests.
+//! Every scenario of the sandbox, all at once: statuses, reasons, codes, webhooks and manifests. `servers::meetings` runs them on two servers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    thread,
+};
 
 use meetbot::{AutoLeaveConfig, EventName, Job, NewJob, Rule, Webhooks, blocking::MeetBot};
 use meetbot_types::Manifest;
@@ -8,7 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{ffmpeg::decodes, spec_file};
 
-use crate::program::{PATIENCE, client, create_key, listen, manifest_of, meetbot, run, serve};
+use crate::program::{
+    PATIENCE, client, create_key, downloaded_tracks, listen, manifest_of, meetbot, run, serve,
+};
 use crate::schema;
 
 /// How a scenario has to end.
@@ -138,9 +143,22 @@ fn acted_cases() -> Vec<Case> {
     let cancel: Action = |client, id| client.cancel_bot(id).unwrap();
     let leave: Action = |client, id| assert_eq!(client.leave_bot(id).unwrap().state, "done");
     let stop: Action = |client, id| assert_eq!(client.stop_recording(id).unwrap().state, "done");
+    let each: Action = |client, id| {
+        for call in [
+            MeetBot::pause_recording,
+            MeetBot::resume_recording,
+            |client: &MeetBot, id: &str| client.send_chat_message(id, "still here"),
+            MeetBot::request_recording_permission,
+            MeetBot::stop_recording,
+            MeetBot::leave_bot,
+        ] {
+            assert_eq!(call(client, id).unwrap().state, "done");
+        }
+    };
     vec![
         acted(endless, "cancelled cancelled -", Some(false), &[("recording", cancel)]),
         acted(endless, "completed requested -", Some(true), &[("recording", leave)]),
+        acted(endless, "completed requested -", Some(true), &[("recording", each)]),
         acted(
             endless,
             "completed requested -",
@@ -202,61 +220,78 @@ fn every_scenario_ends_as_documented() {
     let data = TempDir::new().unwrap();
     let (_server, url) = serve(data.path(), None);
     let (key, secret) = create_key(data.path(), &[]);
-    let (receiver, webhook) = listen(&secret);
     let client = client(&url, &key);
-    let mut played: Vec<(Case, String)> = cases()
+    play_all([&client, &client], &secret);
+}
+
+/// Plays all scenarios at once. Jobs are created at each server in turn; the calls for a job and all reads go to the server that did not create it.
+pub(crate) fn play_all(servers: [&MeetBot; 2], secret: &str) {
+    let (receiver, webhook) = listen(secret);
+    let mut acts = HashMap::new();
+    let played: HashMap<String, (Case, &MeetBot)> = cases()
         .into_iter()
         .chain(acted_cases())
-        .map(|case| {
-            let job = client.dispatch_bot(NewJob {
+        .zip([servers, [servers[1], servers[0]]].into_iter().cycle())
+        .map(|(mut case, [creating, other])| {
+            let job = creating.dispatch_bot(NewJob {
                 webhooks: Some(Webhooks {
                     on_status_change: Some(webhook.clone()),
                     on_finalize: Some(webhook.clone()),
                 }),
                 ..case.new_job()
             });
-            (case, job.unwrap().id)
+            let id = job.unwrap().id;
+            acts.insert(id.clone(), VecDeque::from(std::mem::take(&mut case.acts)));
+            (id, (case, other))
         })
         .collect();
     let mut observed = ReceivedEvents::default();
     let mut statuses: Vec<(String, String)> =
-        played.iter().map(|(_, id)| (id.clone(), "queued".to_owned())).collect();
-    loop {
-        for (id, status) in statuses.drain(..) {
-            let (case, _) = played.iter_mut().find(|(_, played)| *played == id).unwrap();
-            if case.acts.first().is_some_and(|(when, _)| *when == status) {
-                case.acts.remove(0).1(&client, &id);
+        played.keys().map(|id| (id.clone(), "queued".to_owned())).collect();
+    thread::scope(|scope| {
+        loop {
+            for (id, status) in statuses.drain(..) {
+                let next = acts.get_mut(&id).unwrap().pop_front_if(|(when, _)| *when == status);
+                if let Some((_, act)) = next {
+                    act(played[&id].1, &id);
+                }
+            }
+            if observed.ended == played.len() {
+                break;
+            }
+            let (data, ended) = observed.add(&receiver.next());
+            let word = |name: &str| data[name].as_str().unwrap().to_owned();
+            let id = word("jobId");
+            if ended {
+                let (case, client) = &played[&id];
+                let events = observed.events[&id].clone();
+                // Files are read while others play: the longest scenario lasts a minute.
+                scope.spawn(move || check_recording(case, &id, &events, client));
+            } else {
+                statuses.push((id, word("status")));
             }
         }
-        if observed.ended == played.len() {
-            break;
-        }
-        let data = observed.add(&receiver.next());
-        let word = |name: &str| data[name].as_str().unwrap().to_owned();
-        statuses.push((word("jobId"), word("status")));
-    }
+    });
     observed.match_the_documented_lifecycle();
-    for (case, id) in &played {
-        let job = client.wait_for_bot(id, Some(PATIENCE)).unwrap();
+    for (id, (case, client)) in &played {
+        let job = client.get_bot(id).unwrap().unwrap();
         assert_eq!(ending(&job), case.ending, "{}: {job:#?}", case.scenario);
         assert_eq!(job.attempt, case.attempts, "{}", case.scenario);
-        observed.check(case, &job, &client);
-        assert_eq!(
-            job.manifest_uri.is_some(),
-            case.manifest.is_some(),
-            "{}: {job:#?}",
-            case.scenario
-        );
-        if let Some(complete) = case.manifest {
-            let manifest = manifest_of(&client, id);
-            schema::recording_fits(&client, id);
-            assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
-            check_scenario(case.scenario, &manifest, &observed.events[id], &client);
-            for track in &manifest.tracks {
-                let folder = data.path().join(format!("recordings/{id}/e{}", job.attempt));
-                decodes(&folder.join(&track.file));
-            }
-        }
+        observed.check(case, &job, client);
+    }
+}
+
+/// Checks the recording of a job that has ended.
+fn check_recording(case: &Case, id: &str, events: &[Value], client: &MeetBot) {
+    let job = client.get_bot(id).unwrap().unwrap();
+    assert_eq!(job.manifest_uri.is_some(), case.manifest.is_some(), "{}: {job:#?}", case.scenario);
+    let Some(complete) = case.manifest else { return };
+    let manifest = manifest_of(client, id);
+    schema::recording_fits(client, id);
+    assert_eq!(manifest.complete, complete, "{}: {manifest:#?}", case.scenario);
+    check_scenario(case.scenario, &manifest, events, client);
+    for file in downloaded_tracks(client, &manifest) {
+        decodes(file.path());
     }
 }
 
@@ -269,7 +304,8 @@ struct ReceivedEvents {
 }
 
 impl ReceivedEvents {
-    fn add(&mut self, line: &Value) -> Value {
+    /// The data of the event, and whether its job has ended with it.
+    fn add(&mut self, line: &Value) -> (Value, bool) {
         assert_eq!(line["verified"], true, "{line}");
         let data = line["event"]["data"].clone();
         // A cancelled job has no event but the change of its status.
@@ -281,7 +317,7 @@ impl ReceivedEvents {
         self.ended += usize::from(last);
         let job = data["jobId"].as_str().unwrap().to_owned();
         self.events.entry(job).or_default().push(data.clone());
-        data
+        (data, last)
     }
 
     /// The transitions that occurred are exactly those that `docs/job-lifecycle.md` draws.

@@ -1,6 +1,7 @@
 //! Several servers on one PostgreSQL database and one bucket, with workers that have data folders of their own.
 
 mod dead;
+mod meetings;
 mod refused;
 mod reports;
 mod shared;
