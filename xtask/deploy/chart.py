@@ -1,11 +1,12 @@
-"""Judges the Helm chart of `deploy/helm`, without a cluster: `chart.py RENDER`, where RENDER prints what Helm makes of it.
+"""Judges the Helm chart of `deploy/helm`, without a cluster: `chart.py RENDER KEDA`, where RENDER prints what Helm makes of it, and KEDA is the folder of KEDA's module.
 
-Each manifest is checked against the schemas of the oldest and the newest Kubernetes that the chart is for. What else is wrong (a selector that selects nothing, a volume that
-nothing mounts, an option that `meetbot` does not have) is printed too, and the exit code is 1.
+Each manifest is checked against the schemas of the oldest and the newest Kubernetes that the chart is for, or against KEDA's. What else is wrong (a selector that selects nothing, a volume that
+nothing mounts, an option that `meetbot` does not have) is printed too, and the exit code is 1. Then each mistake of `mistakes.py` is made, and must be found.
 """
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import promql_parser
 import yaml
+from judge import selectors, table
+from keda import Keda
+from mistakes import MISTAKES, REFUSED
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "meetbot"
@@ -22,16 +27,25 @@ VALUES = ROOT / "xtask" / "deploy" / "values"
 #: The Kubernetes versions whose schemas are asked.
 VERSIONS = ("1.27", "1.37")
 SETTINGS = set(re.findall(r"MEETBOT_[A-Z_]+", (ROOT / "crates/orchestrator/src/default.toml").read_text())) | {"MEETBOT_CONFIG"}
+METRICS = table("operations.md")
 #: The objects of each rendering, so that a template that makes nothing is noticed.
-KINDS = {"ServiceAccount": 1, "ConfigMap": 2, "Service": 1, "Deployment": 2, "PodDisruptionBudget": 2, "NetworkPolicy": 2}
-#: Values that must be refused, each with a word of the reason.
-REFUSED = {
-    "store: { url: 'postgres://meetbot:secret@host/meetbot' }": "store.url",
-    "storage: { url: 'https://bucket' }": "storage.url",
-    "workers: { keySecret: { name: '' } }": "workers.keySecret.name",
-    "workers: { keySecret: { name: a, key: k }, bots: 0 }": "workers.bots",
-    "server: { replica: 2 }": "replica",
+KINDS = {
+    "fixed.yaml": {"ServiceAccount": 1, "ConfigMap": 2, "Service": 1, "Deployment": 2, "PodDisruptionBudget": 2, "NetworkPolicy": 2},
+    "browser.yaml": {"ServiceAccount": 1, "ConfigMap": 3, "Service": 1, "Deployment": 3, "PodDisruptionBudget": 3, "NetworkPolicy": 2},
+    "keda.yaml": {
+        "ServiceAccount": 1,
+        "ConfigMap": 3,
+        "Service": 1,
+        "Deployment": 1,
+        "ScaledJob": 2,
+        "TriggerAuthentication": 1,
+        "PodDisruptionBudget": 3,
+        "NetworkPolicy": 2,
+    },
+    "prometheus.yaml": {"ServiceAccount": 1, "ConfigMap": 2, "Service": 1, "Deployment": 1, "ScaledJob": 1, "PodDisruptionBudget": 2},
 }
+
+Manifest = dict[str, Any]
 
 
 def rendered(render: str, *values: str) -> tuple[str, str]:
@@ -39,7 +53,16 @@ def rendered(render: str, *values: str) -> tuple[str, str]:
     return ended.stdout, ended.stderr if ended.returncode else ""
 
 
-def schemas(manifest: dict[str, Any]) -> Iterator[str]:
+def loaded(text: str) -> list[Manifest]:
+    return [manifest for manifest in yaml.load_all(text, yaml.CSafeLoader) if manifest]
+
+
+def schemas(manifest: Manifest) -> Iterator[str]:
+    if manifest["kind"] == "TriggerAuthentication":
+        return
+    if manifest["kind"] == "ScaledJob":
+        # What Kubernetes gets are the jobs that KEDA makes of it.
+        manifest = {"apiVersion": "batch/v1", "kind": "Job", "metadata": manifest["metadata"], "spec": manifest["spec"]["jobTargetRef"]}
     for version in VERSIONS:
         try:
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -47,8 +70,9 @@ def schemas(manifest: dict[str, Any]) -> Iterator[str]:
             yield f"Kubernetes {version}: {error.message} at {'.'.join(map(str, error.path))}"
 
 
-def template(manifest: dict[str, Any]) -> dict[str, Any] | None:
-    return manifest.get("spec", {}).get("template")
+def template(manifest: Manifest) -> Manifest | None:
+    spec = manifest.get("spec", {})
+    return spec.get("jobTargetRef", spec).get("template")
 
 
 def options(command: str) -> set[str]:
@@ -58,7 +82,19 @@ def options(command: str) -> set[str]:
     return {f"--{name.replace('_', '-')}" for name in found}
 
 
-def pod(manifest: dict[str, Any], names: set[tuple[str, str]]) -> Iterator[str]:
+OPTIONS = options("worker/mod.rs")
+
+
+def given(container: Manifest) -> dict[str, str]:
+    """The options of a container's command, with their values."""
+    return dict(argument.split("=", 1) for argument in container["args"][1:])
+
+
+def variables(container: Manifest) -> dict[str, str]:
+    return {variable["name"]: variable.get("value", "") for variable in container["env"]}
+
+
+def pod(manifest: Manifest, names: set[tuple[str, str]]) -> Iterator[str]:
     spec = template(manifest)["spec"]
     volumes = {volume["name"] for volume in spec["volumes"]}
     for volume in spec["volumes"]:
@@ -69,15 +105,14 @@ def pod(manifest: dict[str, Any], names: set[tuple[str, str]]) -> Iterator[str]:
         mounted = {mount["name"] for mount in container["volumeMounts"]}
         if mounted != volumes:
             yield f"volumes and mounts differ: {sorted(mounted ^ volumes)}"
-        for variable in container["env"]:
-            if variable["name"].startswith("MEETBOT_") and variable["name"] not in SETTINGS:
-                yield f"there is no setting {variable['name']}"
-        known = options("worker/mod.rs")
-        for argument in container["args"][1:]:
-            if argument.split("=")[0] not in known:
-                yield f"`meetbot worker` has no option {argument}"
+        for name in variables(container):
+            if name.startswith("MEETBOT_") and name not in SETTINGS:
+                yield f"there is no setting {name}"
+        for name in given(container):
+            if name not in OPTIONS:
+                yield f"`meetbot worker` has no option {name}"
         paths = [mount["mountPath"] for mount in container["volumeMounts"]]
-        files = [variable["value"] for variable in container["env"] if variable["name"].endswith("_FILE")]
+        files = [value for name, value in variables(container).items() if name.endswith("_FILE")]
         for file in files:
             if str(Path(file).parent) not in paths:
                 yield f"{file} is in no volume"
@@ -85,58 +120,178 @@ def pod(manifest: dict[str, Any], names: set[tuple[str, str]]) -> Iterator[str]:
         yield "there is no such ServiceAccount"
 
 
-def judge(text: str) -> Iterator[str]:
-    manifests = [manifest for manifest in yaml.safe_load_all(text) if manifest]
-    names = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
-    if len(names) != len(manifests):
+def worker(manifest: Manifest) -> Iterator[str]:
+    """What a pod with bots needs."""
+    made = template(manifest)
+    (container,) = made["spec"]["containers"]
+    pool, arguments, environment = made["metadata"]["labels"]["meetbot/pool"], given(container), variables(container)
+    if arguments.get("--pools") != pool:
+        yield f"it takes jobs of --pools={arguments.get('--pools')}, and is of the pool {pool}"
+    drain = int(environment.get("MEETBOT_SERVER_DRAIN_SECONDS", "0"))
+    if made["spec"].get("terminationGracePeriodSeconds", 30) < drain + 60:
+        yield "it is killed before its last uploads"
+    annotations = made["metadata"]["annotations"]
+    if annotations.get("cluster-autoscaler.kubernetes.io/safe-to-evict") != "false" or annotations.get("karpenter.sh/do-not-disrupt") != "true":
+        yield "its node may be removed"
+    resources = container["resources"]
+    if "ephemeral-storage" not in resources["requests"]:
+        yield "it requests no disk for recordings"
+    ports = {port["name"]: str(port["containerPort"]) for port in container.get("ports", [])}
+    served = arguments.get("--metrics")
+    expected = f"$(POD_IP):{ports['metrics']}" if "metrics" in ports else None
+    if served != expected or annotations.get("prometheus.io/port") != ports.get("metrics"):
+        yield f"its metrics are at {served}, and its ports are {ports}"
+    if pool == "browser":
+        if {name: resources["requests"][name] for name in ("cpu", "memory")} != {name: resources["limits"].get(name) for name in ("cpu", "memory")}:
+            yield "its requests are not its limits"
+        if environment.get("MEETBOT_BOTS_BROWSER_ENABLED") != "true" or environment.get("MEETBOT_BOTS_BROWSER_MAX") != arguments["--bots"]:
+            yield "its browsers are not as many as its bots"
+    is_job = manifest["kind"] == "ScaledJob"
+    if ("--until-idle" in arguments) != is_job:
+        yield "only the pod of a job ends by itself"
+    if is_job:
+        yield from scaled(manifest, pool, arguments["--bots"])
+
+
+def scaled(manifest: Manifest, pool: str, places: str) -> Iterator[str]:
+    """How KEDA starts pods of a pool with so many places each."""
+    spec = manifest["spec"]
+    if template(manifest)["spec"].get("restartPolicy") != "Never":
+        yield "an ended pod is started again"
+    if spec.get("rollout", {}).get("strategy") != "gradual":
+        yield "an upgrade deletes pods with bots"
+    if spec.get("scalingStrategy", {}).get("strategy") != "default":
+        yield "pods that run are not subtracted from those that are wanted"
+    if "maxReplicaCount" not in spec:
+        yield "it has no largest number of pods"
+    for trigger in spec["triggers"]:
+        metadata = trigger["metadata"]
+        if metadata.get("targetValue", metadata.get("threshold")) != places:
+            yield f"it starts pods for a number of bots that is not {places}"
+        expression = promql_parser.parse(metadata.get("valueLocation") or metadata.get("query", ""))
+        for selector in selectors(expression):
+            labels = {matcher.name: matcher.value for matcher in selector.matchers.matchers}
+            if "pool" not in METRICS.get(selector.name, []):
+                yield f"the server has no metric {selector.name} with the label pool"
+            if labels.get("pool") != pool:
+                yield f"it is scaled by the pool {labels.get('pool')}"
+
+
+def of_one(manifest: Manifest, manifests: list[Manifest], keda: Keda) -> Iterator[str]:
+    """What is wrong with an object, among all that are made with it."""
+    names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
+    found = [*schemas(manifest)]
+    if manifest["kind"] in keda.schemas:
+        found += keda.problems(manifest, manifests)
+    yield from found
+    if found:
+        # The other checks rely on what the schemas require.
+        return
+    pods = [template(one)["metadata"]["labels"] for one in manifests if template(one)]
+    if template(manifest):
+        yield from pod(manifest, names)
+        if template(manifest)["metadata"]["labels"]["app.kubernetes.io/component"] == "worker":
+            yield from worker(manifest)
+    spec = manifest.get("spec", {})
+    selector = spec.get("selector") or spec.get("podSelector")
+    if selector:
+        labels = selector.get("matchLabels", selector)
+        selected = [labels.items() <= one.items() for one in pods]
+        # A policy is for the workers of all pools.
+        expected = sum(one["app.kubernetes.io/component"] == "worker" for one in pods) if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"].endswith("worker") else 1
+        if sum(selected) != expected:
+            yield f"its selector selects {sum(selected)} kinds of pods"
+    if manifest["kind"] == "NetworkPolicy":
+        yield from policy(manifest)
+
+
+def policy(manifest: Manifest) -> Iterator[str]:
+    """What meetings need of a network policy."""
+    spec = manifest["spec"]
+    if "Egress" in spec["policyTypes"]:
+        outside = [rule for rule in spec["egress"] if any("ipBlock" in to for to in rule.get("to", []))]
+        if not any("ports" not in rule for rule in outside):
+            yield "media reach no meeting: UDP must be open"
+        if any(port["port"] != "metrics" for rule in spec.get("ingress", []) for port in rule["ports"]):
+            yield "more than the metrics is open"
+
+
+def judge(manifests: list[Manifest], kinds: dict[str, int], keda: Keda) -> Iterator[str]:
+    if len({(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}) != len(manifests):
         yield "two objects have one name"
     counted = {kind: sum(manifest["kind"] == kind for manifest in manifests) for kind in {manifest["kind"] for manifest in manifests}}
-    if counted != KINDS:
-        yield f"{counted} were made, and {KINDS} were expected"
-    pods = [template(manifest)["metadata"]["labels"] for manifest in manifests if template(manifest)]
+    if counted != kinds:
+        yield f"{counted} were made, and {kinds} were expected"
+    servers = [manifest for manifest in manifests if manifest["metadata"]["name"].endswith("-server") and manifest["kind"] == "Deployment"]
+    for server in servers:
+        is_enabled = "MEETBOT_BOTS_BROWSER_ENABLED" in variables(template(server)["spec"]["containers"][0])
+        if is_enabled != any(manifest["metadata"]["name"].endswith("worker-browser") for manifest in manifests):
+            yield "the servers take jobs for browsers without workers for them, or do not take them"
     for manifest in manifests:
         about = f"{manifest['kind']} {manifest['metadata']['name']}"
-        found = [*schemas(manifest)]
-        if template(manifest):
-            found += pod(manifest, names)
-        spec = manifest.get("spec", {})
-        selector = spec.get("selector") or spec.get("podSelector")
-        if selector:
-            labels = selector.get("matchLabels", selector)
-            selected = [pod for pod in pods if labels.items() <= pod.items()]
-            if len(selected) != 1:
-                found.append(f"its selector selects {len(selected)} kinds of pods")
-        yield from (f"{about}: {problem}" for problem in found)
+        yield from (f"{about}: {problem}" for problem in of_one(manifest, manifests, keda))
 
 
-def all_problems(render: str) -> Iterator[str]:
-    for values in ("least.yaml", "all.yaml"):
-        text, error = rendered(render, str(VALUES / values))
-        yield from (f"{values}: {problem}" for problem in ([error] if error else judge(text)))
+def merged(base: Any, over: Any) -> Any:
+    if isinstance(base, dict) and isinstance(over, dict):
+        return base | {key: merged(base.get(key), value) for key, value in over.items()}
+    return over
+
+
+def refusals(render: str) -> Iterator[str]:
+    """Which wrong values are not refused, each with the reason."""
     _, error = rendered(render)
     for required in ("store.url", "store.passwordSecret.name", "storage.url", "workers.keySecret.name"):
         if required not in error:
             yield f"values without {required} are not refused: {error}"
-    base = (VALUES / "least.yaml").read_text()
+    base = yaml.safe_load((VALUES / "fixed.yaml").read_text())
     wrong = ROOT / "target" / "deploy" / "wrong.yaml"
     for values, word in REFUSED.items():
-        merged = yaml.safe_load(base)
-        for part, value in yaml.safe_load(values).items():
-            merged[part] = {**merged.get(part, {}), **value}
-        wrong.write_text(yaml.safe_dump(merged))
+        wrong.write_text(yaml.safe_dump(merged(base, yaml.safe_load(values))))
         _, error = rendered(render, str(wrong))
         if word not in error:
-            yield f"{values} is not refused: {error}"
+            yield f"{values} is not refused with {word!r}: {error}"
 
 
-def can_fail() -> Iterator[str]:
-    """What the schemas must find, so that a judge that finds nothing is noticed."""
-    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"port": 1}}
-    if len([*schemas(service)]) != len(VERSIONS):
-        yield "the schemas find nothing"
+def changed(manifest: Manifest, path: str, value: Any) -> Manifest:
+    """The object with another value at a path, as in `spec triggers 0 type`; without the field, where the value is None."""
+    made = inner = copy.deepcopy(manifest)
+    *parents, last = (int(part) if part.isdecimal() else part for part in path.split())
+    for part in parents:
+        inner = inner[part]
+    if value is None:
+        del inner[last]
+    else:
+        inner[last] = value
+    return made
+
+
+def unnoticed(made: dict[str, list[Manifest]], keda: Keda) -> Iterator[str]:
+    """Mistakes that are made on purpose and are not found."""
+    for values, name, path, value, word in MISTAKES:
+        (index,) = (index for index, one in enumerate(made[values]) if f"{one['kind']} {one['metadata']['name']}" == name)
+        manifests = [*made[values]]
+        manifests[index] = changed(manifests[index], path, value)
+        found = [*of_one(manifests[index], manifests, keda)]
+        if not any(word in problem for problem in found):
+            yield f"{values}: {name} with {path} = {value!r} is not found by {word!r}, but {found}"
+
+
+def all_problems(render: str, keda: Keda) -> Iterator[str]:
+    made: dict[str, list[Manifest]] = {}
+    for values, kinds in KINDS.items():
+        text, error = rendered(render, str(VALUES / values))
+        if error:
+            yield f"{values}: {error}"
+            continue
+        made[values] = loaded(text)
+        yield from (f"{values}: {problem}" for problem in judge(made[values], kinds, keda))
+    yield from refusals(render)
+    if made.keys() == KINDS.keys():
+        yield from unnoticed(made, keda)
 
 
 if __name__ == "__main__":
-    found = [*all_problems(sys.argv[1]), *can_fail()]
+    found = [*all_problems(sys.argv[1], Keda(Path(sys.argv[2])))]
     print("\n".join(found))
     sys.exit(bool(found))

