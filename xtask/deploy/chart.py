@@ -6,7 +6,6 @@ nothing mounts, an option that `meetbot` does not have) is printed too, and the 
 
 from __future__ import annotations
 
-import copy
 import re
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import kubernetes_validate
 import promql_parser
 import yaml
-from judge import selectors, table
+from judge import changed, options, selectors, table
 from keda import Keda
 from mistakes import MISTAKES, REFUSED
 
@@ -73,13 +72,6 @@ def schemas(manifest: Manifest) -> Iterator[str]:
 def template(manifest: Manifest) -> Manifest | None:
     spec = manifest.get("spec", {})
     return spec.get("jobTargetRef", spec).get("template")
-
-
-def options(command: str) -> set[str]:
-    """The options of `meetbot`'s commands, as its source declares them."""
-    source = (ROOT / "crates/cli/src" / command).read_text()
-    found = re.findall(r"#\[arg\(long[^\]]*\]\s*(?:pub\(crate\) )?(\w+):", source)
-    return {f"--{name.replace('_', '-')}" for name in found}
 
 
 OPTIONS = options("worker/mod.rs")
@@ -253,19 +245,6 @@ def refusals(render: str) -> Iterator[str]:
             yield f"{values} is not refused with {word!r}: {error}"
 
 
-def changed(manifest: Manifest, path: str, value: Any) -> Manifest:
-    """The object with another value at a path, as in `spec triggers 0 type`; without the field, where the value is None."""
-    made = inner = copy.deepcopy(manifest)
-    *parents, last = (int(part) if part.isdecimal() else part for part in path.split())
-    for part in parents:
-        inner = inner[part]
-    if value is None:
-        del inner[last]
-    else:
-        inner[last] = value
-    return made
-
-
 def unnoticed(made: dict[str, list[Manifest]], keda: Keda) -> Iterator[str]:
     """Mistakes that are made on purpose and are not found."""
     for values, name, path, value, word in MISTAKES:
@@ -279,15 +258,15 @@ def unnoticed(made: dict[str, list[Manifest]], keda: Keda) -> Iterator[str]:
 
 def all_problems(render: str, keda: Keda) -> Iterator[str]:
     made: dict[str, list[Manifest]] = {}
+    found: list[str] = []
     for values, kinds in KINDS.items():
         text, error = rendered(render, str(VALUES / values))
-        if error:
-            yield f"{values}: {error}"
-            continue
         made[values] = loaded(text)
-        yield from (f"{values}: {problem}" for problem in judge(made[values], kinds, keda))
+        found += (f"{values}: {problem}" for problem in ([error] if error else judge(made[values], kinds, keda)))
+    yield from found
     yield from refusals(render)
-    if made.keys() == KINDS.keys():
+    if not found:
+        # Each mistake is made in manifests that have no other.
         yield from unnoticed(made, keda)
 
 

@@ -29,7 +29,15 @@ pub(crate) fn judge() -> anyhow::Result<()> {
     for (program, arguments) in [
         ("python", &["xtask/deploy/chart.py", renderer, keda][..]),
         ("hadolint", &["deploy/Dockerfile"]),
-        ("check-jsonschema", &["--builtin-schema", "vendor.compose-spec", "deploy/compose.yaml"]),
+        (
+            "check-jsonschema",
+            &[
+                "--builtin-schema",
+                "vendor.compose-spec",
+                "deploy/compose.yaml",
+                "deploy/compose.workers.yaml",
+            ],
+        ),
         ("python", &["xtask/deploy/judge.py"]),
     ] {
         let ended = Command::new(venv::program(ENVIRONMENT, program))
