@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ CHART = ROOT / "deploy" / "helm" / "meetbot"
 VALUES = ROOT / "xtask" / "deploy" / "values"
 #: The Kubernetes versions whose schemas are asked.
 VERSIONS = ("1.27", "1.37")
-SETTINGS = set(re.findall(r"MEETBOT_[A-Z_]+", (ROOT / "crates/orchestrator/src/default.toml").read_text())) | {"MEETBOT_CONFIG"}
+DEFAULTS = (ROOT / "crates/orchestrator/src/default.toml").read_text()
+SETTINGS = set(re.findall(r"MEETBOT_[A-Z_]+", DEFAULTS)) | {"MEETBOT_CONFIG"}
 METRICS = table("operations.md")
 #: The objects of each rendering, so that a template that makes nothing is noticed.
 KINDS = {
@@ -112,6 +114,26 @@ def pod(manifest: Manifest, names: set[tuple[str, str]]) -> Iterator[str]:
         yield "there is no such ServiceAccount"
 
 
+def keys(settings: dict[str, Any], path: str = "") -> Iterator[str]:
+    """The paths of the settings in a file, as in `bots.browser.max`."""
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            yield from keys(value, f"{path}{name}.")
+        else:
+            yield path + name
+
+
+def settings(file: str) -> Iterator[str]:
+    """What is wrong with a file of settings."""
+    try:
+        given = tomllib.loads(file)
+    except tomllib.TOMLDecodeError as error:
+        yield f"its settings cannot be read: {error}"
+        return
+    for name in {*keys(given)} - {*keys(tomllib.loads(DEFAULTS))}:
+        yield f"there is no setting {name}"
+
+
 def worker(manifest: Manifest) -> Iterator[str]:
     """What a pod with bots needs."""
     made = template(manifest)
@@ -195,6 +217,8 @@ def of_one(manifest: Manifest, manifests: list[Manifest], keda: Keda) -> Iterato
             yield f"its selector selects {sum(selected)} kinds of pods"
     if manifest["kind"] == "NetworkPolicy":
         yield from policy(manifest)
+    if manifest["kind"] == "ConfigMap":
+        yield from settings(manifest["data"]["settings.toml"])
 
 
 def policy(manifest: Manifest) -> Iterator[str]:

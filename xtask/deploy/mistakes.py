@@ -86,6 +86,8 @@ MISTAKES: tuple[tuple[str, str, str, Any, str], ...] = (
     ("fixed.yaml", FIXED, f"{FIXED_CONTAINER} resources requests ephemeral-storage", None, "no disk for recordings"),
     ("browser.yaml", FIXED_BROWSER, f"{FIXED_CONTAINER} resources limits memory", "4Gi", "its requests are not its limits"),
     ("browser.yaml", FIXED_BROWSER, f"{FIXED_CONTAINER} env 3 value", "1", "its browsers are not as many as its bots"),
+    ("browser.yaml", "ConfigMap main-meetbot-worker-browser", "data settings.toml", "[bots.browser]\nmemory = 1", "there is no setting bots.browser.memory"),
+    ("browser.yaml", "ConfigMap main-meetbot-worker-browser", "data settings.toml", "[bots.browser", "its settings cannot be read"),
     # What finds pods, and what reaches them.
     ("fixed.yaml", "PodDisruptionBudget main-meetbot-worker-native", "spec selector matchLabels meetbot/pool", "browser", "selects 0 kinds of pods"),
     ("browser.yaml", FIXED_BROWSER, "spec selector matchLabels meetbot/pool", None, "selects 2 kinds of pods"),
