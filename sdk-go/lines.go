@@ -31,11 +31,11 @@ type Caption struct {
 // StartedAt.
 type RecordingEvent struct {
 	// Type is what happened: started, participant_joined, participant_changed, participant_left, track, track_start, track_unavailable, gap, speaking,
-	// paused, resumed, stopped, connection_lost, left, handed_over. The set is open.
+	// paused, resumed, stopped, connection_lost, datagrams_dropped, left, handed_over. The set is open.
 	Type string `json:"type"`
 	// AtMs is when; lines of a time from one moment to another have StartMs and EndMs in its place.
 	AtMs *int64 `json:"atMs"`
-	// Attempt is which bot, from 1: of started, track, left and handed_over.
+	// Attempt is which bot, from 1: of started, track, datagrams_dropped, left and handed_over.
 	Attempt *int64 `json:"attempt"`
 	// StartedAt is the time 0 of the whole recording: of started.
 	StartedAt time.Time `json:"startedAt"`
@@ -63,7 +63,7 @@ type RecordingEvent struct {
 	EndMs *int64 `json:"endMs"`
 	// Reason is why: of track_unavailable, gap and left, as in the manifest.
 	Reason string `json:"reason"`
-	// Lost is how many packets were sent but never came: of gap.
+	// Lost is how many packets were sent but never came: of gap; or for how many datagrams the bot's socket had no room: of datagrams_dropped.
 	Lost *int64 `json:"lost"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`

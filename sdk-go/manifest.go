@@ -194,6 +194,9 @@ type Attempt struct {
 	Outcome string `json:"outcome"`
 	// GapMs is how long nothing was recorded between the attempt before and this one.
 	GapMs *int64 `json:"gapMs"`
+	// DroppedDatagrams is how many datagrams reached the machine in its time and were dropped, because the bot's socket was full: the bot read too late.
+	// Most of them are among the tracks' LostPackets.
+	DroppedDatagrams int64 `json:"droppedDatagrams"`
 	// Extra holds the fields that this version does not know.
 	Extra map[string]json.RawMessage `json:"-"`
 }

@@ -232,6 +232,9 @@ pub struct Attempt {
     pub outcome: String,
     /// How long nothing was recorded between the attempt before and this one, in ms.
     pub gap_ms: Option<u64>,
+    /// How many datagrams reached the machine in its time and were dropped, because the bot's socket was full: the bot read too late. Most of them are among the tracks' `lostPackets`. 0 in manifests of servers that did not write it.
+    #[serde(default)]
+    pub dropped_datagrams: u64,
 }
 
 /// One file.

@@ -212,7 +212,7 @@ export interface RecordingEvent {
   type: RecordingEventType | null;
   /** When; a time from one moment to another has `startMs` and `endMs` in its place. */
   atMs: number | null;
-  /** Which bot, from 1: of `started`, `track`, `left` and `handed_over`. */
+  /** Which bot, from 1: of `started`, `track`, `datagrams_dropped`, `left` and `handed_over`. */
   attempt: number | null;
   /** The time 0 of the whole recording: of `started`. */
   startedAt: string | null;
@@ -240,7 +240,7 @@ export interface RecordingEvent {
   endMs: number | null;
   /** Why: of `track_unavailable`, `gap` and `left`, as in the manifest. */
   reason: string | null;
-  /** Packets that were sent but never came: of `gap`. */
+  /** Packets that were sent but never came: of `gap`. Datagrams for which the bot's socket had no room: of `datagrams_dropped`. */
   lost: number | null;
 }
 
@@ -252,6 +252,8 @@ export interface Attempt {
   /** `left`, `handed_over` (a server that was stopped gave the job to the next one's bot), `lost` (the process died) or `never_joined`. */
   outcome: string | null;
   gapMs: number | null;
+  /** How many datagrams reached the machine in its time and were dropped, because the bot's socket was full: the bot read too late. Most of them are among the tracks' `lostPackets`. */
+  droppedDatagrams: number;
 }
 
 /** A recorded file. */

@@ -51,7 +51,7 @@ export const manifest: Shape = {
     files: file,
     mixed: { fields: "state file missingBecause" },
     pauses: { fields: "startMs# endMs#" },
-    attempts: { fields: "attempt# joinedMs~ endedMs~ outcome gapMs~" },
+    attempts: { fields: "attempt# joinedMs~ endedMs~ outcome gapMs~ droppedDatagrams#" },
   },
 };
 

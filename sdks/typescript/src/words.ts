@@ -87,6 +87,7 @@ export type RecordingEventType = Open<
   | "stopped"
   | "connection_lost"
   | "left"
+  | "datagrams_dropped"
   | "handed_over"
 >;
 

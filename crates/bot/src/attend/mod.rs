@@ -178,10 +178,10 @@ impl<'a> Bot<'a> {
                 () = &mut superseded => break None,
                 // Before the meeting's events, which may come without a pause.
                 _ = flush.tick() => {
+                    let counted = self.count_dropped(meeting.as_deref());
                     let flushed = self.recording.as_mut().map_or(Ok(()), Recording::flush);
                     self.check_for_stall(meeting.is_some());
-                    self.overflow.check(meeting.as_deref(), &self.counters);
-                    flushed
+                    counted.and(flushed)
                 }
                 incoming = inbox.next() => match incoming {
                     Incoming::Command(command) => self.run_command(command, meeting.as_deref_mut()),
@@ -228,7 +228,10 @@ impl<'a> Bot<'a> {
             if requested && self.recording.is_some() {
                 self.handle_arrived(meeting.as_mut()).await;
             }
-            self.overflow.check(Some(meeting.as_ref()), &self.counters);
+            if let Err(error) = self.count_dropped(Some(meeting.as_ref())) {
+                // The recording is finished as it is.
+                self.log_write_error(&error);
+            }
             let rest =
                 if cause.is_some() { meeting.leave().await } else { meeting.hand_over().await };
             for id in rest.done {
@@ -305,6 +308,15 @@ impl<'a> Bot<'a> {
         let people = self.recording.as_ref().is_some_and(|recording| !recording.is_empty());
         if self.media.check(in_call && people, clock::now()) {
             self.reporter.report(BotReport::MediaStalled);
+        }
+    }
+
+    /// Counts the datagrams for which the meeting's sockets had no room.
+    fn count_dropped(&mut self, meeting: Option<&dyn Meeting>) -> io::Result<()> {
+        let new = self.overflow.check(meeting, &self.counters);
+        match &mut self.recording {
+            Some(recording) if new > 0 => recording.datagrams_dropped(new, clock::now()),
+            _ => Ok(()),
         }
     }
 

@@ -7,8 +7,8 @@ use crate::{meeting::Meeting, recording::Counters};
 pub(super) struct Overflow(u64);
 
 impl Overflow {
-    /// Adds what is new to the counters; without a connection, there is nothing new.
-    pub(super) fn check(&mut self, meeting: Option<&dyn Meeting>, counters: &Counters) {
+    /// Adds what is new to the counters, and returns it; without a connection, there is nothing new.
+    pub(super) fn check(&mut self, meeting: Option<&dyn Meeting>, counters: &Counters) -> u64 {
         let dropped = meeting.map_or(0, Meeting::dropped_datagrams);
         let before = std::mem::replace(&mut self.0, dropped);
         let new = if dropped >= before { dropped - before } else { dropped };
@@ -21,6 +21,7 @@ impl Overflow {
             }
             counters.add(|counters| counters.datagrams_dropped += new);
         }
+        new
     }
 }
 
@@ -63,12 +64,12 @@ mod tests {
         let (mut overflow, counters) = (Overflow::default(), Counters::default());
         let mut total = 0;
         for (dropped, new) in [(0, 0), (5, 5), (5, 0), (7, 2)] {
-            overflow.check(Some(&Lossy(dropped)), &counters);
+            assert_eq!(overflow.check(Some(&Lossy(dropped)), &counters), new);
             total += new;
             assert_eq!(counters.get().datagrams_dropped, total);
         }
-        overflow.check(None, &counters);
-        overflow.check(Some(&Lossy(3)), &counters);
+        assert_eq!(overflow.check(None, &counters), 0);
+        assert_eq!(overflow.check(Some(&Lossy(3)), &counters), 3);
         assert_eq!(counters.get().datagrams_dropped, 10);
     }
 }

@@ -326,6 +326,7 @@ fn attempts(
                 ended_ms: None,
                 outcome: if is_elsewhere { "lost" } else { "never_joined" }.into(),
                 gap_ms: None,
+                dropped_datagrams: 0,
             });
             continue;
         };
@@ -344,6 +345,7 @@ fn attempts(
             ended_ms: Some(ended_ms),
             outcome: outcome.into(),
             gap_ms: recorded_until.map(|until| span.joined_ms.saturating_sub(until)),
+            dropped_datagrams: span.dropped_datagrams,
         });
         recorded_until = Some(ended_ms);
     }
@@ -507,6 +509,25 @@ mod tests {
         let nothing = BotOrder { begun: None, ..begun };
         let found = finalize(&nothing, false, &CancellationToken::new(), end).unwrap().unwrap();
         assert!(found.manifest_uri.is_none());
+    }
+
+    #[test]
+    fn each_attempt_has_the_datagrams_that_were_dropped_in_its_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = crate::clock::now();
+        for (epoch, dropped) in [(1, [3, 4].as_slice()), (2, &[]), (3, &[5])] {
+            let order = order(&folder.path().join("job"), epoch);
+            let opened = Recording::open(&order, (at, Timestamp::UNIX_EPOCH), Counters::default());
+            let mut recording = opened.unwrap();
+            for lost in dropped {
+                recording.datagrams_dropped(*lost, at).unwrap();
+            }
+            recording.flush().unwrap();
+        }
+        let order = order(&folder.path().join("job"), 3);
+        let manifest = attempt(&order, at, false);
+        let dropped: Vec<_> = manifest.attempts.iter().map(|it| it.dropped_datagrams).collect();
+        assert_eq!(dropped, [7, 0, 5], "{manifest:#?}");
     }
 
     #[test]

@@ -65,6 +65,8 @@ pub(crate) enum Line {
     HandedOver { attempt: u32, at_ms: u64 },
     /// The bot left.
     Left { attempt: u32, at_ms: u64, reason: Option<LeaveReason> },
+    /// The system dropped datagrams, because the bot's socket was full.
+    DatagramsDropped { attempt: u32, at_ms: u64, lost: u64 },
 }
 
 /// The content of a media file. Journals of the first version have audio only, and omit these fields.
@@ -252,7 +254,10 @@ mod tests {
                     Line::Left { attempt: 1, at_ms: 14, reason: Some(LeaveReason::MeetingEnded) }
                 }
                 Some(Line::Left { .. }) => Line::HandedOver { attempt: 1, at_ms: 15 },
-                Some(Line::HandedOver { .. }) => return None,
+                Some(Line::HandedOver { .. }) => {
+                    Line::DatagramsDropped { attempt: 1, at_ms: 16, lost: 5 }
+                }
+                Some(Line::DatagramsDropped { .. }) => return None,
             })
         };
         let mut lines = Vec::new();

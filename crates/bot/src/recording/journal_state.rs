@@ -48,6 +48,8 @@ pub(crate) struct AttemptSpan {
     pub(crate) left_ms: Option<u64>,
     /// When it handed its job over to the next bot.
     pub(crate) handed_over_ms: Option<u64>,
+    /// How many datagrams the system dropped because the bot's socket was full.
+    pub(crate) dropped_datagrams: u64,
 }
 
 /// A file that was begun.
@@ -114,6 +116,7 @@ impl JournalState {
                     joined_ms: at,
                     left_ms: None,
                     handed_over_ms: None,
+                    dropped_datagrams: 0,
                 });
             }
             Line::ParticipantJoined { participant, .. }
@@ -209,6 +212,11 @@ impl JournalState {
             Line::Resumed { .. } => self.end_pause(at),
             Line::Stopped { .. } => self.recording_stopped = true,
             Line::ConnectionLost { .. } => self.cut_off |= !self.recording_stopped,
+            Line::DatagramsDropped { attempt, lost, .. } => {
+                if let Some(span) = self.span(attempt) {
+                    span.dropped_datagrams = span.dropped_datagrams.saturating_add(lost);
+                }
+            }
             Line::HandedOver { attempt, .. } => {
                 if let Some(span) = self.span(attempt) {
                     span.handed_over_ms = Some(at);
@@ -251,6 +259,7 @@ impl Line {
             | Self::Resumed { at_ms }
             | Self::Stopped { at_ms }
             | Self::ConnectionLost { at_ms }
+            | Self::DatagramsDropped { at_ms, .. }
             | Self::HandedOver { at_ms, .. }
             | Self::Left { at_ms, .. } => *at_ms,
             Self::Gap { end_ms, .. } | Self::Speaking { end_ms, .. } => *end_ms,

@@ -1,4 +1,4 @@
-//! Media that cannot be recorded.
+//! Media that are not recorded.
 
 use std::{io, time::Instant};
 
@@ -31,5 +31,11 @@ impl Recording {
             reason: reason.to_owned(),
         };
         self.journal.push(&line)
+    }
+
+    /// The system dropped this many datagrams, because the bot's socket was full.
+    pub(crate) fn datagrams_dropped(&mut self, lost: u64, at: Instant) -> io::Result<()> {
+        let (attempt, at_ms) = (self.attempt, self.at_ms(at));
+        self.journal.push(&Line::DatagramsDropped { attempt, at_ms, lost })
     }
 }

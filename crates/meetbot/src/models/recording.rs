@@ -32,12 +32,12 @@ pub struct Caption {
 #[serde(rename_all = "camelCase")]
 pub struct RecordingEvent {
     /// What happened, `type` in the file: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `track_unavailable`,
-    /// `gap`, `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `left`, `handed_over`. The set is open.
+    /// `gap`, `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `datagrams_dropped`, `left`, `handed_over`. The set is open.
     #[serde(rename = "type")]
     pub kind: String,
     /// When; lines of a time from one moment to another have `start_ms` and `end_ms` in its place.
     pub at_ms: Option<u64>,
-    /// Which bot, from 1: of `started`, `track`, `left` and `handed_over`.
+    /// Which bot, from 1: of `started`, `track`, `datagrams_dropped`, `left` and `handed_over`.
     pub attempt: Option<u64>,
     /// The time 0 of the whole recording: of `started`.
     pub started_at: Option<Timestamp>,
@@ -66,7 +66,7 @@ pub struct RecordingEvent {
     pub end_ms: Option<u64>,
     /// Why: of `track_unavailable`, `gap` and `left`, as in the manifest.
     pub reason: Option<String>,
-    /// Packets that were sent but never came: of `gap`.
+    /// Packets that were sent but never came: of `gap`. Datagrams for which the bot's socket had no room: of `datagrams_dropped`.
     pub lost: Option<u64>,
     /// Fields that this version does not know.
     #[serde(flatten)]

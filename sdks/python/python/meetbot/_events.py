@@ -56,11 +56,11 @@ class RecordingEvent(Model):
 
     type: Annotated[str, OrPlain(str)] = ""
     """What happened: `started`, `participant_joined`, `participant_changed`, `participant_left`, `track`, `track_start`, `track_unavailable`, `gap`,
-    `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `left`, `handed_over`. The set is open."""
+    `speaking`, `paused`, `resumed`, `stopped`, `connection_lost`, `datagrams_dropped`, `left`, `handed_over`. The set is open."""
     at_ms: Whole | None = None
     """When; a time from one moment to another has `start_ms` and `end_ms` in its place."""
     attempt: Whole | None = None
-    """Which bot, from 1: of `started`, `track`, `left` and `handed_over`."""
+    """Which bot, from 1: of `started`, `track`, `datagrams_dropped`, `left` and `handed_over`."""
     started_at: Timestamp | None = None
     """The time 0 of the whole recording: of `started`."""
     participant: Participant | None = None
@@ -88,7 +88,7 @@ class RecordingEvent(Model):
     reason: str | None = None
     """Why: of `track_unavailable`, `gap` and `left`, as in the manifest."""
     lost: Whole | None = None
-    """Packets that were sent but never came: of `gap`."""
+    """Packets that were sent but never came: of `gap`. Datagrams for which the bot's socket had no room: of `datagrams_dropped`."""
 
 
 _UNNAMED = partial(EventName, "")

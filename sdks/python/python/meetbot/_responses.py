@@ -166,6 +166,8 @@ class Attempt(Model):
     outcome: str | None = None
     """`left`, `handed_over` (a server that was stopped gave the job to the next one's bot), `lost` (the process died) or `never_joined`."""
     gap_ms: Whole | None = None
+    dropped_datagrams: Count = 0
+    """How many datagrams reached the machine in its time and were dropped, because the bot's socket was full: the bot read too late. Most of them are among the tracks' `lostPackets`."""
 
 
 class Manifest(Model):
