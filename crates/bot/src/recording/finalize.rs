@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fs,
-    io::{self, BufReader, Read as _, Seek as _, Write as _},
+    io::{self, BufReader, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -23,7 +23,7 @@ use super::{
     journal_state::{BegunTrack, JournalState},
     levels::{self, Voices},
     mix,
-    scan::{Scan, scan},
+    scan::{Scan, scan_until},
     webm,
 };
 use crate::bounds;
@@ -111,7 +111,9 @@ fn write_manifest(
             return Ok(None);
         }
         let (attempt, number) = (track.attempt, track.number);
-        let Some(track) = copy_track(order, &own, track)? else { continue };
+        // On one disk attempts follow one another, and a clock that was set back must not cut any of them.
+        let until_ms = order.spool.as_ref().and_then(|_| journal_state.joined_after(attempt));
+        let Some(track) = copy_track(order, &own, track, until_ms)? else { continue };
         let media_end = media_ends.entry(attempt).or_default();
         *media_end = (*media_end).max(track.start_ms + track.duration_ms);
         voices.add(attempt, number, &track);
@@ -217,35 +219,52 @@ fn check_nothing_is_elsewhere(order: &BotOrder) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies a track's file into this attempt's folder, unless it is there already, and completes it. `None` if it has no packets or is missing.
-fn copy_track(order: &BotOrder, own: &Path, track: BegunTrack) -> io::Result<Option<Track>> {
+/// Copies a track's file into this attempt's folder, unless it is there already, and completes it. `None` if it has no packets or is missing. `until_ms`: when the
+/// next attempt was in the call. A bot that is cut off from the servers records beside its successor, which has the media from then on.
+fn copy_track(
+    order: &BotOrder,
+    own: &Path,
+    track: BegunTrack,
+    until_ms: Option<u64>,
+) -> io::Result<Option<Track>> {
     let target = own.join(&track.file);
     let source = folder_of(order, track.attempt).join(&track.file);
     let source = if target.exists() { &target } else { &source };
     let mut file = match fs::File::open(source) {
-        Ok(file) => BufReader::with_capacity(READ_AT_ONCE, file),
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let scan = scan(&mut file, &track.content.kind)?;
+    let complete = |path: &Path| {
+        let mut file = BufReader::with_capacity(READ_AT_ONCE, fs::File::open(path)?);
+        let until_ms = until_ms.map(|until_ms| until_ms.saturating_sub(track.start_ms));
+        let scan = scan_until(&mut file, &track.content.kind, until_ms)?;
+        if scan.packets > 0 {
+            complete_file(&private().open(path)?, &scan)?;
+        }
+        Ok::<_, io::Error>(scan)
+    };
+    let scan = if *source == target {
+        // A crash in between leaves a usable file; the next attempt repeats the step.
+        complete(&target)?
+    } else {
+        // The copy is scanned: the file itself still grows if its worker has more of it to upload.
+        let temporary = target.with_extension("part");
+        let copied = private().create(true).truncate(true).open(&temporary).and_then(|mut part| {
+            io::copy(&mut file, &mut part)?;
+            let scan = complete(&temporary)?;
+            if scan.packets > 0 {
+                fs::rename(&temporary, &target)?;
+            }
+            Ok(scan)
+        });
+        if !matches!(&copied, Ok(scan) if scan.packets > 0) {
+            let _ = fs::remove_file(&temporary);
+        }
+        copied?
+    };
     if scan.packets == 0 {
         return Ok(None);
-    }
-    if *source == target {
-        // A crash in between leaves a usable file; the next attempt repeats the step.
-        complete_file(&private().open(&target)?, &scan)?;
-    } else {
-        let temporary = target.with_extension("part");
-        file.rewind()?;
-        let copied = private().create(true).truncate(true).open(&temporary).and_then(|mut part| {
-            io::copy(&mut file.take(scan.whole), &mut part)?;
-            complete_file(&part, &scan)?;
-            fs::rename(&temporary, &target)
-        });
-        if let Err(error) = copied {
-            let _ = fs::remove_file(&temporary);
-            return Err(error);
-        }
     }
     let Content { kind, source, codec, rotation, attributed_by } = track.content;
     Ok(Some(Track {
@@ -363,7 +382,7 @@ mod tests {
 
     use crate::recording::{
         Counters, Mode, Recording, files::tests::open_to_others, journal::Line, orders::order,
-        track::tests::write_voice,
+        scan::scan, track::tests::write_voice,
     };
 
     /// Runs an attempt that records a second of Ann's voice, loses the connection if `loses`, and leaves when the meeting is over.
@@ -565,6 +584,42 @@ mod tests {
         let [first, second] = manifest.attempts.as_slice() else { panic!("{manifest:#?}") };
         assert_eq!((first.ended_ms, second.joined_ms), (Some(1_000), Some(10_000)));
         assert_eq!(second.gap_ms, Some(9_000));
+    }
+
+    #[test]
+    fn media_that_a_bot_records_beside_its_successor_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = crate::clock::now();
+        let order = |epoch| {
+            let order = order(&folder.path().join("job"), epoch);
+            BotOrder { spool: Some("w2".to_owned()), ..order }
+        };
+        for (epoch, joined_ms, file) in [(1, 0, "audio.Ann.webm"), (2, 600, "audio.Ann.a2.webm")] {
+            let after = Duration::from_millis(joined_ms);
+            let at = (at + after, Timestamp::UNIX_EPOCH + after);
+            let mut recording = Recording::open(&order(epoch), at, Counters::default()).unwrap();
+            // A second of sound.
+            write_voice(&folder_of(&order(epoch), epoch).join(file), 50);
+            let (file, participant_id) = (file.to_owned(), "1".to_owned());
+            let content = Content::default();
+            let track =
+                Line::Track { attempt: epoch, at_ms: joined_ms, file, participant_id, content };
+            recording.journal.push(&track).unwrap();
+            recording.flush().unwrap();
+        }
+        let end = |has_media| Cause::Left(LeaveReason::MeetingEnded).ending(has_media, false);
+        for _again in 0..2 {
+            finalize(&order(2), true, &CancellationToken::new(), end).unwrap().unwrap();
+            let own = folder_of(&order(2), 2);
+            let manifest: Manifest =
+                serde_json::from_slice(&fs::read(own.join(MANIFEST)).unwrap()).unwrap();
+            let spans = manifest.tracks.iter().map(|track| (track.start_ms, track.duration_ms));
+            assert_eq!(spans.collect::<Vec<_>>(), [(0, 600), (600, 1_000)], "{manifest:#?}");
+            assert_eq!(manifest.attempts[1].gap_ms, Some(0), "{manifest:#?}");
+            for track in &manifest.tracks {
+                ffmpeg::decodes(&own.join(&track.file));
+            }
+        }
     }
 
     #[test]

@@ -67,6 +67,12 @@ pub(crate) struct BegunTrack {
 }
 
 impl JournalState {
+    /// When the attempt after this one was in the call, in ms.
+    pub(crate) fn joined_after(&self, attempt: u32) -> Option<u64> {
+        let after = self.attempts.iter().filter(|span| span.attempt > attempt);
+        after.map(|span| span.joined_ms).min()
+    }
+
     /// Reads the journal of a recording.
     pub(crate) fn of(folder: &Path) -> io::Result<Self> {
         let mut state = Self::default();

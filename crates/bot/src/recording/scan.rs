@@ -30,6 +30,15 @@ pub(crate) struct Scan {
 
 /// Scans a file that this program wrote, in pieces.
 pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan> {
+    scan_until(file, kind, None)
+}
+
+/// The same, up to the first block that begins at this time of the file or later.
+pub(crate) fn scan_until(
+    file: &mut impl BufRead,
+    kind: &MediaKind,
+    until_ms: Option<u64>,
+) -> io::Result<Scan> {
     let mut file = Reader { file, at: 0 };
     let mut scan = Scan::default();
     let mut cluster_ms = 0;
@@ -58,6 +67,9 @@ pub(crate) fn scan(file: &mut impl BufRead, kind: &MediaKind) -> io::Result<Scan
                     break;
                 }
                 let at_ms = cluster_ms.saturating_add(u16::from_be_bytes([*high, *low]).into());
+                if until_ms.is_some_and(|until_ms| at_ms >= until_ms) {
+                    break;
+                }
                 let lasts = match (kind, last_ms) {
                     (MediaKind::Audio, _) if of_samples => {
                         sound::samples(length.saturating_sub(4)).unwrap_or(0) / opus::TICKS_PER_MS

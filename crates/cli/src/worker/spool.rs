@@ -243,14 +243,16 @@ impl Spooler {
         }
     }
 
-    /// Uploads what a bot writes, until the returned future is dropped. `fetched`: the files of earlier attempts are here.
-    async fn follow(&self, order: &BotOrder, mut fetched: bool) {
+    /// Uploads what a bot writes, until the returned future is dropped. Fetches what the workers of earlier attempts upload meanwhile: one that was killed
+    /// or cut off uploads the rest when it is back.
+    async fn follow(&self, order: &BotOrder) {
         loop {
             tokio::time::sleep(EVERY).await;
             self.ship(order.job_id).await;
-            // Not again: an earlier bot that is cut off from the servers may still record, beside this one.
-            if !fetched {
-                fetched = self.spool.fetch(order.job_id, order.epoch).await.is_ok();
+            if order.epoch > 1
+                && let Err(error) = self.spool.fetch(order.job_id, order.epoch).await
+            {
+                tracing::warn!(job = %order.job_id, %error, "the files of earlier attempts cannot be fetched");
             }
         }
     }
@@ -294,7 +296,7 @@ impl Launcher for SpoolLauncher {
             let bot = bots.run(order, stop);
             tokio::select! {
                 exit = bot => exit,
-                () = spooler.follow(&followed, fetched) => BotExit::Ended,
+                () = spooler.follow(&followed) => BotExit::Ended,
             }
         };
         // The next bot may run on another machine. It is claimed as soon as this one's end is reported.
