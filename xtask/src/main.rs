@@ -70,6 +70,7 @@ usage: cargo xtask COMMAND
   bench dashboard  frames of a meeting of an hour with 20 people, the first paint, and the page's weight
   bench hostile   what a hostile meeting costs fifty others and the API beside it
   bench kills     200 kills of the server under load, and whether all that was promised was kept
+  bench kills --cluster  the same where any part fails of two servers, two workers, PostgreSQL and a bucket, or the network between them
   bench restores  20 backups at random moments, each restored, and whether jobs, keys, ledger and recordings are equal
   bench python    what a call of the Python SDK costs, beside other HTTP clients
   bench go        what a call of the Go SDK costs, beside net/http alone and resty

@@ -109,6 +109,44 @@ impl Postgres {
         Self::start_with(port, files, &[&tcp, settings].concat())
     }
 
+    /// Starts a replica of this one, which is reached by a socket of its own and writes nothing before it is promoted. If it is synchronous, this one
+    /// acknowledges a commit only once the replica has it on disk.
+    ///
+    /// # Panics
+    /// Where it does not start.
+    #[must_use]
+    pub fn start_replica(&self, synchronous: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        if crate::is_root() {
+            chown(folder.path(), Some(OTHER_USER), Some(OTHER_USER))
+                .expect("root gives files away");
+        }
+        let copied = program("pg_basebackup", folder.path())
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username", USER])
+            .args(["--host", &self.socket(), "--port", &self.port.to_string(), "--pgdata"])
+            .arg(folder.path().join("data"))
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        let mut replica =
+            Self { folder, port: self.port, settings: self.settings.clone(), process: None };
+        replica.go_on();
+        if synchronous {
+            let statements =
+                ["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"];
+            self.sql("postgres", &statements);
+        }
+        replica
+    }
+
+    /// Makes a replica accept writes.
+    ///
+    /// # Panics
+    /// Where it is none.
+    pub fn promote(&self) {
+        assert_eq!(self.sql("postgres", &["SELECT pg_promote()"]), "t");
+    }
+
     fn start_with(port: u16, files: &[(&str, &str)], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let own = |path: &Path| {

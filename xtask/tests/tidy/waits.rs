@@ -3,7 +3,7 @@
 use crate::{files_under, sources, without_tests};
 
 /// The exceptions: files whose tests pause, and why. The Go SDK's tests are not searched: most of them run in simulated time (`synctest`).
-const ALLOWED: [(&str, &str); 26] = [
+const ALLOWED: [(&str, &str); 27] = [
     ("crates/testkit/src/polling.rs", "it is `poll_until`"),
     ("crates/testkit/src/hostile_server/mod.rs", "a flood lasts as long as its test says"),
     ("crates/bot/tests/it/janus/proxy.rs", "packets are held up on their way"),
@@ -11,6 +11,7 @@ const ALLOWED: [(&str, &str); 26] = [
     ("crates/cli/tests/it/suspended.rs", "a server is stopped for a while"),
     ("crates/cli/tests/it/servers/dead.rs", "a server is stopped for a while"),
     ("crates/cli/tests/it/janus.rs", "the server is killed at a random moment"),
+    ("crates/cli/tests/it/cluster_kills/faults.rs", "faults come and go at random moments"),
     ("crates/cli/tests/it/load.rs", "the server is killed at a random moment"),
     ("crates/cli/tests/it/backup_rounds.rs", "a backup is made at a random moment"),
     ("crates/cli/tests/it/disk_lost.rs", "a lease would run out while the database is away"),

@@ -108,6 +108,10 @@ impl BucketServer {
         Self { root, address, rules, lifted, came, runtime: Some(runtime) }
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The environment of a server that keeps its recordings here, under this prefix.
     pub(crate) fn settings(&self, prefix: &str) -> Vec<(&'static str, String)> {
         let url = if prefix.is_empty() {

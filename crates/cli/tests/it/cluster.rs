@@ -40,7 +40,12 @@ pub(crate) struct Server {
 
 impl Cluster {
     pub(crate) fn new() -> Self {
-        let (database, bucket) = (Postgres::start(), BucketServer::start());
+        Self::on(Postgres::start())
+    }
+
+    /// With this database.
+    pub(crate) fn on(database: Postgres) -> Self {
+        let bucket = BucketServer::start();
         let (running, sandbox) = sandbox();
         let [servers, workers] = [(); 2].map(|()| [(); 2].map(|()| TempDir::new().unwrap()));
         let store = database.url(DATABASE);
@@ -95,7 +100,16 @@ impl Cluster {
         worker: usize,
         servers: &[&Server],
     ) -> std::process::Command {
-        let urls: Vec<&str> = servers.iter().map(|server| server.url.as_str()).collect();
+        let urls: Vec<_> = servers.iter().map(|server| server.url.clone()).collect();
+        self.worker_command_at(worker, &urls)
+    }
+
+    /// A worker of the servers at these URLs.
+    pub(crate) fn worker_command_at(
+        &self,
+        worker: usize,
+        urls: &[String],
+    ) -> std::process::Command {
         let mut command = meetbot();
         command
             .envs(self.bucket.settings("eu"))

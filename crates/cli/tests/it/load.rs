@@ -17,6 +17,7 @@ use meetbot_testkit::{
     polling::poll_until,
     scripted::{Receiver, Webhook},
 };
+use meetbot_types::Manifest;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -33,15 +34,15 @@ const LATER: u64 = 3_000;
 
 /// A request for a job, with its idempotency key.
 #[derive(Clone)]
-struct JobRequest {
-    key: String,
-    job: NewJob,
+pub(crate) struct JobRequest {
+    pub(crate) key: String,
+    pub(crate) job: NewJob,
 }
 
 /// The state of a client.
 #[derive(Default)]
-struct Client {
-    open: Vec<JobRequest>,
+pub(crate) struct Client {
+    pub(crate) open: Vec<JobRequest>,
     /// The requests that were acknowledged, and the job's id in the response.
     acknowledged: Vec<(JobRequest, String)>,
     /// Jobs to cancel, until the cancellation has been acknowledged.
@@ -183,14 +184,14 @@ pub(crate) fn kill_repeatedly(kills: usize) -> Summary {
 }
 
 /// From 0 up to this.
-fn random(up_to: u64) -> u64 {
+pub(crate) fn random(up_to: u64) -> u64 {
     use std::hash::{BuildHasher as _, RandomState};
     RandomState::new().hash_one(0) % (up_to + 1)
 }
 
 impl Client {
     /// Adds two requests: short meetings, meetings that admit no bot, and jobs that are cancelled again.
-    fn add_requests(&mut self, number: usize, round: usize, receiver: &Receiver) {
+    pub(crate) fn add_requests(&mut self, number: usize, round: usize, receiver: &Receiver) {
         for place in 0..2 {
             let kind = (2 * number + place + round) % 8;
             let scenario = match kind {
@@ -214,8 +215,13 @@ impl Client {
         }
     }
 
+    /// Whether every request and every cancellation is acknowledged.
+    pub(crate) fn is_done(&self) -> bool {
+        self.open.is_empty() && self.to_cancel.is_empty()
+    }
+
     /// Sends all open requests. A request that is not acknowledged stays open unchanged; its error is returned.
-    fn send_requests(&mut self, server: &MeetBot) -> Result<(), meetbot::Error> {
+    pub(crate) fn send_requests(&mut self, server: &MeetBot) -> Result<(), meetbot::Error> {
         let mut answer = Ok(());
         for id in std::mem::take(&mut self.to_cancel) {
             if let Err(error) = server.cancel_bot(&id) {
@@ -267,7 +273,7 @@ pub(crate) fn wait_until(holds: impl FnMut() -> Result<(), String>) {
     poll_until(PATIENCE * 10, holds);
 }
 
-fn all_ended(server: &MeetBot) -> Vec<Job> {
+pub(crate) fn all_ended(server: &MeetBot) -> Vec<Job> {
     let mut jobs = Vec::new();
     wait_until(|| {
         jobs = all_jobs(server);
@@ -280,7 +286,7 @@ fn all_ended(server: &MeetBot) -> Vec<Job> {
 }
 
 /// Waits until each mix is made and reported, or given up.
-fn all_mixed(server: &MeetBot, jobs: &[Job]) {
+pub(crate) fn all_mixed(server: &MeetBot, jobs: &[Job]) {
     for job in jobs.iter().filter(|job| job.manifest_uri.is_some()) {
         wait_until(|| {
             let mixed = server.manifest(&job.id).unwrap().mixed;
@@ -317,7 +323,7 @@ pub(crate) fn all_delivered(server: &MeetBot) {
 }
 
 /// Each acknowledged job exists, and exactly once.
-fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
+pub(crate) fn nothing_lost_or_doubled(clients: &[Client], jobs: &[Job], server: &MeetBot) {
     let mut by_name: HashMap<&str, Vec<String>> = HashMap::new();
     for job in jobs {
         by_name.entry(job.external_id.as_deref().unwrap()).or_default().push(job.id.clone());
@@ -407,46 +413,51 @@ pub(crate) fn recordings_match_their_manifests(
     let (mut recordings, mut continued) = (0, 0);
     for job in jobs {
         let Some(uri) = &job.manifest_uri else { continue };
-        let id = job.id.clone();
-        let manifest = manifest_of(server, &id);
-        crate::schema::recording_fits(server, &id);
         let folder = Path::new(uri.strip_prefix("file://").unwrap()).parent().unwrap();
         assert!(folder.starts_with(data.canonicalize().unwrap()));
-        for file in &manifest.files {
-            let path = folder.join(&file.name);
-            let bytes = fs::read(&path).unwrap();
-            let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
-                let _ = write!(text, "{byte:02x}");
-                text
-            });
-            assert_eq!(
-                (bytes.len() as u64, &sha256),
-                (file.bytes, &file.sha256),
-                "{}",
-                path.display()
-            );
-            if file.media_type.ends_with("/webm") {
-                decodes(&path);
-            }
-        }
-        for track in &manifest.tracks {
-            assert!(track.packets > 0, "{id}: {track:#?}");
-            let plays = length_ms(&folder.join(&track.file));
-            assert!(plays.abs_diff(track.duration_ms) <= 100, "{id}: {plays} ms, {track:#?}");
-            let end = track.start_ms + track.duration_ms;
-            assert!(end <= manifest.duration_ms, "{id}: {track:#?} {manifest:#?}");
-        }
-        assert_eq!(
-            (&manifest.failure_code, &manifest.leave_reason),
-            (&job.failure_code, &job.leave_reason),
-            "{id}"
-        );
-        // A recording that lost a bot is marked as incomplete.
-        let whole = job.status == JobStatus::Completed && job.attempt == 1;
-        assert_eq!(manifest.complete, whole, "{id}: {job:#?} {manifest:#?}");
-        assert!(manifest.attempts.len() <= job.attempt as usize, "{id}: {manifest:#?}");
+        recording_matches_its_manifest(folder, job, server);
         recordings += 1;
         continued += usize::from(job.attempt > 1);
     }
     (recordings, continued)
+}
+
+/// The files in this folder can be played and match the job's manifest, which is returned.
+pub(crate) fn recording_matches_its_manifest(
+    folder: &Path,
+    job: &Job,
+    server: &MeetBot,
+) -> Manifest {
+    let id = &job.id;
+    let manifest = manifest_of(server, id);
+    crate::schema::recording_fits(server, id);
+    for file in &manifest.files {
+        let path = folder.join(&file.name);
+        let bytes = fs::read(&path).unwrap();
+        let sha256 = Sha256::digest(&bytes).iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        assert_eq!((bytes.len() as u64, &sha256), (file.bytes, &file.sha256), "{}", path.display());
+        if file.media_type.ends_with("/webm") {
+            decodes(&path);
+        }
+    }
+    for track in &manifest.tracks {
+        assert!(track.packets > 0, "{id}: {track:#?}");
+        let plays = length_ms(&folder.join(&track.file));
+        assert!(plays.abs_diff(track.duration_ms) <= 100, "{id}: {plays} ms, {track:#?}");
+        let end = track.start_ms + track.duration_ms;
+        assert!(end <= manifest.duration_ms, "{id}: {track:#?} {manifest:#?}");
+    }
+    assert_eq!(
+        (&manifest.failure_code, &manifest.leave_reason),
+        (&job.failure_code, &job.leave_reason),
+        "{id}"
+    );
+    // A recording that lost a bot is marked as incomplete.
+    let whole = job.status == JobStatus::Completed && job.attempt == 1;
+    assert_eq!(manifest.complete, whole, "{id}: {job:#?} {manifest:#?}");
+    assert!(manifest.attempts.len() <= job.attempt as usize, "{id}: {manifest:#?}");
+    manifest
 }

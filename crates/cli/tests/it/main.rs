@@ -11,6 +11,7 @@ mod bucket;
 mod bucket_server;
 mod bucket_start;
 mod cluster;
+mod cluster_kills;
 mod commands;
 mod consumers;
 mod deletion;

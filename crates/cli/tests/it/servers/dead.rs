@@ -20,7 +20,7 @@ use crate::program::PATIENCE;
 const STOPPED: Duration = Duration::from_secs(13);
 
 /// Every event of the job that its endpoint wants has arrived there, under one id each.
-fn all_events_are_sent(
+pub(super) fn all_events_are_sent(
     client: &MeetBot,
     id: &str,
     mut received: impl FnMut() -> Vec<WebhookEvent>,

@@ -1,0 +1,121 @@
+//! Servers whose database is lost, and that continue on its replica.
+
+use std::{collections::HashSet, sync::Mutex, thread};
+
+use meetbot::{CallOptions, JobStatus, ListBots, blocking::MeetBot};
+use meetbot_testkit::{polling::poll_until, scripted::Receiver};
+use xtask::postgres::Postgres;
+
+use super::{Cluster, DATABASE, dead::all_events_are_sent, meeting, recording};
+use crate::{
+    cluster::Server,
+    kills::far_ahead,
+    program::{PATIENCE, Running, client},
+};
+
+/// How many callers create jobs while the database is lost.
+const CALLERS: usize = 4;
+/// How many jobs are acknowledged before that, at least.
+const ENOUGH: usize = 200;
+
+/// What is known of the jobs that were acknowledged before the database was lost.
+struct Promoted {
+    /// Those that the promoted replica has, and those that it has not.
+    kept: usize,
+    forgotten: usize,
+}
+
+/// Creates jobs through two servers until their database crashes in the middle of a meeting, and promotes its replica.
+fn promote(synchronous: bool) -> Promoted {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let replica = cluster.database.start_replica(synchronous);
+    let hosts = [&cluster.database, &replica].map(|one| one.socket().replace('/', "%2F"));
+    let url = format!(
+        "postgres://{}@{}/{DATABASE}?target_session_attrs=read-write",
+        xtask::postgres::USER,
+        hosts.join(",")
+    );
+    let servers = [0, 1].map(|number| {
+        let mut command = cluster.serve_command(number);
+        let (running, started) = Running::start(command.env("MEETBOT_STORE_URL", &url));
+        let url = started["url"].as_str().unwrap().to_owned();
+        let client = client(&url, &cluster.key);
+        Server { running, url, client }
+    });
+    let [one, other] = &servers;
+    let _worker = cluster.worker(0, &[one, other]);
+    let mut receiver = Receiver::start([]).unwrap();
+    let id = one.client.dispatch_bot(meeting(25, Some(&receiver))).unwrap().id;
+    recording(&other.client, &id);
+
+    let job = far_ahead();
+    let acknowledged = Mutex::new(Vec::<(String, String)>::new());
+    thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            let (acknowledged, key, job) = (&acknowledged, &cluster.key, &job);
+            let url = &servers[caller % 2].url;
+            scope.spawn(move || {
+                let server =
+                    MeetBot::builder().api_key(key).base_url(url).max_retries(0).build().unwrap();
+                for number in 0.. {
+                    let name = format!("key-{caller}-{number}");
+                    let server = server.with(CallOptions::new().idempotency_key(&name)).unwrap();
+                    // The first error is the loss of the database.
+                    let Ok(job) = server.dispatch_bot(job.clone()) else { return };
+                    acknowledged.lock().unwrap().push((name, job.id));
+                }
+            });
+        }
+        poll_until(PATIENCE, || match acknowledged.lock().unwrap().len() {
+            enough if enough >= ENOUGH => Ok(()),
+            few => Err(format!("{few} jobs")),
+        });
+        cluster.database.crash();
+    });
+    replica.promote();
+
+    let list = ListBots { limit: Some(200), ..ListBots::default() };
+    let stored: HashSet<String> = poll_until(PATIENCE, || {
+        let jobs: Result<Vec<_>, _> = one.client.bots(&list).collect();
+        jobs.map(|jobs| jobs.into_iter().map(|job| job.id).collect())
+    });
+    let acknowledged = acknowledged.into_inner().unwrap();
+    let (kept, forgotten): (Vec<_>, Vec<_>) =
+        acknowledged.iter().partition(|(_, id)| stored.contains(id));
+    // A caller that repeats its request has the job, or has it again.
+    for (is_kept, (name, id)) in kept
+        .iter()
+        .take(3)
+        .map(|job| (true, job))
+        .chain(forgotten.iter().take(3).map(|job| (false, job)))
+    {
+        let server = other.client.with(CallOptions::new().idempotency_key(name)).unwrap();
+        assert_eq!(server.dispatch_bot(job.clone()).unwrap().id == *id, is_kept, "{name}");
+    }
+    // The meeting went on without a database, and so do its events.
+    let done = other.client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
+    assert_eq!((&done.status, done.attempt), (&JobStatus::Completed, 1), "{done:#?}");
+    let mut events = Vec::new();
+    all_events_are_sent(&other.client, &id, || {
+        events.extend(receiver.so_far().iter().map(meetbot_testkit::scripted::Webhook::event));
+        events.clone()
+    });
+    for server in servers {
+        assert_eq!(server.running.terminate(), Some(0));
+    }
+    Promoted { kept: kept.len(), forgotten: forgotten.len() }
+}
+
+#[test]
+fn a_promoted_synchronous_replica_has_everything_that_was_acknowledged() {
+    let promoted = promote(true);
+    assert_eq!(promoted.forgotten, 0, "of {}", promoted.kept);
+    assert!(promoted.kept >= ENOUGH);
+}
+
+#[test]
+fn servers_and_bots_continue_on_a_promoted_asynchronous_replica() {
+    let Promoted { kept, forgotten } = promote(false);
+    eprintln!("an asynchronous replica had {kept} of {} acknowledged jobs", kept + forgotten);
+    assert!(kept > 0);
+}
