@@ -9,8 +9,8 @@ use xtask::postgres::Postgres;
 use super::{Cluster, DATABASE, dead::all_events_are_sent, meeting, recording};
 use crate::{
     cluster::Server,
-    kills::far_ahead,
-    program::{PATIENCE, Running, client},
+    kills::{far_ahead, grown},
+    program::{PATIENCE, Running, await_job, client, manifest_of},
 };
 
 /// How many callers create jobs while the database is lost.
@@ -25,23 +25,28 @@ struct Promoted {
     forgotten: usize,
 }
 
-/// Creates jobs through two servers until their database crashes in the middle of a meeting, and promotes its replica.
-fn promote(synchronous: bool) -> Promoted {
-    let mut cluster = Cluster::on(Postgres::start_durable());
-    let replica = cluster.database.start_replica(synchronous);
-    let hosts = [&cluster.database, &replica].map(|one| one.socket().replace('/', "%2F"));
+/// Two servers that use the database, and its replica once that is promoted.
+fn serve_both(cluster: &Cluster, replica: &Postgres) -> [Server; 2] {
+    let hosts = [&cluster.database, replica].map(|one| one.socket().replace('/', "%2F"));
     let url = format!(
         "postgres://{}@{}/{DATABASE}?target_session_attrs=read-write",
         xtask::postgres::USER,
         hosts.join(",")
     );
-    let servers = [0, 1].map(|number| {
+    [0, 1].map(|number| {
         let mut command = cluster.serve_command(number);
         let (running, started) = Running::start(command.env("MEETBOT_STORE_URL", &url));
         let url = started["url"].as_str().unwrap().to_owned();
         let client = client(&url, &cluster.key);
         Server { running, url, client }
-    });
+    })
+}
+
+/// Creates jobs through two servers until their database crashes in the middle of a meeting, and promotes its replica.
+fn promote(synchronous: bool) -> Promoted {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let replica = cluster.database.start_replica(synchronous);
+    let servers = serve_both(&cluster, &replica);
     let [one, other] = &servers;
     let _worker = cluster.worker(0, &[one, other]);
     let mut receiver = Receiver::start([]).unwrap();
@@ -118,4 +123,34 @@ fn servers_and_bots_continue_on_a_promoted_asynchronous_replica() {
     let Promoted { kept, forgotten } = promote(false);
     eprintln!("an asynchronous replica had {kept} of {} acknowledged jobs", kept + forgotten);
     assert!(kept > 0);
+}
+
+/// The replica has the job, and not that it has a bot.
+#[test]
+fn a_recording_goes_on_after_its_claim_was_forgotten_by_a_promoted_replica() {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let mut replica = cluster.database.start_replica(false);
+    let servers = serve_both(&cluster, &replica);
+    let [one, other] = &servers;
+    let id = one.client.dispatch_bot(meeting(40, None)).unwrap().id;
+    let job = format!("SELECT count(*) FROM jobs WHERE id = '{id}'");
+    poll_until(PATIENCE, || match replica.sql(DATABASE, &[&job]).as_str() {
+        "1" => Ok(()),
+        found => Err(format!("the replica has {found} jobs")),
+    });
+    replica.crash();
+    let _worker = cluster.worker(0, &[one, other]);
+    recording(&other.client, &id);
+    let first = cluster.workers[0].path().join(format!("recordings/{id}/e1"));
+    grown(&first, 8_000);
+    cluster.database.crash();
+    replica.go_on();
+    replica.promote();
+    let done = await_job(&other.client, &id, |job| job.status.is_final());
+    assert_eq!(done.status, JobStatus::Completed, "{done:#?}");
+    let manifest = manifest_of(&one.client, &id);
+    let begins = manifest.tracks.iter().map(|track| track.start_ms).min();
+    assert!(begins.unwrap() < 2_000, "{manifest:#?}");
+    let gaps: Vec<u64> = manifest.attempts.iter().filter_map(|attempt| attempt.gap_ms).collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap < 10_000), "{manifest:#?}");
 }
