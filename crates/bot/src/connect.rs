@@ -14,6 +14,8 @@ use reqwest::Client;
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
+use crate::lateness::Lateness;
+
 /// HTTP clients, TLS and addresses that bots use; all bots of a process may share it.
 #[derive(Debug, Clone)]
 pub struct Connect {
@@ -25,6 +27,8 @@ pub struct Connect {
     pub orchestrator: Option<PathBuf>,
     /// One permit for each browser that may run at once; a bot without one waits.
     pub browsers: Arc<Semaphore>,
+    /// How late the bots read their media.
+    pub lateness: Arc<Lateness>,
 }
 
 /// The orchestrator's URL, which may change.

@@ -8,6 +8,7 @@ mod bounds;
 mod clock;
 mod commands;
 mod connect;
+mod lateness;
 mod leave_policy;
 #[cfg(feature = "bench")]
 pub mod long_recording;
@@ -22,6 +23,7 @@ mod reporter;
 pub use self::{
     attempt::run,
     connect::Connect,
+    lateness::Lateness,
     platforms::{
         Machine, available,
         browser::{

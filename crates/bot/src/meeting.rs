@@ -41,6 +41,11 @@ pub(crate) trait Meeting: Send {
         0
     }
 
+    /// How often this connection read datagrams that had waited in the bot's sockets for too long.
+    fn late_readings(&self) -> u64 {
+        0
+    }
+
     /// Leaves, which takes a few seconds at most.
     async fn leave(self: Box<Self>) -> Remainder;
 

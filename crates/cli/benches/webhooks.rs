@@ -73,6 +73,10 @@ impl Launcher for ManualLauncher {
         BotExit::Ended
     }
 
+    fn is_behind(&self) -> bool {
+        false
+    }
+
     fn set_server_url(&self, _: &str) -> io::Result<()> {
         Ok(())
     }

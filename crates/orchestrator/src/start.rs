@@ -240,7 +240,10 @@ impl Orchestrator {
             heartbeat_ms: u64::try_from(config.timing.heartbeat().as_millis()).unwrap_or(u64::MAX),
         });
         let dispatch = Work {
-            source: Arc::new(LocalJobs(Arc::clone(&orders))),
+            source: Arc::new(LocalJobs {
+                orders: Arc::clone(&orders),
+                launcher: Arc::clone(&launcher),
+            }),
             launcher: Arc::clone(&launcher),
             max_bots,
             until_idle: None,
@@ -281,6 +284,7 @@ impl Orchestrator {
             start_within: config.start_within,
             draining: drain.clone(),
             stopping: stop_work.clone(),
+            launcher: Arc::clone(&launcher),
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
             dashboard: config.dashboard,

@@ -59,6 +59,8 @@ pub(crate) struct WorkersSummary {
     pub(crate) bots: BTreeMap<Pool, u64>,
     /// The longest time for which recorded media of one of them has waited to be uploaded.
     pub(crate) unshipped: Duration,
+    /// How many have bots that read their media too late.
+    pub(crate) behind: u64,
     /// How many have no room on their disks.
     pub(crate) disks_low: u64,
     /// How many failed to upload to the bucket.
@@ -88,6 +90,16 @@ impl Statuses {
                 "a worker has no room on its disk, and gets no jobs"
             );
         }
+        match (before.is_some_and(|before| before.behind), status.behind) {
+            (false, true) => {
+                tracing::warn!(
+                    worker,
+                    "a worker's bots read their media too late: it gets no jobs until they have caught up"
+                );
+            }
+            (true, false) => tracing::info!(worker, "a worker's bots have caught up"),
+            _ => {}
+        }
         heard.reports.insert(worker.to_owned(), Report { heard: now, status, draining });
     }
 
@@ -113,10 +125,11 @@ impl Statuses {
         lost
     }
 
-    /// Whether a worker reported that its disk has no room.
-    pub(crate) fn disk_is_low(&self, worker: &str, now: Duration) -> bool {
+    /// Whether a worker reported that its disk has no room, or that its bots read their media too late.
+    pub(crate) fn takes_no_jobs(&self, worker: &str, now: Duration) -> bool {
         let heard = self.heard();
-        heard.reports.get(worker).is_some_and(|it| it.status.disk_low && it.is_valid(now))
+        let report = heard.reports.get(worker).filter(|it| it.is_valid(now));
+        report.is_some_and(|it| it.status.disk_low || it.status.behind)
     }
 
     /// All workers that were heard lately.
@@ -131,6 +144,7 @@ impl Statuses {
                 *sum = sum.saturating_add(*bots);
             }
             summary.unshipped = summary.unshipped.max(Duration::from_millis(status.unshipped_ms));
+            summary.behind += u64::from(status.behind);
             summary.disks_low += u64::from(status.disk_low);
             summary.uploads_failing += u64::from(status.storage_problem.is_some());
         }
@@ -170,6 +184,7 @@ mod tests {
             unshipped_ms,
             free_bytes: Some(5),
             disk_low,
+            behind: false,
             storage_problem: problem.map(str::to_owned),
         }
     }
@@ -182,14 +197,17 @@ mod tests {
         hear("low", status(3, 1_000, true, None), 10);
         hear("failing", status(4, 7_000, false, None), 10);
         hear("failing", status(5, 12_000, false, Some("away")), 15);
-        let low = |worker, seconds| statuses.disk_is_low(worker, seconds * SECOND);
+        let low = |worker, seconds| statuses.takes_no_jobs(worker, seconds * SECOND);
         assert!(low("gone", 15) && low("low", 15));
+        hear("late", WorkerStatus { behind: true, ..status(0, 0, false, None) }, 12);
+        assert!(low("late", 26) && !low("late", 27));
         let expected = WorkersSummary {
-            workers: 2,
+            workers: 3,
             lost: 0,
-            places: 20,
-            bots: [(Pool::Native, 8), (Pool::Browser, 2)].into(),
+            places: 30,
+            bots: [(Pool::Native, 8), (Pool::Browser, 3)].into(),
             unshipped: 12 * SECOND,
+            behind: 1,
             disks_low: 1,
             uploads_failing: 1,
         };

@@ -416,7 +416,11 @@ impl Peer {
                 return Ok(count);
             };
             let now = now();
-            let arrived = arrived.map_or(now, |arrived| moment(arrived, now)).max(self.latest);
+            let arrived = arrived.map_or(now, |arrived| moment(arrived, now));
+            if count == 0 {
+                self.pauses.begin_reading(arrived, now);
+            }
+            let arrived = arrived.max(self.latest);
             if self.wake < arrived {
                 self.advance(arrived)?;
             }

@@ -74,6 +74,9 @@ pub struct WorkerStatus {
     /// The disk has no room for another hour of its bots: it gets no jobs.
     #[serde(default)]
     pub disk_low: bool,
+    /// Its bots read their media so late that they lose some, or soon will: it gets no jobs until they have caught up.
+    #[serde(default)]
+    pub behind: bool,
     /// Why the last upload to the bucket failed; `None` after one that did not.
     #[serde(default)]
     pub storage_problem: Option<String>,

@@ -124,7 +124,8 @@ pub(super) fn connect() -> Connect {
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
     let http = Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
-    Connect { http, tls: Arc::new(tls), orchestrator: None, browsers: Arc::new(Semaphore::new(1)) }
+    let (browsers, lateness) = (Arc::new(Semaphore::new(1)), Arc::default());
+    Connect { http, tls: Arc::new(tls), orchestrator: None, browsers, lateness }
 }
 
 /// Attends the flood with these rules, on one thread; `meanwhile` gets the sender of commands, the stop token, and a signal that the bot records.

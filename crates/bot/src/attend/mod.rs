@@ -311,11 +311,12 @@ impl<'a> Bot<'a> {
         }
     }
 
-    /// Counts the datagrams for which the meeting's sockets had no room.
+    /// Counts the datagrams for which the meeting's sockets had no room, and notes whether the bot reads late.
     fn count_dropped(&mut self, meeting: Option<&dyn Meeting>) -> io::Result<()> {
-        let new = self.overflow.check(meeting, &self.counters);
+        let now = clock::now();
+        let new = self.overflow.check(meeting, &self.counters, &self.connect.lateness, now);
         match &mut self.recording {
-            Some(recording) if new > 0 => recording.datagrams_dropped(new, clock::now()),
+            Some(recording) if new > 0 => recording.datagrams_dropped(new, now),
             _ => Ok(()),
         }
     }

@@ -1,18 +1,32 @@
-//! Counts the datagrams that were lost because a bot's sockets were full.
+//! Counts the datagrams that were lost because a bot's sockets were full, and notes that it reads late.
 
-use crate::{meeting::Meeting, recording::Counters};
+use std::{mem, time::Instant};
 
-/// The count of the current connection as it was last seen: a new connection begins at 0.
+use crate::{lateness::Lateness, meeting::Meeting, recording::Counters};
+
+/// The counts of the current connection as they were last seen: a new connection begins at 0.
 #[derive(Debug, Default)]
-pub(super) struct Overflow(u64);
+pub(super) struct Overflow {
+    dropped: u64,
+    late: u64,
+}
 
 impl Overflow {
     /// Adds what is new to the counters, and returns it; without a connection, there is nothing new.
-    pub(super) fn check(&mut self, meeting: Option<&dyn Meeting>, counters: &Counters) -> u64 {
-        let dropped = meeting.map_or(0, Meeting::dropped_datagrams);
-        let before = std::mem::replace(&mut self.0, dropped);
-        let new = if dropped >= before { dropped - before } else { dropped };
+    pub(super) fn check(
+        &mut self,
+        meeting: Option<&dyn Meeting>,
+        counters: &Counters,
+        lateness: &Lateness,
+        now: Instant,
+    ) -> u64 {
+        let before = self.dropped;
+        let new = added(&mut self.dropped, meeting.map_or(0, Meeting::dropped_datagrams));
+        if added(&mut self.late, meeting.map_or(0, Meeting::late_readings)) > 0 {
+            lateness.read_late(now);
+        }
         if new > 0 {
+            lateness.dropped(now);
             if before == 0 {
                 tracing::warn!(
                     datagrams = new,
@@ -25,6 +39,12 @@ impl Overflow {
     }
 }
 
+/// How much a count has grown, or of a new connection all of it.
+fn added(last: &mut u64, count: u64) -> u64 {
+    let before = mem::replace(last, count);
+    count.checked_sub(before).unwrap_or(count)
+}
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
@@ -32,6 +52,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        clock,
         media::TrackId,
         meeting::{MeetingEvent, Remainder},
     };
@@ -62,14 +83,17 @@ mod tests {
     #[test]
     fn the_datagrams_of_all_connections_of_a_bot_are_counted_once() {
         let (mut overflow, counters) = (Overflow::default(), Counters::default());
+        let (lateness, now) = (Lateness::default(), clock::now());
+        let mut check =
+            |meeting: Option<&dyn Meeting>| overflow.check(meeting, &counters, &lateness, now);
         let mut total = 0;
         for (dropped, new) in [(0, 0), (5, 5), (5, 0), (7, 2)] {
-            assert_eq!(overflow.check(Some(&Lossy(dropped)), &counters), new);
+            assert_eq!(check(Some(&Lossy(dropped))), new);
+            assert_eq!(lateness.is_behind(), total + new > 0);
             total += new;
             assert_eq!(counters.get().datagrams_dropped, total);
         }
-        assert_eq!(overflow.check(None, &counters), 0);
-        assert_eq!(overflow.check(Some(&Lossy(3)), &counters), 3);
+        assert_eq!((check(None), check(Some(&Lossy(3)))), (0, 3));
         assert_eq!(counters.get().datagrams_dropped, 10);
     }
 }

@@ -329,6 +329,10 @@ impl Meeting for SandboxMeeting {
         self.peer.dropped()
     }
 
+    fn late_readings(&self) -> u64 {
+        self.peer.late_readings()
+    }
+
     async fn leave(mut self: Box<Self>) -> Remainder {
         let _ = self.send(&FromBot::Leave);
         let sent = self.outbox.close(&mut self.sink).await;

@@ -159,7 +159,8 @@ impl Fixture {
         let http =
             Client::builder().tls_backend_preconfigured(tls.clone()).no_proxy().build().unwrap();
         let browsers = Arc::new(Semaphore::new(8));
-        let connect = Connect { http, tls: Arc::new(tls), orchestrator: None, browsers };
+        let (tls, lateness) = (Arc::new(tls), Arc::default());
+        let connect = Connect { http, tls, orchestrator: None, browsers, lateness };
         let stop = CancellationToken::new();
         Running { bot: tokio::spawn(meetbot_bot::run(order, connect, stop.clone())), stop }
     }

@@ -3,7 +3,7 @@
 use std::{fs, io::Read as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use meetbot_bot::needs_browser;
+use meetbot_bot::{Lateness, needs_browser};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +36,8 @@ pub(crate) async fn run() -> anyhow::Result<ExitCode> {
         );
     }
     let launch: BotLaunch = serde_json::from_slice(&order).context("the order cannot be read")?;
-    let connect = shared_connections(launch.server().as_deref(), 0)?;
+    let lateness = Lateness::reported_in(launch.late());
+    let connect = shared_connections(launch.server().as_deref(), 0, lateness)?;
     let output = launch.output();
     let BotLaunch { order, folder, browsers, .. } = launch;
     if needs_browser(&order) {

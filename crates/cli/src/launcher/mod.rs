@@ -11,7 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot_bot::{Connect, Machine, needs_browser};
+use meetbot_bot::{Connect, Lateness, Machine, needs_browser};
 use meetbot_orchestrator::{BotExit, Config, Launcher, Stop, profile_folder, tls};
 use meetbot_types::{
     Availability, JobId, Manifest,
@@ -46,14 +46,15 @@ impl BotLauncher {
         sandbox_is_here: bool,
         imitation: Option<ImitationSeat>,
     ) -> anyhow::Result<Self> {
+        let processes = Processes::new(&config.data_dir, config.max_browsers, true)?;
         Ok(Self {
-            connect: shared_connections(None, config.max_browsers)?,
+            connect: processes.connections()?,
             browser: config.browser.clone(),
             data_dir: std::path::absolute(&config.data_dir)?,
             all_as_processes: config.own_processes,
             sandbox_is_here,
             imitation,
-            processes: Processes::new(&config.data_dir, config.max_browsers, true)?,
+            processes,
         })
     }
 
@@ -62,7 +63,7 @@ impl BotLauncher {
         let processes = Processes::new(&config.data_dir, config.max_browsers, false)?;
         processes.prepare()?;
         Ok(Self {
-            connect: shared_connections(None, config.max_browsers)?,
+            connect: processes.connections()?,
             browser: config.browser.clone(),
             data_dir: std::path::absolute(&config.data_dir)?,
             all_as_processes: config.own_processes,
@@ -70,6 +71,11 @@ impl BotLauncher {
             imitation: None,
             processes,
         })
+    }
+
+    /// How late the bots read their media.
+    pub(crate) fn lateness(&self) -> Arc<Lateness> {
+        Arc::clone(&self.connect.lateness)
     }
 
     /// Whether a bot has to run as a separate process. A bot that only finishes files needs none; neither does one whose meeting ends with this process.
@@ -81,7 +87,11 @@ impl BotLauncher {
 }
 
 /// The HTTP client, the TLS settings and the limits that the bots of one process share. `orchestrator` is the file with the server's address, for bots that outlive it.
-fn shared_connections(orchestrator: Option<&Path>, browsers: usize) -> reqwest::Result<Connect> {
+fn shared_connections(
+    orchestrator: Option<&Path>,
+    browsers: usize,
+    lateness: Lateness,
+) -> reqwest::Result<Connect> {
     // Bots connect to the server that launched them only, without a proxy of the environment.
     let http = Client::builder().tls_backend_preconfigured(tls::config()).no_proxy().build()?;
     Ok(Connect {
@@ -89,6 +99,7 @@ fn shared_connections(orchestrator: Option<&Path>, browsers: usize) -> reqwest::
         tls: Arc::new(tls::config()),
         orchestrator: orchestrator.map(Path::to_owned),
         browsers: Arc::new(Semaphore::new(browsers)),
+        lateness: Arc::new(lateness),
     })
 }
 
@@ -108,6 +119,10 @@ impl Launcher for BotLauncher {
         }
         meetbot_bot::run(order, self.connect.clone(), stop.leave).await;
         BotExit::Ended
+    }
+
+    fn is_behind(&self) -> bool {
+        self.connect.lateness.is_behind()
     }
 
     fn set_server_url(&self, url: &str) -> io::Result<()> {

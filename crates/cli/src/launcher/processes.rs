@@ -10,6 +10,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use meetbot_bot::{Connect, Lateness};
 use meetbot_orchestrator::{BotExit, Stop, bots_folder};
 use meetbot_types::{JobId, bot::BotOrder};
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +22,8 @@ use tokio::{
 
 /// The file with the address on which the server listens.
 const SERVER: &str = "server";
+/// The file that bots write when they read their media too late.
+const LATE: &str = "late";
 /// The suffix of the name of a bot's output.
 const OUTPUT: &str = ".log";
 /// How often to look whether a bot lives that another server launched.
@@ -46,6 +49,11 @@ impl BotLaunch {
         self.outlives.then(|| self.folder.join(SERVER))
     }
 
+    /// The file in which the bot reports that it reads its media too late.
+    pub(super) fn late(&self) -> PathBuf {
+        self.folder.join(LATE)
+    }
+
     /// The bot's output.
     pub(super) fn output(&self) -> PathBuf {
         output(&self.folder, self.order.job_id, self.order.epoch)
@@ -69,6 +77,12 @@ impl Processes {
     /// The launcher for a data folder, with at most `browsers` bots in browsers at once.
     pub(super) fn new(data_dir: &Path, browsers: usize, outlive: bool) -> io::Result<Self> {
         Ok(Self { folder: bots_folder(&std::path::absolute(data_dir)?), browsers, outlive })
+    }
+
+    /// The connections of bots that are tasks of this process, which also reads what the others report.
+    pub(super) fn connections(&self) -> reqwest::Result<Connect> {
+        let lateness = Lateness::with_reports_in(self.folder.join(LATE));
+        super::shared_connections(None, self.browsers, lateness)
     }
 
     /// Makes the shared folder.

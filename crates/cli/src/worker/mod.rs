@@ -110,7 +110,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         Some(address) => Some(metrics::listen(address).await?),
         None => None,
     };
-    let status = Arc::new(Status::new(max_bots, &data_dir));
+    let status = Arc::new(Status::new(max_bots, &data_dir, bots.lateness()));
     let mut servers = Servers {
         urls: args.servers,
         key,

@@ -323,7 +323,7 @@ impl JobSource for Servers {
         let claim = WorkClaim { worker: self.worker.clone(), room };
         let mut failed = 0;
         while !drain.is_cancelled() {
-            if self.status.disk_is_low() {
+            if self.status.takes_no_jobs() {
                 tokio::select! {
                     () = drain.cancelled() => {}
                     () = tokio::time::sleep(PAUSE) => {}

@@ -309,6 +309,10 @@ impl Launcher for SpoolLauncher {
         exit
     }
 
+    fn is_behind(&self) -> bool {
+        self.bots.is_behind()
+    }
+
     fn set_server_url(&self, url: &str) -> io::Result<()> {
         self.bots.set_server_url(url)
     }

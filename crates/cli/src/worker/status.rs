@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot_bot::needs_browser;
+use meetbot_bot::{Lateness, needs_browser};
 use meetbot_orchestrator::{
     BotExit, Launcher, Space, Stop, WorkerMachine, WorkerMetrics, clock::Clock,
 };
@@ -35,6 +35,7 @@ pub(super) struct Status {
     state: Mutex<State>,
     /// What is recorded and not uploaded yet.
     pub(super) unshipped: Unshipped,
+    lateness: Arc<Lateness>,
     metrics: WorkerMetrics,
 }
 
@@ -73,7 +74,7 @@ impl RunningBot {
 }
 
 impl Status {
-    pub(super) fn new(places: usize, folder: &Path) -> Self {
+    pub(super) fn new(places: usize, folder: &Path, lateness: Arc<Lateness>) -> Self {
         let clock = Clock::start();
         let state = State {
             bots: HashMap::new(),
@@ -88,6 +89,7 @@ impl Status {
             folder: folder.to_owned(),
             state: Mutex::new(state),
             unshipped: Unshipped::default(),
+            lateness,
             metrics: WorkerMetrics::new(clock.now().wall),
         }
     }
@@ -111,9 +113,9 @@ impl Status {
         self.state().storage_problem = problem;
     }
 
-    /// Whether the disk had no room for an hour of the bots and of one more, when it was last looked at.
-    pub(super) fn disk_is_low(&self) -> bool {
-        self.state().disk_low
+    /// Whether the disk had no room for an hour of the bots and of one more when it was last looked at, or the bots read their media too late.
+    pub(super) fn takes_no_jobs(&self) -> bool {
+        self.state().disk_low || self.lateness.is_behind()
     }
 
     /// Looks how much room the disk has, and how much the bots write.
@@ -145,6 +147,7 @@ impl Status {
             unshipped_ms: u64::try_from(unshipped.as_millis()).unwrap_or(u64::MAX),
             free_bytes: state.free_bytes,
             disk_low: state.disk_low,
+            behind: self.lateness.is_behind(),
             storage_problem: state.storage_problem.clone(),
             ..WorkerStatus::default()
         };
@@ -248,6 +251,10 @@ impl Launcher for CountedLauncher {
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let _counted = Counted::begin(&self.status, &order);
         self.bots.run(order, stop).await
+    }
+
+    fn is_behind(&self) -> bool {
+        self.bots.is_behind()
     }
 
     fn set_server_url(&self, url: &str) -> io::Result<()> {

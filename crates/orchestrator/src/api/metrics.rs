@@ -45,6 +45,7 @@ async fn get_metrics(State(server): State<Server>) -> Result<Response, ApiError>
         Err(_) => {}
     }
     let (now, uploads) = (server.clock.now(), server.recordings.health());
+    server.metrics.attempts.set_behind(server.launcher.is_behind());
     server.metrics.workers.set(&server.workers.statuses.summary(now.steady));
     let now = now.wall;
     let failing = uploads.problem.is_some();

@@ -68,6 +68,7 @@ use crate::{
     audit::Audit,
     change_notifier::ChangeNotifier,
     clock::Clock,
+    dispatch::Launcher,
     egress::Guard,
     limits::{Limits, RateLimiter},
     logins::Logins,
@@ -118,6 +119,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the dashboard and its sessions are enabled.
     pub(crate) dashboard: bool,
+    /// Runs the bots of this process.
+    pub(crate) launcher: Arc<dyn Launcher>,
     /// How many bots may run concurrently.
     pub(crate) max_bots: usize,
     pub(crate) audit: Arc<Audit>,

@@ -291,8 +291,8 @@ async fn claim(
         if server.draining.is_cancelled() {
             return Err(stops());
         }
-        let disk_low = workers.statuses.disk_is_low(id, server.clock.now().steady);
-        if room == 0 || disk_low || workers.is_draining(id) {
+        let no_jobs = workers.statuses.takes_no_jobs(id, server.clock.now().steady);
+        if room == 0 || no_jobs || workers.is_draining(id) {
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
         let due = orders.due(room, Some(id), only).await?;

@@ -19,6 +19,9 @@ pub trait Launcher: Send + Sync + 'static {
     /// having done so is replaced.
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit;
 
+    /// Whether bots read their media so late that they lose some, or soon will: no more are launched until they have caught up.
+    fn is_behind(&self) -> bool;
+
     /// Sets the URL at which the server listens, for bots that outlive an earlier server. Called before all other methods but `available`.
     fn set_server_url(&self, url: &str) -> io::Result<()>;
 

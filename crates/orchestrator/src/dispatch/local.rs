@@ -1,26 +1,39 @@
 //! The source of jobs for the worker inside a server: it reads the store directly.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::bot::BotOrder;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Attempt,
+    Attempt, Launcher,
     orders::{Orders, POLL},
     work::JobSource,
 };
 
+/// How often it is looked whether the bots have caught up.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Claims jobs directly from the server's store.
-pub(crate) struct LocalJobs(pub(crate) Arc<Orders>);
+pub(crate) struct LocalJobs {
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) launcher: Arc<dyn Launcher>,
+}
 
 #[async_trait]
 impl JobSource for LocalJobs {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
     async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
-        let Self(orders) = self;
+        let Self { orders, launcher } = self;
         while !drain.is_cancelled() {
+            if launcher.is_behind() {
+                tokio::select! {
+                    () = drain.cancelled() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+                continue;
+            }
             let wait = match orders.due(1, None, None).await {
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {
@@ -44,8 +57,7 @@ impl JobSource for LocalJobs {
     }
 
     async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool {
-        let Self(orders) = self;
-        match orders.end_attempt(attempt, handed_over).await {
+        match self.orders.end_attempt(attempt, handed_over).await {
             Ok(_) => true,
             Err(error) => {
                 tracing::warn!(%error, job = %attempt.0, "a lease was not released yet; it runs out in any case");

@@ -71,6 +71,7 @@ pub(crate) struct Attempts {
     lost_packets: Counter,
     dropped: Counter,
     written: Counter,
+    behind: Gauge,
 }
 
 impl Attempts {
@@ -80,6 +81,12 @@ impl Attempts {
         let max: Gauge = Gauge::default();
         max.set(i64::try_from(max_bots).unwrap_or(i64::MAX));
         registry.register("bots_max", "How many may run: `bots.max`", max);
+        let behind = Gauge::default();
+        registry.register(
+            "bots_behind",
+            "Whether bots of this process read their media too late: no more are launched until all have read in time for 10 s",
+            behind.clone(),
+        );
         let launched = Family::default();
         registry.register("bots_launched", "Bots that were launched", launched.clone());
         let lost = Family::default();
@@ -130,6 +137,7 @@ impl Attempts {
             lost_packets,
             dropped,
             written,
+            behind,
         }
     }
 
@@ -153,6 +161,11 @@ impl Attempts {
         if before.is_none() {
             self.running.inc();
         }
+    }
+
+    /// Shows whether bots read their media too late.
+    pub(crate) fn set_behind(&self, behind: bool) {
+        self.behind.set(i64::from(behind));
     }
 
     /// How many bots run.

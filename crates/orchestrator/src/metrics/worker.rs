@@ -43,6 +43,7 @@ pub struct WorkerMetrics {
     disk_free: Gauge,
     disk_size: Gauge,
     disk_low: Gauge,
+    behind: Gauge,
     cores: Gauge,
     used_cores: Fraction,
     memory_used: Gauge,
@@ -105,6 +106,10 @@ impl WorkerMetrics {
             "disk_low",
             "Whether it takes no jobs, because the disk has no room for an hour of its bots",
         );
+        let behind = of_worker.gauge(
+            "behind",
+            "Whether it takes no jobs, because its bots read their media too late: until all have read in time for 10 s",
+        );
         let cores = of_worker.gauge("cores", "Processors of the machine");
         let used_cores = of_worker.fraction(
             "cores_used",
@@ -137,6 +142,7 @@ impl WorkerMetrics {
             disk_free,
             disk_size,
             disk_low,
+            behind,
             cores,
             used_cores,
             memory_used,
@@ -169,6 +175,7 @@ impl WorkerMetrics {
         self.unshipped.set(Duration::from_millis(status.unshipped_ms).as_secs_f64());
         self.uploads_failing.set(i64::from(status.storage_problem.is_some()));
         self.disk_low.set(i64::from(status.disk_low));
+        self.behind.set(i64::from(status.behind));
         let WorkerMachine { cpu, memory, disk, dropped } = machine;
         if let Some(cpu) = cpu {
             self.cores.set(cpu.cores.into());
@@ -250,6 +257,7 @@ mod tests {
             unshipped_ms: 1_500,
             free_bytes: None,
             disk_low: true,
+            behind: true,
             storage_problem: Some("away".to_owned()),
         };
         let machine = WorkerMachine {
@@ -284,6 +292,7 @@ mod tests {
             "meetbot_worker_disk_free_bytes 5\n",
             "meetbot_worker_disk_size_bytes 6\n",
             "meetbot_worker_disk_low 1\n",
+            "meetbot_worker_behind 1\n",
             "meetbot_worker_cores 4\n",
             "meetbot_worker_cores_used 1.0\n",
             "meetbot_worker_memory_used_bytes 8\n",

@@ -34,6 +34,7 @@ pub(crate) struct Workers {
     places: Gauge,
     bots: Family<PoolLabel, Gauge>,
     unshipped: Gauge<f64, AtomicU64>,
+    behind: Gauge,
     disks_low: Gauge,
     uploads_failing: Gauge,
     wanted: Family<PoolLabel, Gauge>,
@@ -64,6 +65,12 @@ impl Workers {
             Unit::Seconds,
             unshipped.clone(),
         );
+        let behind = Gauge::default();
+        registry.register(
+            "workers_behind",
+            "How many get no jobs, because their bots read their media too late",
+            behind.clone(),
+        );
         let disks_low = Gauge::default();
         registry.register(
             "workers_disks_low",
@@ -85,7 +92,7 @@ impl Workers {
             "Bots that would run if no job had to wait for a worker: those of jobs that have had one, and of jobs that may start now or within 2 minutes",
             wanted.clone(),
         );
-        Self { heard, lost, places, bots, unshipped, disks_low, uploads_failing, wanted }
+        Self { heard, lost, places, bots, unshipped, behind, disks_low, uploads_failing, wanted }
     }
 
     /// Shows how many bots of each pool there should be.
@@ -105,6 +112,7 @@ impl Workers {
             self.bots.get_or_create(&pool.into()).set(gauged(bots));
         }
         self.unshipped.set(summary.unshipped.as_secs_f64());
+        self.behind.set(gauged(summary.behind));
         self.disks_low.set(gauged(summary.disks_low));
         self.uploads_failing.set(gauged(summary.uploads_failing));
     }

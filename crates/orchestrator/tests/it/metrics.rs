@@ -1,5 +1,7 @@
 //! `/metrics`: the counts of a job, and the required scope.
 
+use std::sync::atomic::Ordering;
+
 use meetbot::{NewJob, Webhooks};
 use meetbot_orchestrator::store::Scope;
 use meetbot_testkit::scripted::Receiver;
@@ -88,6 +90,26 @@ async fn metrics_count_a_job_and_contain_no_names() {
     for name in [&id, "board-meeting", "acme", "watcher", "127.0.0.1", "two-speakers", "?a=1"] {
         assert!(!text.contains(name), "{name} shows: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_server_whose_bots_read_too_late_launches_no_more_until_they_have_caught_up() {
+    let data = TempDir::new().unwrap();
+    let server = Server::start(&data).await;
+    let admin = server.key("watcher", true, Scope::Admin).await;
+    await_lines(&server, &admin, &["meetbot_bots_behind 0\n"]).await;
+    server.behind.store(true, Ordering::Relaxed);
+    // Each wakes the task that claims jobs.
+    for _ in 0..10 {
+        server.client().dispatch_bot(new_job()).await.unwrap();
+    }
+    let lines = ["meetbot_bots_behind 1\n", "meetbot_jobs{status=\"queued\"} 10\n"];
+    await_lines(&server, &admin, &lines).await;
+    assert!(server.has_launched_none().await);
+    server.behind.store(false, Ordering::Relaxed);
+    server.bot().await;
+    await_lines(&server, &admin, &["meetbot_bots_behind 0\n"]).await;
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,13 @@
 //! A server for tests, whose launcher hands the orders of bots to the test.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use meetbot::{JobStatus, MeetBot, NewJob, Timestamp};
@@ -32,6 +39,7 @@ pub(crate) const MEETING: &str = "https://sandbox.meetbot.dev/two-speakers";
 struct ManualLauncher {
     bots: mpsc::UnboundedSender<(BotOrder, oneshot::Sender<()>)>,
     mixes: mpsc::UnboundedSender<Mixing>,
+    behind: Arc<AtomicBool>,
 }
 
 /// A mix that the server has ordered.
@@ -73,6 +81,10 @@ impl Launcher for ManualLauncher {
         BotExit::Ended
     }
 
+    fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::Relaxed)
+    }
+
     fn set_server_url(&self, _: &str) -> io::Result<()> {
         Ok(())
     }
@@ -108,6 +120,8 @@ pub(crate) struct Server {
     orchestrator: Orchestrator,
     orders: Mutex<mpsc::UnboundedReceiver<(BotOrder, oneshot::Sender<()>)>>,
     mixes: Mutex<mpsc::UnboundedReceiver<Mixing>>,
+    /// Whether the bots read their media too late.
+    pub(crate) behind: Arc<AtomicBool>,
     pub(crate) http: Client,
     pub(crate) key: String,
     pub(crate) webhook_secret: String,
@@ -151,7 +165,8 @@ impl Server {
         config.data_dir = data.path().to_owned();
         let ((bots, orders), (mixing, mixes)) =
             (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let launcher = ManualLauncher { bots, mixes: mixing };
+        let behind = Arc::<AtomicBool>::default();
+        let launcher = ManualLauncher { bots, mixes: mixing, behind: Arc::clone(&behind) };
         let (address, token) = ("ws://127.0.0.1:1".to_owned(), Secret::new("of the sandbox"));
         let sandbox = SandboxLink { address, token, check: |_| Ok(()) };
         let orchestrator = Orchestrator::start(config, Arc::new(launcher), sandbox).await.unwrap();
@@ -161,6 +176,7 @@ impl Server {
             orchestrator,
             orders: Mutex::new(orders),
             mixes: Mutex::new(mixes),
+            behind,
             http: http(),
             key: fresh.secret.expose().to_owned(),
             webhook_secret: fresh.webhook_secret.expose().to_owned(),

@@ -19,9 +19,14 @@ const MANY: usize = 32;
 /// What woke the task may be something else than the end of a pause: the sockets are read then too, unless they were read this recently.
 const FRESH: Duration = Duration::from_millis(1);
 
+/// A datagram that has waited in its socket for this long is read too late. The smallest receive buffer that Linux grants by default holds half a second of a
+/// video.
+const LATE: Duration = Duration::from_millis(200);
+
 /// When a peer reads its sockets.
 pub(super) struct Pauses {
     on: bool,
+    late_readings: u64,
     /// The end of the pause, if there is one. Without one, the next datagram wakes the task.
     pub(super) until: Option<Instant>,
     read_at: Instant,
@@ -29,12 +34,17 @@ pub(super) struct Pauses {
 
 impl Pauses {
     pub(super) const fn off(now: Instant) -> Self {
-        Self { on: false, until: None, read_at: now }
+        Self { on: false, late_readings: 0, until: None, read_at: now }
     }
 
     /// Whether the sockets may hold something that was there a while ago.
     fn is_stale(&self, now: Instant) -> bool {
         self.on && self.read_at + FRESH <= now
+    }
+
+    /// A reading begins with a datagram that came into its socket at this time.
+    pub(super) fn begin_reading(&mut self, arrived: Instant, now: Instant) {
+        self.late_readings += u64::from(arrived + LATE < now);
     }
 
     /// A reading has brought this many datagrams.
@@ -66,6 +76,11 @@ impl Peer {
     pub const fn read_at_once(&mut self) {
         self.pauses.on = false;
         self.pauses.until = None;
+    }
+
+    /// How many readings of the sockets began with a datagram that had waited for more than 200 ms.
+    pub const fn late_readings(&self) -> u64 {
+        self.pauses.late_readings
     }
 
     /// The events of what the sockets hold: for an owner that has a message from elsewhere, and handles first what arrived before it.
@@ -111,6 +126,16 @@ mod tests {
         assert_eq!(end(2, at(39), first), at(70));
         assert_eq!(end(MANY, at(39), first), at(40));
         assert_eq!(end(DATAGRAMS_AT_ONCE, at(39), first), at(39));
+    }
+
+    #[test]
+    fn a_reading_is_late_if_its_first_datagram_has_waited_for_more_than_200_ms() {
+        let start = now();
+        let mut pauses = Pauses::off(start);
+        for (waited_ms, late_readings) in [(0, 0), (40, 0), (200, 0), (201, 1), (900, 2), (1, 2)] {
+            pauses.begin_reading(start, start + Duration::from_millis(waited_ms));
+            assert_eq!(pauses.late_readings, late_readings, "{waited_ms} ms");
+        }
     }
 
     #[test]

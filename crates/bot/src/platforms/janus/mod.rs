@@ -470,6 +470,10 @@ impl Meeting for JanusMeeting {
         self.call.as_ref().map_or(0, |call| call.media.dropped())
     }
 
+    fn late_readings(&self) -> u64 {
+        self.call.as_ref().map_or(0, |call| call.media.late_readings())
+    }
+
     async fn leave(mut self: Box<Self>) -> Remainder {
         let Some(mut call) = self.call.take() else { return Remainder::default() };
         for message in call.session.leave() {

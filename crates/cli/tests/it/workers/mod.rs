@@ -1,5 +1,6 @@
 //! Workers: processes that run bots for servers.
 
+mod behind;
 mod far;
 mod kills;
 mod pools;

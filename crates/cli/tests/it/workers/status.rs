@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The metrics at this address. A worker asks for no key.
-fn scraped(client: &MeetBot) -> String {
+pub(super) fn scraped(client: &MeetBot) -> String {
     let answer = client.request(Request::new("GET", "/metrics").unwrap()).unwrap();
     assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
     String::from_utf8(answer.body().to_vec()).unwrap()
@@ -30,13 +30,13 @@ pub(crate) fn shows(client: &MeetBot, lines: &[&str]) -> String {
 }
 
 /// The value of a metric without labels.
-fn value(text: &str, name: &str) -> f64 {
+pub(super) fn value(text: &str, name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("{name} is missing in {text}")).parse().unwrap()
 }
 
 /// A client of a worker's metrics, by what the worker printed.
-fn metrics_of(started: &Value) -> MeetBot {
+pub(super) fn metrics_of(started: &Value) -> MeetBot {
     let url = started["metrics"].as_str().unwrap();
     client(url.strip_suffix("/metrics").unwrap(), "none")
 }
