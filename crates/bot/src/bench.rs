@@ -15,7 +15,7 @@ use crate::{
     leave_policy::{LeavePolicy, Observed},
     media::{Codec, Frame, TrackId},
     meeting::Source,
-    platforms::janus::cost::Room,
+    platforms::{janus::cost::Room, webrtc},
     recording::{Counters, Recording},
 };
 
@@ -65,6 +65,53 @@ impl Meeting {
         self.leave_policy.handle(Observed::Speech, Duration::ZERO);
         self.leave_policy.poll(Duration::ZERO);
     }
+}
+
+/// The recording of one participant, for the test that counts calls of the memory allocator.
+pub struct Recorder(Recording, Counters);
+
+impl Recorder {
+    /// Begins a recording in this folder.
+    ///
+    /// # Panics
+    /// When the folder cannot be written.
+    pub fn begin(folder: &Path) -> Self {
+        let (now, counters) = (clock::now(), Counters::default());
+        let admitted = (now, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order(folder), admitted, counters.clone()).unwrap();
+        recording.joined(&participant(), now).unwrap();
+        Self(recording, counters)
+    }
+
+    /// Records a frame of a peer, as the bot does.
+    ///
+    /// # Panics
+    /// When the codec is not known, or the file cannot be written.
+    pub fn frame(&mut self, frame: webrtc::PeerFrame) {
+        let frame = webrtc::frame(frame).unwrap();
+        let source = if frame.is_picture() { Source::Camera } else { Source::Microphone };
+        self.0.frame(ID, source, &frame).unwrap();
+    }
+
+    /// Writes what is buffered, as the bot does every 450 ms.
+    ///
+    /// # Panics
+    /// When a file cannot be written.
+    pub fn flush(&mut self) {
+        self.0.flush().unwrap();
+    }
+
+    /// How many packets are in the files.
+    pub fn packets(&self) -> u64 {
+        self.1.get().packets_written
+    }
+}
+
+/// The id of the participant of a [`Recorder`].
+const ID: &str = "1";
+
+fn participant() -> Participant {
+    Participant { id: ID.to_owned(), name: "Ann".to_owned(), is_host: false, is_bot: false }
 }
 
 /// The median time of each kind of event, in a meeting of `people` people that is recorded into `folder`.

@@ -11,7 +11,7 @@ mod outbox;
 
 pub(crate) mod rtms;
 mod sandbox;
-mod webrtc;
+pub(crate) mod webrtc;
 mod wire;
 mod woken;
 

@@ -4,6 +4,9 @@ use meetbot_rtc as rtc;
 
 use crate::media::{Codec, Frame, SenderReport, TrackId};
 
+/// A frame of a peer.
+pub(crate) type PeerFrame = rtc::Frame;
+
 /// The peer's id of a track.
 pub(super) fn track_of_peer(track: TrackId) -> rtc::TrackId {
     rtc::TrackId::from_mid(track.name())
@@ -16,7 +19,7 @@ impl From<rtc::TrackId> for TrackId {
 }
 
 /// Converts a frame of a peer; `None` for an unsupported codec. The data is shared, not copied.
-pub(super) fn frame(frame: rtc::Frame) -> Option<Frame> {
+pub(crate) fn frame(frame: PeerFrame) -> Option<Frame> {
     let sender_report = frame.sender_report.map(|report| {
         let rtc::SenderReport { ntp, rtp_time } = report;
         SenderReport { ntp, rtp_time }

@@ -60,9 +60,7 @@ impl Recording {
         self.heard_ms = self.heard_ms.max(at_ms);
         let video = frame.is_picture();
         let speech = source == Source::Microphone && !video && is_speech(frame);
-        let (person, name) = self.people.of(participant);
-        let (person, name) = (person.to_owned(), name.to_owned());
-        let key = Key { person, video, source };
+        let key = Key { person: self.people.key_of(participant), video, source };
         if self.tracks.len() >= bounds::STREAMS && !self.tracks.contains_key(&key) {
             return Err(Exceeded::Streams.into());
         }
@@ -79,9 +77,9 @@ impl Recording {
         // A frame that arrived during the pause may be handled after its end.
         let writes = self.writes() && !self.was_paused(at_ms);
         let recorded = if video {
-            self.picture(&key, &name, frame, &placement, writes)?
+            self.picture(&key, participant, frame, &placement, writes)?
         } else {
-            Recorded { speech, ..self.sound(&key, &name, frame, &placement, writes)? }
+            Recorded { speech, ..self.sound(&key, participant, frame, &placement, writes)? }
         };
         // Bounds the memory for the half second between two flushes.
         if let Some(source_writer) = self.tracks.get_mut(&key)
@@ -97,7 +95,7 @@ impl Recording {
     fn sound(
         &mut self,
         key: &Key,
-        name: &str,
+        participant: &str,
         frame: &Frame,
         placement: &Placement,
         writes: bool,
@@ -109,7 +107,7 @@ impl Recording {
         let writes = writes
             && source_writer
                 .is_some_and(|it| it.file.is_some() || it.ms(placement) >= not_before_ms as f64);
-        let begun = writes && self.begin(key, name, frame, placement, None)?;
+        let begun = writes && self.begin(key, participant, frame, placement, None)?;
         let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
         let base = source_writer.stream.base();
         let Some(Media::Sound(file)) = &mut source_writer.file else {
@@ -123,12 +121,12 @@ impl Recording {
             lost: placement.lost,
             data: Arc::clone(&frame.data),
         });
-        let written = file.take(placement, base, packet);
+        file.take(placement, base, packet, &mut self.written);
         if !source_writer.stream.is_uncertain() {
             source_writer.lead.observe(frame.sender_report, file.anchor(), frame.clock_rate);
         }
-        self.note(key, &written)?;
-        let first = first && !written.is_empty();
+        let first = first && !self.written.is_empty();
+        self.note_written(key)?;
         if first {
             self.flush()?;
         }
@@ -138,7 +136,7 @@ impl Recording {
     fn picture(
         &mut self,
         key: &Key,
-        name: &str,
+        participant: &str,
         frame: &Frame,
         placement: &Placement,
         writes: bool,
@@ -148,7 +146,7 @@ impl Recording {
             return Ok(Recorded::default());
         }
         let first = !self.begun;
-        let begun = self.begin(key, name, frame, placement, Some(at_ms))?;
+        let begun = self.begin(key, participant, frame, placement, Some(at_ms))?;
         let asks_ms = self.at_ms(frame.arrived);
         let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(Recorded::default()) };
         source_writer.lost += placement.lost;
@@ -164,7 +162,7 @@ impl Recording {
         };
         let lost = std::mem::take(&mut source_writer.lost);
         let packets = frame.sequence.end() - frame.sequence.start() + 1;
-        self.note(key, &[Written { packets, lost, ..written }])?;
+        self.note(key, &Written { packets, lost, ..written })?;
         if first {
             self.flush()?;
         }
@@ -194,7 +192,7 @@ impl Recording {
     fn begin(
         &mut self,
         key: &Key,
-        name: &str,
+        participant: &str,
         frame: &Frame,
         placement: &Placement,
         picture_ms: Option<u64>,
@@ -232,6 +230,7 @@ impl Recording {
         if self.files.begun() >= bounds::STREAMS {
             return Err(Exceeded::Streams.into());
         }
+        let (_, name) = self.people.of(participant);
         let webm = self.files.unique(prefix, name, self.attempt);
         let file = if frame.codec == Codec::PcmS16le {
             // The WebM file of PCM audio is made after the job has ended.
@@ -263,7 +262,7 @@ impl Recording {
             attempt: self.attempt,
             at_ms: start_ms,
             file: file.clone(),
-            participant_id: key.person.clone(),
+            participant_id: key.person.to_string(),
             content,
         })?;
         // Before the file's first byte, so that every file has a line in the journal.
@@ -288,8 +287,8 @@ impl Recording {
     /// Writes the held packets of an audio track.
     pub(super) fn settle(&mut self, key: &Key) -> io::Result<()> {
         let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
-        let written = source_writer.settle();
-        self.note(key, &written)
+        source_writer.settle(&mut self.written);
+        self.note_written(key)
     }
 
     /// Writes corrected start times of audio files into the journal, if their first packets turned out to have been late.
@@ -304,27 +303,34 @@ impl Recording {
         Ok(())
     }
 
+    /// Notes the packets of sound that were written now.
+    fn note_written(&mut self, key: &Key) -> io::Result<()> {
+        let mut written = std::mem::take(&mut self.written);
+        let noted = written.drain(..).try_for_each(|written| self.note(key, &written));
+        // It keeps its memory for the next packet.
+        self.written = written;
+        noted
+    }
+
     /// Writes gaps and speech of newly written packets into the journal.
-    fn note(&mut self, key: &Key, written: &[Written]) -> io::Result<()> {
-        for written in written {
-            let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
-            let absent = std::mem::take(&mut source_writer.absent);
-            let number = source_writer.number;
-            if written.filled.is_some() || written.lost > 0 {
-                let file = source_writer.name.clone();
-                self.note_gap(file, written, absent)?;
-            }
-            self.begun = true;
-            self.counters.add(|counters| {
-                counters.packets_written += written.packets;
-                counters.packets_lost += written.lost;
-            });
-            if let Some(level) = written.level_dbov {
-                self.levels.add(number, written.file_ms, written.duration_ms, level);
-            }
-            if written.speech && key.source == Source::Microphone {
-                self.speech(&key.person, written.at_ms, written.at_ms + written.duration_ms)?;
-            }
+    fn note(&mut self, key: &Key, written: &Written) -> io::Result<()> {
+        let Some(source_writer) = self.tracks.get_mut(key) else { return Ok(()) };
+        let absent = std::mem::take(&mut source_writer.absent);
+        let number = source_writer.number;
+        if written.filled.is_some() || written.lost > 0 {
+            let file = source_writer.name.clone();
+            self.note_gap(file, written, absent)?;
+        }
+        self.begun = true;
+        self.counters.add(|counters| {
+            counters.packets_written += written.packets;
+            counters.packets_lost += written.lost;
+        });
+        if let Some(level) = written.level_dbov {
+            self.levels.add(number, written.file_ms, written.duration_ms, level);
+        }
+        if written.speech && key.source == Source::Microphone {
+            self.speech(&key.person, written.at_ms, written.at_ms + written.duration_ms)?;
         }
         Ok(())
     }

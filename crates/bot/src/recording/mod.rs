@@ -58,6 +58,7 @@ use self::{
     people::{People, RosterChange},
     replay::Replay,
     source_writer::{Key, SourceWriter},
+    track::Written,
 };
 use crate::{
     bounds::{self, Allowance, Exceeded},
@@ -105,6 +106,8 @@ pub(crate) struct Recording {
     /// How many sources were found with a codec that cannot be recorded.
     unavailable: usize,
     tracks: HashMap<Key, SourceWriter>,
+    /// The packets of sound that were written now, until they are noted.
+    written: Vec<Written>,
     levels: Levels,
     speech: HashMap<String, (u64, u64)>,
     files: FileNames,
@@ -188,6 +191,7 @@ impl Recording {
             attributions: Attributions::of(&order.link.platform),
             unavailable: 0,
             tracks: HashMap::new(),
+            written: Vec::new(),
             levels,
             speech: HashMap::new(),
             // A participant may have the name "mixed".
@@ -332,20 +336,6 @@ impl Recording {
             captions.push(&caption)?;
         }
         Ok(true)
-    }
-
-    /// The connection to the meeting is lost: gives the following gap its reason, and marks the recording as incomplete even if nothing follows.
-    pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
-        let at_ms = self.at_ms(at);
-        self.settle_all()?;
-        self.tracks.values_mut().for_each(SourceWriter::reset_connection);
-        self.attributions.clear();
-        // A failed try to rejoin belongs to the same loss.
-        if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
-            self.lost_at_ms = Some(at_ms);
-            self.journal.push(&Line::ConnectionLost { at_ms })?;
-        }
-        Ok(())
     }
 
     /// Writes nothing until the host gives permission.

@@ -1,6 +1,9 @@
 //! The participants of the meeting over all joins and leaves. Pure; each change costs the same for any number of people.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use meetbot_types::{bot::Participant, manifest::ManifestParticipant};
 
@@ -41,6 +44,8 @@ pub(crate) enum RosterChange {
 struct Person {
     /// With the first id.
     who: Participant,
+    /// The first id, for keys that are made for each packet.
+    key: Arc<str>,
     /// The meeting's ids for this person, the newest last; empty for a person of an earlier attempt who has not joined in this one.
     ids: VecDeque<String>,
     here: bool,
@@ -114,7 +119,8 @@ impl People {
     fn add(&mut self, who: Participant) -> usize {
         let place = self.everyone.len();
         self.by_first_id.insert(who.id.clone(), place);
-        self.everyone.push(Person { who, ids: VecDeque::new(), here: false });
+        let key = Arc::from(&*who.id);
+        self.everyone.push(Person { who, key, ids: VecDeque::new(), here: false });
         self.mark_absent(place);
         place
     }
@@ -209,6 +215,12 @@ impl People {
             person.is_here_as(id).then(|| Participant { id: id.clone(), ..person.who.clone() })
         });
         here.collect()
+    }
+
+    /// A person's first id, by the meeting's id.
+    pub(crate) fn key_of(&self, id: &str) -> Arc<str> {
+        let person = self.by_id.get(id).map(|place| &self.everyone[*place]);
+        person.map_or_else(|| Arc::from(id), |person| Arc::clone(&person.key))
     }
 
     /// A person's first id and name, by the meeting's id.

@@ -52,7 +52,7 @@ impl Replay {
             let found = scan(&mut file, &track.content.kind)?;
             let video = track.content.kind == MediaKind::Video;
             let end_ms: &mut u64 = ends
-                .entry(Key { person: track.participant_id.clone(), video, source })
+                .entry(Key { person: track.participant_id.as_str().into(), video, source })
                 .or_default();
             if found.packets > 0 {
                 *end_ms = (*end_ms).max(track.start_ms + found.duration_ms);

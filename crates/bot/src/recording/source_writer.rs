@@ -1,6 +1,6 @@
 //! The state of one source of one person: its clocks, and the file that is being written.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use super::{
     clock::{SenderClock, SenderLead},
@@ -22,7 +22,7 @@ const KEYFRAME_REQUEST_MS: u64 = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     /// The person's first id.
-    pub(super) person: String,
+    pub(super) person: Arc<str>,
     pub(super) video: bool,
     pub(super) source: Source,
 }
@@ -30,8 +30,9 @@ pub(super) struct Key {
 impl Key {
     /// All sources of a person.
     pub(super) fn all_of(person: &str) -> impl Iterator<Item = Self> {
+        let person: Arc<str> = person.into();
         [Source::Microphone, Source::Camera, Source::Screen].into_iter().flat_map(move |source| {
-            [false, true].map(|video| Self { person: person.to_owned(), video, source })
+            [false, true].map(|video| Self { person: Arc::clone(&person), video, source })
         })
     }
 }
@@ -181,11 +182,10 @@ impl SourceWriter {
     }
 
     /// Writes the held packets.
-    pub(super) fn settle(&mut self) -> Vec<Written> {
+    pub(super) fn settle(&mut self, written: &mut Vec<Written>) {
         let ticks = self.stream.settle();
-        match &mut self.file {
-            Some(Media::Sound(file)) => file.release(ticks),
-            _ => Vec::new(),
+        if let Some(Media::Sound(file)) = &mut self.file {
+            file.release(ticks, written);
         }
     }
 

@@ -137,31 +137,30 @@ impl TrackFile {
         (rtp, self.start_ms() as f64 + file as f64 / TICKS_PER_MS as f64)
     }
 
-    /// Takes the placement by the stream's clock, and the packet, if it is to be written. Returns what was written now.
+    /// Takes the placement by the stream's clock, and the packet, if it is to be written. Adds what was written now.
     pub(crate) fn take(
         &mut self,
         placement: &Placement,
         base: i64,
         packet: Option<Packet>,
-    ) -> Vec<Written> {
+        written: &mut Vec<Written>,
+    ) {
         self.base = base;
         self.held.push(Held { place: placement.place, pause: placement.pause, packet });
         match placement.verdict {
-            Verdict::Hold => Vec::new(),
-            Verdict::Move(ticks) => self.release(ticks),
+            Verdict::Hold => {}
+            Verdict::Move(ticks) => self.release(ticks, written),
         }
     }
 
     /// Writes the held packets, moved by these ticks.
-    pub(crate) fn release(&mut self, ticks: i64) -> Vec<Written> {
+    pub(crate) fn release(&mut self, ticks: i64, written: &mut Vec<Written>) {
         let start_ms = self.start_ms();
-        let mut written = Vec::with_capacity(self.held.len());
-        for held in std::mem::take(&mut self.held) {
+        for held in self.held.drain(..) {
             let place = held.place + ticks - self.start;
             let out = &mut self.output.buffer;
             written.extend(self.cursor.put(out, self.codec, start_ms, place, &held));
         }
-        written
     }
 
     /// Writes the buffer to the file, and the held packets provisionally, at their most likely places. Returns how many bytes are final.
@@ -184,7 +183,7 @@ impl TrackFile {
 
     /// Closes the file.
     pub(crate) fn close(mut self) -> io::Result<()> {
-        self.release(0);
+        self.release(0, &mut Vec::new());
         self.output.close()
     }
 }

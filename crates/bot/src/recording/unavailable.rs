@@ -4,7 +4,7 @@ use std::{io, time::Instant};
 
 use meetbot_types::bot::MediaKind;
 
-use super::{Recording, journal::Line};
+use super::{Recording, journal::Line, source_writer::SourceWriter};
 use crate::{bounds, meeting::Source};
 
 impl Recording {
@@ -37,5 +37,19 @@ impl Recording {
     pub(crate) fn datagrams_dropped(&mut self, lost: u64, at: Instant) -> io::Result<()> {
         let (attempt, at_ms) = (self.attempt, self.at_ms(at));
         self.journal.push(&Line::DatagramsDropped { attempt, at_ms, lost })
+    }
+
+    /// The connection to the meeting is lost: gives the following gap its reason, and marks the recording as incomplete even if nothing follows.
+    pub(crate) fn connection_lost(&mut self, at: Instant) -> io::Result<()> {
+        let at_ms = self.at_ms(at);
+        self.settle_all()?;
+        self.tracks.values_mut().for_each(SourceWriter::reset_connection);
+        self.attributions.clear();
+        // A failed try to rejoin belongs to the same loss.
+        if self.lost_at_ms.is_none_or(|before| before < self.heard_ms) {
+            self.lost_at_ms = Some(at_ms);
+            self.journal.push(&Line::ConnectionLost { at_ms })?;
+        }
+        Ok(())
     }
 }

@@ -73,14 +73,14 @@ impl Track {
             lost: placement.lost,
             data: Arc::from(*data),
         };
-        self.written.extend(file.take(&placement, self.clock.base(), Some(packet)));
+        file.take(&placement, self.clock.base(), Some(packet), &mut self.written);
     }
 
     /// The filled spans, and the packets and the duration on disk.
     fn end(mut self) -> (Vec<(u64, u64)>, u64, u64) {
         let _folder = self.folder.take();
         let mut file = self.file.take().unwrap();
-        self.written.extend(file.release(self.clock.settle()));
+        file.release(self.clock.settle(), &mut self.written);
         file.close().unwrap();
         let (packets, duration_ms) = self.on_disk();
         (self.written.iter().filter_map(|written| written.filled).collect(), packets, duration_ms)
@@ -248,5 +248,7 @@ fn packets_before_not_before_ms_are_not_written() {
         lost: 0,
         data: SOUND.into(),
     };
-    assert_eq!(file.take(&placement, 0, Some(packet)), []);
+    let mut written = Vec::new();
+    file.take(&placement, 0, Some(packet), &mut written);
+    assert_eq!(written, []);
 }
