@@ -57,7 +57,7 @@ usage: cargo xtask COMMAND
   bench api       creates per second that are on disk, beside /healthz
   bench join      from dispatch to in_call; with --scheduled, from `joinAt` on
   bench join --browser  from dispatch to joining, and to the request to join, with Chromium in an imitation; and what 1 and 4 such bots cost beside native ones
-  bench control   from a control verb's call to the bot's act and back
+  bench control   from a control verb's call to the bot's act and back: on one server, and over two servers on PostgreSQL, with and without notifications between them
   bench webhooks  from the transition to the receiver, and beside ten thousand endpoints that do not answer
   bench claims    what it costs to give a job its bot while ten thousand others wait
   bench cluster   jobs, claims and heartbeats per second on PostgreSQL with fsync, beside bare inserts of the same rows

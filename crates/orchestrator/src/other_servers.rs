@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use meetbot_types::JobId;
-use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -16,6 +16,8 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(5);
 /// How often to look for changes whose notification was lost, and how long to wait before listening again.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often to look while no notifications arrive: a control call needs a look for its command, and its caller's own for the result, within a second in all.
+const LOOK_UNNOTIFIED: Duration = Duration::from_millis(300);
 /// How many jobs a notification names: it may have 8,000 bytes.
 const JOBS_AT_ONCE: usize = 200;
 /// The word for bots that have joined rooms.
@@ -28,6 +30,8 @@ pub(crate) struct OtherServers {
     /// Wakes one of the tasks that wait for jobs to run.
     pub(crate) queue: Arc<Notify>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Notified when notifications no longer arrive.
+    pub(crate) unnotified: Notify,
 }
 
 impl OtherServers {
@@ -60,7 +64,8 @@ impl OtherServers {
         loop {
             let Err(error) = self.database.listen(|heard| self.hear(&heard)).await;
             self.metrics.notified(false);
-            tracing::warn!(%error, "this server is not notified of what other servers change; it looks each second");
+            self.unnotified.notify_one();
+            tracing::warn!(%error, "this server is not notified of what other servers change; it looks for changes");
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -84,13 +89,15 @@ impl OtherServers {
         self.queue.notify_one();
     }
 
-    /// One query a second for all tasks that wait here.
+    /// One query for all tasks that wait here, each [`LOOK`] or [`LOOK_UNNOTIFIED`].
     async fn look(&self) {
-        let mut ticks = tokio::time::interval(LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut seen = HashMap::new();
         loop {
-            ticks.tick().await;
+            let is_notified = self.database.is_notified();
+            tokio::select! {
+                () = tokio::time::sleep(if is_notified { LOOK } else { LOOK_UNNOTIFIED }) => {}
+                () = self.unnotified.notified() => {}
+            }
             if !self.database.has_others() {
                 seen.clear();
                 continue;

@@ -351,7 +351,8 @@ impl Orchestrator {
         if let Some(database) = database.clone().filter(|_| may_have_others) {
             let (changes, queue) = (Arc::clone(&changes), Arc::clone(&queue));
             let metrics = Arc::clone(&metrics);
-            let others = OtherServers { database, changes, queue, metrics };
+            let others =
+                OtherServers { database, changes, queue, metrics, unnotified: Notify::new() };
             work.push(tokio::spawn(others.run(stop_work.clone())));
         }
         let auditing = audit.run(Arc::clone(&store), clock, stop_audit.clone());

@@ -9,6 +9,7 @@ const ALLOWED: [(&str, &str); 27] = [
     ("crates/bot/tests/it/janus/proxy.rs", "packets are held up on their way"),
     ("crates/cli/tests/it/stopped.rs", "a lease runs out while the server is stopped"),
     ("crates/cli/tests/it/suspended.rs", "a server is stopped for a while"),
+    ("crates/cli/tests/it/cluster.rs", "the database cuts connections every 5 ms"),
     ("crates/cli/tests/it/servers/dead.rs", "a server is stopped for a while"),
     ("crates/cli/tests/it/janus.rs", "the server is killed at a random moment"),
     ("crates/cli/tests/it/cluster_kills/faults.rs", "faults come and go at random moments"),

@@ -1,20 +1,36 @@
 //! Servers and workers that share one PostgreSQL database and one bucket, for tests and benchmarks.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    thread::{self, JoinHandle},
+};
 
 use meetbot::{Job, JobStatus, NewJob, Webhooks, blocking::MeetBot};
-use meetbot_testkit::scripted::Receiver;
+use meetbot_testkit::{polling::poll_until, scripted::Receiver};
 use tempfile::TempDir;
-use xtask::postgres::Postgres;
+use xtask::postgres::{self, Postgres};
 
 use crate::{
     bucket_server::BucketServer,
-    program::{Running, TIMING, await_job, client, create_with, meetbot, sandbox, sandbox_token},
+    program::{
+        CommandOutput, PATIENCE, Running, TIMING, await_job, client, create_with, meetbot, run,
+        sandbox, sandbox_token,
+    },
 };
 
 /// The database of all of them.
 pub(crate) const DATABASE: &str = "postgres";
 const WORKER_KEY: &str = "worker.key";
+/// The words of `meetbot doctor` about a server whose connection is cut.
+pub(crate) const NOT_NOTIFIED: &str = "not notified of what other servers change";
+/// Ends the connections of servers that listen, until there is a row.
+const CUT: &str = "DO $$ BEGIN
+    WHILE NOT EXISTS (SELECT FROM cuts_end) LOOP
+        PERFORM pg_sleep(0.005), pg_stat_clear_snapshot();
+        PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%');
+    END LOOP;
+END $$";
 
 /// What the servers share, and a data folder for each server and each worker.
 pub(crate) struct Cluster {
@@ -29,6 +45,21 @@ pub(crate) struct Cluster {
     pub(crate) secret: String,
     /// A folder with the key of the workers.
     pub(crate) keys: TempDir,
+}
+
+/// While it is there, no server is notified of what the other one changes.
+pub(crate) struct NotificationsCut {
+    socket: String,
+    cuts: Option<JoinHandle<()>>,
+}
+
+impl Drop for NotificationsCut {
+    fn drop(&mut self) {
+        postgres::sql(&self.socket, DATABASE, &["INSERT INTO cuts_end VALUES (now())"]);
+        if let Some(cuts) = self.cuts.take() {
+            let _ = cuts.join();
+        }
+    }
 }
 
 /// A server that runs, and a client of it.
@@ -72,6 +103,28 @@ impl Cluster {
             (TIMING, r#"{"pauseMs":100}"#.to_owned()),
         ]);
         settings
+    }
+
+    /// What `meetbot doctor` prints about the database.
+    pub(crate) fn doctor(&self) -> CommandOutput {
+        let mut doctor = meetbot();
+        doctor.envs(self.settings()).args(["doctor", "--json", "--data-dir"]);
+        run(doctor.arg(self.servers[0].path()))
+    }
+
+    /// Cuts each connection that listens as soon as it is there, until the answer is dropped.
+    pub(crate) fn cut_notifications(&self) -> NotificationsCut {
+        let socket = self.database.socket();
+        self.database.sql(DATABASE, &["CREATE TABLE cuts_end (at timestamptz)"]);
+        let of_thread = socket.clone();
+        let cuts = thread::spawn(move || {
+            postgres::sql(&of_thread, DATABASE, &[CUT, "DROP TABLE cuts_end"]);
+        });
+        poll_until(PATIENCE, || match self.doctor() {
+            output if output.out.contains(NOT_NOTIFIED) => Ok(()),
+            output => Err(output.out),
+        });
+        NotificationsCut { socket, cuts: Some(cuts) }
     }
 
     pub(crate) fn serve_command(&self, server: usize) -> std::process::Command {
