@@ -129,11 +129,11 @@ async fn serve(
     // Before the line that the server serves: its reader may stop the server at once.
     let mut signals = Signals::listen()?;
     let (server, sandbox) = start(config, sandbox, None).await?;
-    let is_new = server.store().keys().await?.is_empty();
     // A journal or a log file is read by others, and kept.
     let shows_key =
         std::io::stdout().is_terminal() && (format == LogFormat::Text || output.is_json());
-    let key = if is_new && shows_key { Some(first_key(&server).await?) } else { None };
+    let key = if shows_key { first_key(&server).await? } else { None };
+    let is_new = key.is_some() || server.store().keys().await?.is_empty();
     let link = match &key {
         Some(key) => server.dashboard_link(key.key.id).await?,
         None => None,
@@ -262,10 +262,10 @@ pub(crate) async fn start(
     Ok((Orchestrator::start(config, launcher, link).await?, own))
 }
 
-/// A test key for a server that has none yet.
-async fn first_key(server: &Orchestrator) -> anyhow::Result<FreshKey> {
+/// A test key, unless there is a key: that of another server too, which started on the same database.
+async fn first_key(server: &Orchestrator) -> anyhow::Result<Option<FreshKey>> {
     let spec = KeySpec { consumer: "default", live: false, scope: Scope::Write, expires_at: None };
-    Ok(keys::create(server.store(), spec).await?)
+    Ok(keys::create_first(server.store(), spec).await?)
 }
 
 fn welcome(server: &Orchestrator, key: &FreshKey) -> String {

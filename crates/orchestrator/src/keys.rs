@@ -61,6 +61,21 @@ pub async fn create(store: &dyn Store, spec: KeySpec<'_>) -> Result<FreshKey, St
     Ok(FreshKey { key, secret, webhook_secret: Secret::new(webhook_secret) })
 }
 
+/// Creates a key if the store has none yet.
+pub async fn create_first(
+    store: &dyn Store,
+    spec: KeySpec<'_>,
+) -> Result<Option<FreshKey>, StoreError> {
+    let now = store.now();
+    let (new, secret) = new(spec, now.wall, |_| letters(SECRET_LENGTH));
+    let created = store.create_first_key(new, now).await?;
+    Ok(created.map(|(key, webhook_secret)| FreshKey {
+        key,
+        secret,
+        webhook_secret: Secret::new(webhook_secret),
+    }))
+}
+
 /// A key's row, and its secret; `rest` returns the secret part.
 fn new(spec: KeySpec<'_>, now: Timestamp, rest: impl FnOnce(KeyId) -> String) -> (NewKey, Secret) {
     let KeySpec { consumer, live, scope, expires_at } = spec;

@@ -254,6 +254,8 @@ pub trait KeyStore: Send + Sync + 'static {
     /// Stores a key, and its consumer when that is new (then its webhook secret is the one given). Answers the key and the
     /// consumer's webhook secret.
     async fn create_key(&self, new: NewKey, now: StoreNow) -> Result<(Key, String)>;
+    /// The same if the store has no key yet, also a revoked one; else `None`, and nothing is stored. Of servers that start at the same moment, one makes the first key.
+    async fn create_first_key(&self, new: NewKey, now: StoreNow) -> Result<Option<(Key, String)>>;
     /// The same for a caller of this tenant: creates nothing where the `Idempotency-Key` was used before. With a new key its response is stored: 201 and a `CreatedKey`
     /// whose `key` is empty.
     async fn create_key_idempotently(

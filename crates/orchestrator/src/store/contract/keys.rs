@@ -26,6 +26,19 @@ async fn keys_are_found_by_their_public_part_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_first_key_is_created_only_in_a_store_that_has_no_key() {
+    let backend = Backend::new();
+    let store = backend.open();
+    let (made, secret) =
+        store.create_first_key(key("default", false), at(0)).await.unwrap().unwrap();
+    assert_eq!(secret, "whsec_AAAA");
+    store.revoke_key(made.id, false, at(1)).await.unwrap();
+    let second = store.create_first_key(key("acme", false), at(2)).await.unwrap();
+    assert!(second.is_none(), "{second:?}");
+    assert_eq!(store.keys().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn the_last_valid_operator_key_is_not_revoked_if_the_caller_asks_so() {
     let fixture = fixture().await;
     let store = &fixture.store;

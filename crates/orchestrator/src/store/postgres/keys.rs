@@ -16,6 +16,9 @@ const COLUMNS: &str =
     "SELECT keys.id, consumer, name, live, scope, prefix, hash, keys.created_at, expires_at, revoked_at, last_used_at
     FROM keys JOIN consumers ON consumers.id = consumer";
 
+/// The advisory lock of servers that make the first key ("meetbot", and a number).
+const FIRST_LOCK: i64 = 0x6d65_6574_626f_7403;
+
 /// The consumer with this name, locked against erasure, and its webhook secret.
 async fn consumer(transaction: &Transaction, name: &str) -> Outcome<Option<(ConsumerId, String)>> {
     let find = "SELECT id, webhook_secret FROM consumers WHERE name = $1 FOR KEY SHARE";
@@ -37,6 +40,18 @@ pub(super) async fn create(
 ) -> Outcome<(Key, String)> {
     let Created { key, webhook_secret, .. } = insert(transaction, new, now).await?;
     Ok((key, webhook_secret))
+}
+
+pub(super) async fn create_first(
+    transaction: &Transaction,
+    new: &NewKey,
+    now: Timestamp,
+) -> Outcome<Option<(Key, String)>> {
+    transaction.rows("SELECT pg_advisory_xact_lock($1)", &[&FIRST_LOCK]).await?;
+    if transaction.row("SELECT FROM keys LIMIT 1", &[]).await?.is_some() {
+        return Ok(None);
+    }
+    create(transaction, new, now).await.map(Some)
 }
 
 pub(super) async fn create_idempotently(

@@ -91,6 +91,27 @@ async fn play(store: &PostgresStore, claimed: &Claimed, token: [u8; 32], lost: b
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn servers_that_start_at_the_same_moment_make_one_first_key() {
+    let server = server();
+    for _ in 0..10 {
+        let database = Database::new(&server.socket());
+        let mut stores = Vec::new();
+        for _ in 0..8 {
+            stores.push(PostgresStore::open(&url(&database)).await.unwrap());
+        }
+        let made = stores.iter().map(|store| {
+            let (store, key) = (store.clone(), contract::key("default", false));
+            tokio::spawn(async move { store.create_first_key(key, store.now()).await.unwrap() })
+        });
+        let mut first = 0;
+        for made in made.collect::<Vec<_>>() {
+            first += usize::from(made.await.unwrap().is_some());
+        }
+        assert_eq!((first, stores[0].keys().await.unwrap().len()), (1, 1));
+    }
+}
+
 /// Four servers, and at each of them callers, bots, senders and a reaper at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_calls_have_the_result_of_some_serial_order() {

@@ -28,6 +28,16 @@ pub(super) fn create(
     Ok((key, webhook_secret))
 }
 
+pub(super) fn create_first(
+    connection: &Connection,
+    new: &NewKey,
+    now: Timestamp,
+) -> Outcome<Option<(Key, String)>> {
+    let is_there: bool =
+        connection.query_row("SELECT EXISTS (SELECT 1 FROM keys)", [], |row| row.get(0))?;
+    if is_there { Ok(None) } else { create(connection, new, now).map(Some) }
+}
+
 pub(super) fn create_idempotently(
     connection: &Connection,
     asking: Tenant,

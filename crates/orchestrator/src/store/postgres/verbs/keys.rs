@@ -21,6 +21,11 @@ impl KeyStore for PostgresStore {
         self.write((new, now), |it, (new, now)| Box::pin(keys::create(it, new, now.wall))).await
     }
 
+    async fn create_first_key(&self, new: NewKey, now: StoreNow) -> Result<Option<(Key, String)>> {
+        self.write((new, now), |it, (new, now)| Box::pin(keys::create_first(it, new, now.wall)))
+            .await
+    }
+
     async fn create_key_idempotently(
         &self,
         asking: Tenant,

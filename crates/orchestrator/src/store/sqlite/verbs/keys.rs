@@ -21,6 +21,10 @@ impl KeyStore for SqliteStore {
         self.writer.write(move |connection| keys::create(connection, &new, now.wall)).await
     }
 
+    async fn create_first_key(&self, new: NewKey, now: StoreNow) -> Result<Option<(Key, String)>> {
+        self.writer.write(move |connection| keys::create_first(connection, &new, now.wall)).await
+    }
+
     async fn create_key_idempotently(
         &self,
         asking: Tenant,
