@@ -36,6 +36,8 @@ const LONGEST_CLAIM: Duration = Duration::from_secs(CLAIM_SECONDS + 10);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait for a claim's response once the worker has reported that it drains.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
+/// How long a server may take while meetings wait for another worker.
+const HAND_OVER: Duration = Duration::from_secs(2);
 
 /// Why a server gives no work.
 #[derive(Debug)]
@@ -184,7 +186,7 @@ impl Servers {
     /// Waits for the response to a claim. Once the worker drains, a beat reports that to the server, which then answers the claim soon.
     async fn claim_of(
         &self,
-        server: &str,
+        (turn, server): (usize, &str),
         claim: &WorkClaim,
         drain: &CancellationToken,
     ) -> Result<WorkOrders, Refusal> {
@@ -196,10 +198,15 @@ impl Servers {
             () = drain.cancelled() => {}
         }
         let beat = self.beat(true);
-        let notified = self.post::<WorkHeard>(server, "beat", &beat, LAST_ANSWER);
+        let notified = async {
+            if self.post::<WorkHeard>(server, "beat", &beat, HAND_OVER).await.is_err() {
+                // The bots that leave now are reported to another server.
+                self.pass(turn);
+            }
+        };
         let both = async { tokio::join!(notified, answer) };
         match tokio::time::timeout(LAST_ANSWER, both).await {
-            Ok((_, answer)) => answer,
+            Ok(((), answer)) => answer,
             Err(_) => Ok(WorkOrders { orders: Vec::new() }),
         }
     }
@@ -210,7 +217,7 @@ impl Servers {
         for jobs in jobs.chunks(MOST_SPOOLED) {
             let ask = WorkSpool { worker: self.worker.clone(), jobs: jobs.to_vec() };
             let WorkSpooled { jobs } =
-                self.post_to_any("spool", &ask, "what to do with files").await?;
+                self.post_to_any("spool", &ask, "what to do with files", PATIENCE).await?;
             states.extend(jobs);
         }
         Some(states)
@@ -225,7 +232,7 @@ impl Servers {
     ) -> Option<SpoolState> {
         let uploaded = WorkUploaded { worker: self.worker.clone(), job_id, nonce, lost };
         let answer: SpooledJob =
-            self.post_to_any("uploaded", &uploaded, "the end of an upload").await?;
+            self.post_to_any("uploaded", &uploaded, "the end of an upload", PATIENCE).await?;
         Some(answer.state)
     }
 
@@ -240,19 +247,21 @@ impl Servers {
         }
     }
 
-    /// Asks the servers one after the other until one answers.
+    /// Asks the servers one after the other until one answers. The worker leaves those that do not.
     async fn post_to_any<T: DeserializeOwned>(
         &self,
         what: &str,
         body: &impl Serialize,
         about: &str,
+        patience: Duration,
     ) -> Option<T> {
-        let first = self.asked.load(Ordering::Relaxed);
-        for turn in first..first + self.urls.len() {
-            match self.post(&self.urls[turn % self.urls.len()], what, body, PATIENCE).await {
+        for _ in &self.urls {
+            let (turn, server) = self.server();
+            match self.post(server, what, body, patience).await {
                 Ok(answer) => return Some(answer),
                 Err(refusal) => {
                     tracing::warn!(problem = refusal.text(), "no server answers about {about}");
+                    self.pass(turn);
                 }
             }
         }
@@ -331,7 +340,7 @@ impl JobSource for Servers {
                 continue;
             }
             let (turn, server) = self.server();
-            match self.claim_of(server, &claim, drain).await {
+            match self.claim_of((turn, server), &claim, drain).await {
                 Ok(WorkOrders { orders }) => {
                     return orders.into_iter().map(|order| self.complete(order)).collect();
                 }
@@ -353,7 +362,8 @@ impl JobSource for Servers {
 
     async fn end_attempt(&self, (job_id, epoch): Attempt, handed_over: bool) -> bool {
         let gone = WorkGone { job_id, epoch, handed_over };
-        let answer = self.post_to_any("gone", &gone, "a bot that has ended").await;
+        let patience = if handed_over { HAND_OVER } else { PATIENCE };
+        let answer = self.post_to_any("gone", &gone, "a bot that has ended", patience).await;
         let Some(WorkReleased { released }) = answer else { return false };
         if released {
             tracing::info!(job = %job_id, attempt = epoch, handed_over, "a job goes to another bot");

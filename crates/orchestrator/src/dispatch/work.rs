@@ -99,7 +99,9 @@ impl Work {
             }
         }
         tracing::info!(bots = bots.len(), "no more jobs are taken");
-        if let Some(claiming) = claiming {
+        let returned = async {
+            let mut unreported = Vec::new();
+            let Some(claiming) = claiming else { return unreported };
             // They were claimed while this worker stopped.
             for order in claiming.await {
                 let attempt = (order.job_id, order.epoch);
@@ -107,22 +109,33 @@ impl Work {
                     unreported.push(attempt);
                 }
             }
-        }
-        self.drain(bots, unreported).await;
+            unreported
+        };
+        self.drain(bots, unreported, returned).await;
     }
 
-    /// Waits for the last bots.
-    async fn drain(&self, mut bots: Bots, mut unreported: Vec<Attempt>) {
+    /// Waits for the last bots, and meanwhile for the jobs that are returned; both end with what could not be reported.
+    async fn drain(
+        &self,
+        mut bots: Bots,
+        mut unreported: Vec<Attempt>,
+        returned: impl Future<Output = Vec<Attempt>>,
+    ) {
         let mut outlive = 0;
-        while let Some(ended) = bots.join_next().await {
-            match ended {
-                Ok((attempt, BotExit::Ended)) if !self.report_ended(attempt).await => {
-                    unreported.push(attempt);
+        let ended = async {
+            while let Some(ended) = bots.join_next().await {
+                match ended {
+                    Ok((attempt, BotExit::Ended)) if !self.report_ended(attempt).await => {
+                        unreported.push(attempt);
+                    }
+                    Ok((_, BotExit::Detached)) => outlive += 1,
+                    Ok(_) | Err(_) => {}
                 }
-                Ok((_, BotExit::Detached)) => outlive += 1,
-                Ok(_) | Err(_) => {}
             }
-        }
+        };
+        // A server that does not answer the claim delays no bot's end.
+        let (returned, ()) = tokio::join!(returned, ended);
+        unreported.extend(returned);
         for _ in 0..LAST_TRIES {
             for attempt in std::mem::take(&mut unreported) {
                 if !self.report_ended(attempt).await {
