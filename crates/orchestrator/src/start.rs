@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::open::{open, open_bucket, warn_of_open_loopback};
+use self::open::{open, open_bucket, retried, warn_of_open_loopback};
 use crate::{
     api::{self, KnownKeys, Server},
     audit::Audit,
@@ -32,7 +32,7 @@ use crate::{
     retention::{self, RetentionPeriods},
     sessions,
     shares::Shares,
-    store::{OpenError, PostgresStore, Store, StoreError, TakenOver},
+    store::{IsAlive, OpenError, PostgresStore, Store, StoreError, TakenOver},
     store_outage::StoreOutage,
     webhooks::{Post, sender::Sender},
     worker_statuses::{self, Statuses},
@@ -154,15 +154,16 @@ impl Orchestrator {
             Workers::None => 0,
         };
         let metrics = Arc::new(Metrics::new(clock.now().wall, max_bots, &times));
-        store.set_default_quota(config.quota).await?;
-        store.set_accounts(config.accounts.limits()).await?;
+        retried(|| store.set_default_quota(config.quota)).await?;
+        retried(|| store.set_accounts(config.accounts.limits())).await?;
         let accounts = Arc::new(config.accounts.clone());
         launcher
             .set_server_url(&url_of(address))
             .map_err(|error| DataFolderError::Unusable { path: folder.path().to_owned(), error })?;
         let alive = Arc::clone(&launcher);
-        let is_alive = Arc::new(move |job, attempt| alive.is_alive(job, attempt));
-        let TakenOver { running, lost } = store.take_over(is_alive, store.now()).await?;
+        let is_alive: Arc<IsAlive> = Arc::new(move |job, attempt| alive.is_alive(job, attempt));
+        let take_over = || store.take_over(Arc::clone(&is_alive), store.now());
+        let TakenOver { running, lost } = retried(take_over).await?;
         if !lost.is_empty() {
             tracing::warn!(
                 jobs = lost.len(),

@@ -29,6 +29,8 @@ use crate::program::{PATIENCE, client, create_key, manifest_of, sandbox, serve};
 const CLIENTS: usize = 4;
 /// How long after a burst begins the server may be killed, in ms.
 const SOON: u64 = 300;
+/// How long the meetings are that are recorded, in seconds.
+const SHORT_MEETING: u64 = 2;
 /// In every tenth round the server lives longer, so that recordings grow.
 const LATER: u64 = 3_000;
 
@@ -134,7 +136,7 @@ pub(crate) fn kill_repeatedly(kills: usize) -> Summary {
         std::thread::scope(|scope| {
             for (number, client) in clients.iter_mut().enumerate() {
                 asked_again += client.open.len();
-                client.add_requests(number, round, &receiver);
+                client.add_requests((number, round), SHORT_MEETING, &receiver);
                 let (all_ready, url, key) = (&all_ready, &url, &key);
                 scope.spawn(move || {
                     let server = MeetBot::builder()
@@ -190,12 +192,17 @@ pub(crate) fn random(up_to: u64) -> u64 {
 }
 
 impl Client {
-    /// Adds two requests: short meetings, meetings that admit no bot, and jobs that are cancelled again.
-    pub(crate) fn add_requests(&mut self, number: usize, round: usize, receiver: &Receiver) {
+    /// Adds two requests: meetings of `seconds`, meetings that admit no bot, and jobs that are cancelled again.
+    pub(crate) fn add_requests(
+        &mut self,
+        (number, round): (usize, usize),
+        seconds: u64,
+        receiver: &Receiver,
+    ) {
         for place in 0..2 {
             let kind = (2 * number + place + round) % 8;
             let scenario = match kind {
-                0 => "two-speakers?seconds=2",
+                0 => &format!("two-speakers?seconds={seconds}"),
                 1 => "no-such-meeting",
                 2 => "host-denies",
                 3 => "already-ended",

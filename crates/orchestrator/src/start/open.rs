@@ -1,6 +1,6 @@
 //! Opens the store and the bucket that the settings name.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use meetbot_types::Timestamp;
 
@@ -15,6 +15,28 @@ use crate::{
     },
     store::{Observer, PostgresStore, SqliteStore, Store, StoreError},
 };
+
+/// How often a start calls a store that is not available. A transaction of a server that was cut off holds its locks for up to 10 s, and a call waits 2 s for
+/// them.
+const TRIES: u32 = 6;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a call of the store gives, repeated while the store is not available.
+pub(super) async fn retried<T, F>(mut call: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 1..TRIES {
+        match call().await {
+            Err(StoreError::Unavailable(problem)) => {
+                tracing::warn!(problem, "the start waits: the store is not available");
+                tokio::time::sleep(PAUSE).await;
+            }
+            result => return result,
+        }
+    }
+    call().await
+}
 
 /// The store that the settings name: a database, or the data folder.
 pub(super) async fn open(

@@ -38,6 +38,8 @@ const ALL: [Fault; 9] = [
     Fault::NotificationsCut,
 ];
 
+/// What was recorded while the bucket was away is uploaded after this time. Until then nothing is promised about lost disks.
+const UPLOADED: Duration = Duration::from_secs(10);
 /// Ends every connection that listens for notifications, or sends them.
 const CUT_NOTIFICATIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%')";
@@ -101,6 +103,7 @@ impl Fault {
                 parts.work(which);
             }
             Self::WorkerAndDiskLost => {
+                thread::park_timeout(UPLOADED);
                 losses.worker_dies(parts, which, true);
                 parts.workers[which].take().unwrap().kill();
                 for entry in fs::read_dir(parts.cluster.workers[which].path()).unwrap() {

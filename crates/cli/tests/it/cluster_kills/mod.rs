@@ -30,7 +30,7 @@ use crate::load::{
 const CLIENTS: usize = 2;
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long the meetings are that workers record while parts fail.
+/// How long the meetings are that workers record while parts fail. One that is over before anything of it is uploaded would wait for a lost disk, for a day.
 const MEETING: Duration = Duration::from_secs(25);
 /// How many of them begin in each round.
 const MEETINGS: usize = 2;
@@ -76,7 +76,7 @@ pub(crate) fn fail_repeatedly(rounds: usize, suspended: Duration) -> Summary {
     let mut faults = BTreeMap::new();
     for (round, fault) in schedule(rounds).into_iter().enumerate() {
         for (number, client) in clients.iter_mut().enumerate() {
-            client.add_requests(number, round, &receiver);
+            client.add_requests((number, round), MEETING.as_secs(), &receiver);
             client.open.extend(
                 (0..MEETINGS / CLIENTS).map(|place| {
                     long_meeting(&format!("long-{number}-{round}-{place}"), &receiver)
