@@ -8,6 +8,7 @@ use meetbot_types::{
 
 use super::{
     Outcome, accounts, commands, consumers, jobs, leases, paused, quotas, records,
+    together::both,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
@@ -48,7 +49,9 @@ async fn next(
             },
         };
         let Some(id) = found else { continue };
-        let record = records::locked(transaction, id).await?;
+        // The job is found: all that follows names rows by their keys.
+        let (keeps, locked) = (transaction.keep_plans(), records::locked(transaction, id));
+        let ((), record) = both(keeps, locked).await?;
         // It may have been cancelled, or have expired, before it was locked.
         let still = |record: &JobRecord| {
             record.job.status == JobStatus::Queued && record.run_at.as_millis() <= due

@@ -124,6 +124,11 @@ impl Transaction {
         Ok(client.execute(&statement, values).await?)
     }
 
+    /// PostgreSQL may keep the plans of the statements that follow. Those of searches in a queue may not be kept.
+    pub(super) async fn keep_plans(&self) -> Outcome<()> {
+        Ok(self.client()?.batch_execute("SET LOCAL plan_cache_mode = auto").await?)
+    }
+
     /// The moment of a verb, with lease time by the database's clock. It was read when the transaction began: a verb that then waits for a lock, two seconds at
     /// most, gives a lease that is so much shorter.
     pub(super) const fn at(&self, now: StoreNow) -> StoreNow {
