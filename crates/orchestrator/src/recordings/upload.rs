@@ -61,13 +61,22 @@ enum UploadError {
     Store(#[from] StoreError),
 }
 
+/// How often a server looks for the other servers' mark in the bucket, and the pause between two looks.
+const MARK_LOOKS: u32 = 20;
+const MARK_PAUSE: Duration = Duration::from_millis(250);
+
 /// Takes the bucket's prefix for the servers of this store, and notes that it has their recordings. A bucket that cannot be reached keeps no server from
 /// starting: meetings are recorded meanwhile.
 pub(crate) async fn claim(bucket: &Bucket, store: &dyn Store) -> Result<Claimed, ClaimError> {
     let cluster = store.storage().await?.cluster;
-    // The other server has marked its bucket: without the mark, this is another one of the same name.
-    if store.has_others() && !store.has_duties() && matches!(bucket.owner().await, Ok(None)) {
-        return Err(ClaimError::OfNoOther(bucket.url().to_owned()));
+    // The other server has marked its bucket: without the mark, this is another one of the same name. If both start at the same moment, the mark comes soon.
+    let mut looks = 0;
+    while store.has_others() && !store.has_duties() && matches!(bucket.owner().await, Ok(None)) {
+        looks += 1;
+        if looks == MARK_LOOKS {
+            return Err(ClaimError::OfNoOther(bucket.url().to_owned()));
+        }
+        tokio::time::sleep(MARK_PAUSE).await;
     }
     match bucket.claim(&cluster).await {
         Ok(()) => {

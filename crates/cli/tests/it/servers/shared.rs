@@ -8,11 +8,15 @@ use std::{
 
 use meetbot::{CallOptions, ControlState, JobStatus, ListBots, blocking::MeetBot};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
+use tempfile::TempDir;
+use xtask::postgres::Postgres;
 
-use super::{Cluster, meeting, recording};
+use super::{Cluster, DATABASE, meeting, recording};
 use crate::{
+    bucket_server::BucketServer,
     cluster::NOT_NOTIFIED,
     doctor::check,
+    first_key::terminal,
     program::{PATIENCE, client, manifest_of, mix_reported},
 };
 
@@ -102,6 +106,28 @@ fn a_job_is_created_controlled_followed_and_deleted_at_different_servers() {
     assert!(receipt.removed.len() > manifest.files.len(), "{receipt:#?}");
     assert!(one.client.get_bot(&id).unwrap().unwrap().recording.deleted_at.is_some());
     assert!(cluster.bucket.of_job(&id).is_empty());
+}
+
+#[test]
+fn servers_that_start_together_on_an_empty_database_print_one_key() {
+    let (database, bucket) = (Postgres::start(), BucketServer::start());
+    let mut settings = bucket.settings("eu");
+    settings.extend([
+        ("MEETBOT_STORE_URL", database.url(DATABASE)),
+        ("MEETBOT_BOTS_WORKERS", "none".to_owned()),
+        ("MEETBOT_SERVER_DEVELOPMENT", "true".to_owned()),
+    ]);
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let folders = [(); 2].map(|()| TempDir::new().unwrap());
+    let printed = thread::scope(|scope| {
+        let start =
+            |folder: &TempDir| terminal(folder.path(), "127.0.0.1:0", &settings, "serves at");
+        let servers = folders.each_ref().map(|folder| scope.spawn(move || start(folder)));
+        servers.map(|server| server.join().unwrap()).concat()
+    });
+    assert_eq!(printed.matches("export MEETBOT_API_KEY=mb_test_").count(), 1, "{printed}");
+    assert!(!printed.contains("has no key yet"), "{printed}");
+    assert_eq!(database.sql(DATABASE, &["SELECT count(*) FROM keys"]), "1");
 }
 
 #[test]
