@@ -27,9 +27,9 @@ pub(super) enum Fault {
 }
 
 const ALL: [Fault; 9] = [
+    Fault::WorkerAndDiskLost,
     Fault::ServerKilled,
     Fault::WorkerKilled,
-    Fault::WorkerAndDiskLost,
     Fault::DatabaseCrashed,
     Fault::BucketAway,
     Fault::Suspended,
@@ -38,15 +38,15 @@ const ALL: [Fault; 9] = [
     Fault::NotificationsCut,
 ];
 
-/// What was recorded while the bucket was away is uploaded after this time. Until then nothing is promised about lost disks.
-const UPLOADED: Duration = Duration::from_secs(10);
+/// In this time another worker joins the meetings of a machine that is gone.
+const REJOINED: Duration = Duration::from_secs(10);
 /// Ends every connection that listens for notifications, or sends them.
 const CUT_NOTIFICATIONS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
     WHERE pid <> pg_backend_pid() AND (query LIKE 'LISTEN%' OR query LIKE 'NOTIFY%')";
 
-/// As many faults as there are rounds, in random order, and none a second time before all others.
+/// As many faults as there are rounds: all once, and then in random order, none again before all others.
 pub(super) fn schedule(rounds: usize) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let mut faults = ALL.to_vec();
     while faults.len() < rounds {
         let mut left = ALL.to_vec();
         while !left.is_empty() {
@@ -103,7 +103,7 @@ impl Fault {
                 parts.work(which);
             }
             Self::WorkerAndDiskLost => {
-                thread::park_timeout(UPLOADED);
+                parts.all_is_uploaded(which);
                 losses.worker_dies(parts, which, true);
                 parts.workers[which].take().unwrap().kill();
                 for entry in fs::read_dir(parts.cluster.workers[which].path()).unwrap() {
@@ -116,6 +116,7 @@ impl Fault {
                 }
                 pause(Duration::from_secs(4));
                 parts.work(which);
+                thread::park_timeout(REJOINED);
             }
             Self::DatabaseCrashed => {
                 parts.cluster.database.crash();

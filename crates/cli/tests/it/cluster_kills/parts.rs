@@ -3,12 +3,13 @@
 use std::{fs, net::SocketAddr, path::Path};
 
 use meetbot::blocking::MeetBot;
+use meetbot_testkit::polling::poll_until;
 use tokio::runtime::Runtime;
 
 use super::link::{Link, SocketLink, Switch};
 use crate::{
     cluster::{Cluster, DATABASE},
-    program::{Running, TIMING, client},
+    program::{PATIENCE, Running, TIMING, client},
 };
 
 /// A lease of six seconds, and a short pause after bots that are lost in succession.
@@ -127,6 +128,24 @@ impl Parts {
             attempts.extend(last.map(|attempt| (job, attempt)));
         }
         attempts
+    }
+
+    /// Waits until the bucket has something of each attempt on a worker's disk, and no finished recording waits there. Until then nothing is promised about the
+    /// loss of the disk: such a job would wait for it, for a day.
+    pub(super) fn all_is_uploaded(&self, worker: usize) {
+        let recordings = self.cluster.workers[worker].path().join("recordings");
+        poll_until(PATIENCE, || {
+            for (job, attempt) in self.attempts_on(worker) {
+                if recordings.join(format!("{job}/e{attempt}/manifest.json")).exists() {
+                    return Err(format!("{job} waits for its upload"));
+                }
+                let log = format!("log/{attempt}.");
+                if !self.cluster.bucket.of_job(&job).keys().any(|key| key.starts_with(&log)) {
+                    return Err(format!("nothing is uploaded of {job}, attempt {attempt}"));
+                }
+            }
+            Ok(())
+        });
     }
 
     /// Everything stops in order, and no process is left over.
