@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::{media::Losses, parts::Parts};
 use crate::{bucket_server, cluster::DATABASE, load::random};
 
-/// Something that fails. Which of two servers or workers it is, is random.
+/// Something that fails. Which of two servers or workers it is, is random; of workers that die it is the one with more bots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     ServerKilled,
@@ -89,7 +89,11 @@ impl Fault {
         suspended: Duration,
         losses: &mut Losses,
     ) -> String {
-        let which = up_to(1);
+        let which = match self {
+            Self::WorkerKilled => parts.busier_worker(),
+            Self::WorkerAndDiskLost => parts.uploaded_worker(),
+            _ => up_to(1),
+        };
         match self {
             Self::ServerKilled => {
                 parts.servers[which].take().unwrap().kill();
@@ -103,7 +107,6 @@ impl Fault {
                 parts.work(which);
             }
             Self::WorkerAndDiskLost => {
-                parts.all_is_uploaded(which);
                 losses.worker_dies(parts, which, true);
                 parts.workers[which].take().unwrap().kill();
                 for entry in fs::read_dir(parts.cluster.workers[which].path()).unwrap() {

@@ -130,11 +130,23 @@ impl Parts {
         attempts
     }
 
-    /// Waits until the bucket has something of each attempt on a worker's disk, and no finished recording waits there. Until then nothing is promised about the
-    /// loss of the disk: such a job would wait for it, for a day.
-    pub(super) fn all_is_uploaded(&self, worker: usize) {
-        let recordings = self.cluster.workers[worker].path().join("recordings");
+    /// The worker with more attempts on its disk, once there is one.
+    pub(super) fn busier_worker(&self) -> usize {
         poll_until(PATIENCE, || {
+            let attempts = [0, 1].map(|worker| self.attempts_on(worker).len());
+            match attempts {
+                [0, 0] => Err("no worker has a bot"),
+                [one, other] => Ok(usize::from(other > one)),
+            }
+        })
+    }
+
+    /// Waits until the bucket has something of each attempt on a worker's disk, and no finished recording waits there. Until then nothing is promised about the
+    /// loss of the disk: such a job would wait for it, for a day. Returns the worker.
+    pub(super) fn uploaded_worker(&self) -> usize {
+        poll_until(PATIENCE, || {
+            let worker = self.busier_worker();
+            let recordings = self.cluster.workers[worker].path().join("recordings");
             for (job, attempt) in self.attempts_on(worker) {
                 if recordings.join(format!("{job}/e{attempt}/manifest.json")).exists() {
                     return Err(format!("{job} waits for its upload"));
@@ -144,8 +156,8 @@ impl Parts {
                     return Err(format!("nothing is uploaded of {job}, attempt {attempt}"));
                 }
             }
-            Ok(())
-        });
+            Ok(worker)
+        })
     }
 
     /// Everything stops in order, and no process is left over.
