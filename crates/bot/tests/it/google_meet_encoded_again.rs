@@ -83,9 +83,9 @@ async fn are_encoded_again(dialect: Dialect) {
             let holds =
                 |hz| tone_levels(&file, hz).into_iter().filter(|db| *db > own - 30.0).count();
             for (_, other) in people.into_iter().filter(|(_, other)| *other != hz) {
-                // Where a lane changes from one voice to another, some packets are attributed to the other of the two.
+                // Where a lane changes from one voice to another, some packets are attributed to the other of the two: more on a busy machine.
                 let (voices, foreign) = (holds(hz), holds(other));
-                assert!(voices >= 50 && foreign <= 4, "{name}: {voices}, {foreign} of {other} Hz");
+                assert!(voices >= 50 && foreign <= 10, "{name}: {voices}, {foreign} of {other} Hz");
             }
         }
         assert!(person.speaking_ms >= 5_000, "{person:?}");
