@@ -8,7 +8,7 @@ use std::{
 use meetbot::{DeliveryState, JobStatus, ListDeliveries, Webhooks, blocking::MeetBot};
 use meetbot_testkit::{
     polling::poll_until,
-    scripted::{Receiver, Reply, Server as Endpoint},
+    scripted::{Receiver, Reply, Server as Endpoint, Webhook},
 };
 use meetbot_types::WebhookEvent;
 use rustix::process::{Pid, Signal, kill_process};
@@ -20,7 +20,7 @@ use crate::program::PATIENCE;
 const STOPPED: Duration = Duration::from_secs(13);
 
 /// Every event of the job that its endpoint wants has arrived there, under one id each.
-pub(super) fn all_events_are_sent(
+fn all_events_are_sent(
     client: &MeetBot,
     id: &str,
     mut received: impl FnMut() -> Vec<WebhookEvent>,
@@ -43,6 +43,15 @@ pub(super) fn all_events_are_sent(
     assert_eq!(sent.len(), deliveries.len(), "{sent:?}");
     let listed: BTreeSet<String> = deliveries.iter().map(|one| one.id.clone()).collect();
     assert!(sent.iter().all(|(_, id)| listed.contains(id)), "{sent:?} of {listed:?}");
+}
+
+/// The same, at a receiver that answers every webhook.
+pub(super) fn all_events_arrived(client: &MeetBot, id: &str, receiver: &mut Receiver) {
+    let mut events = Vec::new();
+    all_events_are_sent(client, id, || {
+        events.extend(receiver.so_far().iter().map(Webhook::event));
+        events.clone()
+    });
 }
 
 #[test]
@@ -103,11 +112,7 @@ fn a_server_that_was_stopped_for_a_while_is_back_among_the_others() {
     poll_until(PATIENCE, || one.client.get_bot(&id).map_err(|error| error.to_string()));
     let done = other.client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!((&done.status, done.attempt), (&JobStatus::Completed, 1), "{done:#?}");
-    let mut events = Vec::new();
-    all_events_are_sent(&other.client, &id, || {
-        events.extend(receiver.so_far().iter().map(meetbot_testkit::scripted::Webhook::event));
-        events.clone()
-    });
+    all_events_arrived(&other.client, &id, &mut receiver);
     // It serves as before.
     let next = one.client.dispatch_bot(meeting(1, None)).unwrap().id;
     assert_eq!(

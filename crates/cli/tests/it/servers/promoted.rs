@@ -6,7 +6,7 @@ use meetbot::{CallOptions, JobStatus, ListBots, blocking::MeetBot};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
 use xtask::postgres::Postgres;
 
-use super::{Cluster, DATABASE, dead::all_events_are_sent, meeting, recording};
+use super::{Cluster, DATABASE, dead::all_events_arrived, meeting, recording};
 use crate::{
     cluster::Server,
     kills::{far_ahead, grown},
@@ -100,11 +100,7 @@ fn promote(synchronous: bool) -> Promoted {
     // The meeting went on without a database, and so do its events.
     let done = other.client.wait_for_bot(&id, Some(PATIENCE)).unwrap();
     assert_eq!((&done.status, done.attempt), (&JobStatus::Completed, 1), "{done:#?}");
-    let mut events = Vec::new();
-    all_events_are_sent(&other.client, &id, || {
-        events.extend(receiver.so_far().iter().map(meetbot_testkit::scripted::Webhook::event));
-        events.clone()
-    });
+    all_events_arrived(&other.client, &id, &mut receiver);
     for server in servers {
         assert_eq!(server.running.terminate(), Some(0));
     }
