@@ -50,6 +50,13 @@ fn program(name: &str, folder: &Path) -> Command {
     command
 }
 
+/// Makes a path that of the user as whom its programs run.
+fn give_away(path: &Path) {
+    if crate::is_root() {
+        chown(path, Some(OTHER_USER), Some(OTHER_USER)).expect("root gives files away");
+    }
+}
+
 fn psql(socket: &str, port: u16, database: &str) -> Command {
     let mut psql = program("psql", Path::new("/"));
     psql.args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1"])
@@ -117,10 +124,7 @@ impl Postgres {
     #[must_use]
     pub fn start_replica(&self, synchronous: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        if crate::is_root() {
-            chown(folder.path(), Some(OTHER_USER), Some(OTHER_USER))
-                .expect("root gives files away");
-        }
+        give_away(folder.path());
         let copied = program("pg_basebackup", folder.path())
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username", USER])
             .args(["--host", &self.socket(), "--port", &self.port.to_string(), "--pgdata"])
@@ -149,12 +153,7 @@ impl Postgres {
 
     fn start_with(port: u16, files: &[(&str, &str)], settings: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let own = |path: &Path| {
-            if crate::is_root() {
-                chown(path, Some(OTHER_USER), Some(OTHER_USER)).expect("root gives files away");
-            }
-        };
-        own(folder.path());
+        give_away(folder.path());
         let data = folder.path().join("data");
         let made = program("initdb", folder.path())
             .args(["--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8"])
@@ -169,7 +168,7 @@ impl Postgres {
             std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600);
             let mut file = options.open(&path).expect("a file can be made");
             std::io::Write::write_all(&mut file, text.as_bytes()).expect("it can be written");
-            own(&path);
+            give_away(&path);
         }
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut server = Self { folder, port, settings, process: None };
