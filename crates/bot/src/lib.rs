@@ -39,7 +39,7 @@ pub use self::{
         },
         needs_browser,
     },
-    recording::mix::mix,
+    recording::{files::has_begun, mix::mix},
 };
 
 /// Entry points for the fuzz targets in `fuzz/`.

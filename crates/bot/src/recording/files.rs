@@ -32,6 +32,11 @@ pub(super) fn folder_of(order: &BotOrder, epoch: u32) -> PathBuf {
     order.folder.join(format!("e{epoch}"))
 }
 
+/// Whether a bot with this attempt has begun to record on this disk.
+pub fn has_begun(order: &BotOrder) -> bool {
+    folder_of(order, order.epoch).exists()
+}
+
 /// The SHA-256 of a file, which is read in pieces.
 pub(super) fn hash(path: &Path) -> io::Result<String> {
     let mut file = fs::File::open(path)?;

@@ -22,6 +22,8 @@ use crate::launcher::BotLauncher;
 
 /// How often what bots have recorded is uploaded, and how often servers are asked about the files of bots that have ended.
 const EVERY: Duration = Duration::from_secs(5);
+/// How long a bot waits to know whether its attempt has begun on another machine.
+const LOOK_LIMIT: Duration = Duration::from_secs(1);
 /// How long a bot waits for the files of earlier attempts before it joins without them.
 const FETCH_LIMIT: Duration = Duration::from_secs(10);
 /// How long the end of a bot waits until what it has written last is uploaded.
@@ -34,8 +36,8 @@ const AT_ONCE: usize = 3;
 pub(super) struct Spooler {
     spool: Arc<Spool>,
     servers: Arc<Servers>,
-    /// The jobs whose bots run here.
-    running: Arc<Mutex<HashSet<JobId>>>,
+    /// The attempts whose bots run here. An attempt that the servers have given up may still run beside the next one.
+    running: Arc<Mutex<HashSet<(JobId, u32)>>>,
     /// The jobs with files here that no server knows.
     unknown: Arc<Mutex<HashSet<JobId>>>,
     /// Notified when a bot has ended.
@@ -122,7 +124,8 @@ impl Spooler {
     }
 
     fn runs(&self, job: JobId) -> bool {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).contains(&job)
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.iter().any(|(running, _)| *running == job)
     }
 
     /// Uploads what another bot needs to continue. Returns whether all of it is there.
@@ -211,6 +214,12 @@ impl Spooler {
         }
     }
 
+    /// Whether a bot on another machine has begun to record with this attempt. A bucket that does not answer soon keeps no bot from its meeting.
+    async fn has_begun_elsewhere(&self, order: &BotOrder) -> bool {
+        let look = self.spool.has_begun_elsewhere(order.job_id, order.epoch);
+        matches!(tokio::time::timeout(LOOK_LIMIT, look).await, Ok(Ok(true)))
+    }
+
     /// Fetches what other workers have uploaded of earlier attempts, while the bot's lease is renewed. Returns whether all of it is here.
     async fn fetch(&self, order: &BotOrder) -> bool {
         let fetch = self.spool.fetch(order.job_id, order.epoch);
@@ -258,21 +267,22 @@ impl Spooler {
     }
 }
 
-/// A job whose bot runs here, until it is dropped.
-struct RunsHere<'a>(&'a Spooler, JobId);
+/// An attempt whose bot runs here, until it is dropped.
+struct RunsHere<'a>(&'a Spooler, (JobId, u32));
 
 impl<'a> RunsHere<'a> {
-    fn enter(spooler: &'a Spooler, job: JobId) -> Self {
-        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).insert(job);
-        spooler.status.unshipped.waits(job, spooler.status.now());
-        Self(spooler, job)
+    fn enter(spooler: &'a Spooler, order: &BotOrder) -> Self {
+        let attempt = (order.job_id, order.epoch);
+        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
+        spooler.status.unshipped.waits(order.job_id, spooler.status.now());
+        Self(spooler, attempt)
     }
 }
 
 impl Drop for RunsHere<'_> {
     fn drop(&mut self) {
-        let Self(spooler, job) = self;
-        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).remove(job);
+        let Self(spooler, attempt) = self;
+        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
         spooler.wake.notify_one();
     }
 }
@@ -285,7 +295,11 @@ impl Launcher for SpoolLauncher {
 
     async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
         let Self { bots, spooler } = self;
-        let _here = RunsHere::enter(spooler, order.job_id);
+        let _here = RunsHere::enter(spooler, &order);
+        if spooler.has_begun_elsewhere(&order).await {
+            tracing::warn!(job = %order.job_id, "the servers have forgotten that this attempt had a bot on another machine; another attempt continues its recording");
+            return BotExit::Ended;
+        }
         let fetched = order.epoch == 1 || spooler.fetch(&order).await;
         // Without the files of earlier attempts a bot may join, but not finish a recording.
         if !fetched && order.finalize.is_some() {

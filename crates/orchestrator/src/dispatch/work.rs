@@ -1,7 +1,7 @@
 //! The loop of a worker: claims jobs up to its capacity, runs the bots, and reports those that are gone. The worker in a server and separate worker processes share
 //! it; they differ in their source of jobs.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use meetbot_types::bot::BotOrder;
@@ -48,6 +48,7 @@ impl Work {
     /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are bots that the worker before has launched, and that live.
     pub async fn run(self, running: Vec<Attempt>) {
         let mut bots = Bots::new();
+        let mut attempts: HashSet<Attempt> = running.iter().copied().collect();
         for attempt in running {
             let (launcher, stop) = (Arc::clone(&self.launcher), self.stop.clone());
             let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
@@ -75,10 +76,20 @@ impl Work {
                 orders = claimed => {
                     claiming = None;
                     for order in orders {
-                        self.launch(order, &mut bots);
+                        let attempt = (order.job_id, order.epoch);
+                        if attempts.insert(attempt) {
+                            self.launch(order, &mut bots);
+                            continue;
+                        }
+                        // The bot that has it leaves with its next report.
+                        tracing::warn!(job = %attempt.0, attempt = attempt.1, "the servers have forgotten that this attempt has a bot; another attempt follows");
+                        if !self.report_ended(attempt).await {
+                            unreported.push(attempt);
+                        }
                     }
                 }
                 Some(Ok((attempt, exit))) = bots.join_next() => {
+                    attempts.remove(&attempt);
                     idle.as_mut().set(tokio::time::sleep(is_idle_after));
                     if exit == BotExit::Ended && !self.report_ended(attempt).await {
                         unreported.push(attempt);
@@ -174,4 +185,136 @@ fn watch(attempt: Attempt, bot: impl Future<Output = BotExit> + Send + 'static, 
         });
         (attempt, exit)
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, sync::Mutex};
+
+    use meetbot_types::{
+        AddressPolicy, AutoLeave, Availability, JobId, Manifest, MeetingLink, Timestamp,
+        bot::{MixOrder, Secret},
+    };
+
+    use super::*;
+
+    /// Answers these orders, one in each call, and nothing after them.
+    struct Orders {
+        orders: Mutex<Vec<BotOrder>>,
+        ended: Mutex<Vec<Attempt>>,
+    }
+
+    #[async_trait]
+    impl JobSource for Orders {
+        async fn claim(&self, _: usize, _: &CancellationToken) -> Vec<BotOrder> {
+            let next = self.orders.lock().unwrap().pop();
+            match next {
+                Some(order) => vec![order],
+                None => std::future::pending().await,
+            }
+        }
+
+        async fn end_attempt(&self, attempt: Attempt, _: bool) -> bool {
+            self.ended.lock().unwrap().push(attempt);
+            true
+        }
+    }
+
+    /// Its bots stay until they are to leave. The second one makes all leave.
+    #[derive(Default)]
+    struct Bots(Mutex<Vec<Attempt>>);
+
+    #[async_trait]
+    impl Launcher for Bots {
+        fn available(&self) -> Vec<Availability> {
+            Vec::new()
+        }
+
+        async fn run(&self, order: BotOrder, stop: Stop) -> BotExit {
+            let launched = {
+                let mut launched = self.0.lock().unwrap();
+                launched.push((order.job_id, order.epoch));
+                launched.len()
+            };
+            if launched == 2 {
+                stop.drain.cancel();
+                stop.leave.cancel();
+            }
+            stop.leave.cancelled().await;
+            BotExit::Detached
+        }
+
+        fn is_behind(&self) -> bool {
+            false
+        }
+
+        fn set_server_url(&self, _: &str) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn is_alive(&self, _: JobId, _: u32) -> bool {
+            false
+        }
+
+        async fn adopt(&self, _: JobId, _: u32, _: Stop) -> BotExit {
+            BotExit::Ended
+        }
+
+        async fn mix(&self, _: MixOrder, _: CancellationToken) -> io::Result<Option<Manifest>> {
+            Ok(None)
+        }
+    }
+
+    fn order(job_id: JobId, epoch: u32) -> BotOrder {
+        let url = "https://sandbox.meetbot.dev/two-speakers";
+        BotOrder {
+            job_id,
+            epoch,
+            token: Secret::new("a token"),
+            orchestrator_url: String::new(),
+            other_urls: Vec::new(),
+            link: MeetingLink::parse(url, None).unwrap(),
+            meeting_url: url.to_owned(),
+            external_id: None,
+            display_name: "meetbot".to_owned(),
+            auto_leave: AutoLeave::default(),
+            record_video: None,
+            account: None,
+            joined_ms_ago: None,
+            sandbox: None,
+            zoom: None,
+            browser: None,
+            imitation: None,
+            address_policy: AddressPolicy { loopback: true, networks: Vec::new() },
+            stun_servers: Vec::new(),
+            folder: "recordings".into(),
+            spool: None,
+            begun: None,
+            most_bytes: None,
+            heartbeat_ms: 5_000,
+            alone_ms: 5_000,
+            finalize: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_has_a_bot_gets_no_second_one() {
+        let job = JobId::generate(Timestamp::UNIX_EPOCH);
+        // The database has forgotten the first claim, and the job is claimed as if it were new.
+        let claimed = vec![order(job, 2), order(job, 1), order(job, 1)];
+        let source =
+            Arc::new(Orders { orders: Mutex::new(claimed), ended: Mutex::new(Vec::new()) });
+        let bots = Arc::new(Bots::default());
+        let stop = Stop { drain: CancellationToken::new(), leave: CancellationToken::new() };
+        let work = Work {
+            source: source.clone(),
+            launcher: bots.clone(),
+            max_bots: 10,
+            until_idle: None,
+            stop,
+        };
+        work.run(Vec::new()).await;
+        assert_eq!(*bots.0.lock().unwrap(), [(job, 1), (job, 2)]);
+        assert_eq!(*source.ended.lock().unwrap(), [(job, 1)]);
+    }
 }

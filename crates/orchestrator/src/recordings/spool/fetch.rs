@@ -28,6 +28,13 @@ struct Fetched {
 }
 
 impl Spool {
+    /// Whether another worker has uploaded something of this attempt, or of a later one.
+    pub async fn has_begun_elsewhere(&self, job: JobId, epoch: u32) -> Result<bool, SpoolError> {
+        let listed = self.bucket.list(&of_job(job, LOG)).await?;
+        let attempts = attempts(listed.iter().map(|object| object.name.as_str()));
+        Ok(attempts.keys().any(|(begun, spool)| *begun >= epoch && *spool != self.name))
+    }
+
     /// Fetches what other workers uploaded of the attempts before this one, as far as it is not here yet.
     pub async fn fetch(&self, job: JobId, before: u32) -> Result<(), SpoolError> {
         let lock = self.lock(job);
