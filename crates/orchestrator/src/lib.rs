@@ -43,7 +43,7 @@ pub use self::{
     accounts::{AccountSettings, Accounts, is_account_name, profile_folder},
     config::Config,
     data_folder::{DataFolder, DataFolderError, FoundFolder, Space, bots_folder, name_of, prepare},
-    dispatch::{Attempt, BotExit, JobSource, Launcher, Stop, Work},
+    dispatch::{Attempt, BotExit, JobSource, Launcher, Room, Stop, Work},
     limits::Limits,
     metrics::{METRICS_TYPE, WorkerMachine, WorkerMetrics},
     migrate::{MigrateError, Migrated, migrate},

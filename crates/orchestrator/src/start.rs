@@ -247,6 +247,7 @@ impl Orchestrator {
             }),
             launcher: Arc::clone(&launcher),
             max_bots,
+            max_browsers: max_bots,
             until_idle: None,
             stop: Stop { drain: drain.clone(), leave: stop_work.clone() },
         };

@@ -10,6 +10,8 @@ use crate::{JobId, Platform, Via, availability::via_of, bot::BotOrder};
 pub const VERSION: u32 = 3;
 /// The longest a claim is held, in seconds.
 pub const CLAIM_SECONDS: u64 = 25;
+/// The longest a claim is held of a worker whose browsers all run, in seconds.
+pub const FULL_CLAIM_SECONDS: u64 = 2;
 /// The most orders of one answer.
 pub const MOST_ORDERS: usize = 16;
 /// The most jobs of one [`WorkSpool`].
@@ -45,6 +47,13 @@ impl Pool {
             Some(Via::Browser) => Self::Browser,
             _ => Self::Native,
         }
+    }
+}
+
+impl BotOrder {
+    /// The pool of its bot.
+    pub fn pool(&self) -> Pool {
+        Pool::of(&self.link.platform, self.sandbox.is_none())
     }
 }
 
@@ -117,6 +126,10 @@ pub struct WorkClaim {
     pub worker: WorkerDescription,
     /// How many bots it has room for.
     pub room: usize,
+    /// How many of these may need a browser; `None`: all of them. Without room for a browser the server answers within [`FULL_CLAIM_SECONDS`], so that the next claim can
+    /// have it again.
+    #[serde(default)]
+    pub browser_room: Option<usize>,
 }
 
 /// The answer to [`WorkClaim`]: at most [`MOST_ORDERS`], none where no job was due.

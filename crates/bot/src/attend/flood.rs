@@ -117,7 +117,7 @@ pub(super) fn order(folder: &Path, auto_leave: AutoLeave) -> BotOrder {
     BotOrder { orchestrator_url, auto_leave, ..order_of(folder, 1) }
 }
 
-pub(super) fn connect() -> Connect {
+pub(crate) fn connect() -> Connect {
     let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()

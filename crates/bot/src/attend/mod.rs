@@ -380,4 +380,4 @@ mod arrived;
 #[cfg(test)]
 mod bounded;
 #[cfg(test)]
-mod flood;
+pub(crate) mod flood;

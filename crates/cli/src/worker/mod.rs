@@ -167,6 +167,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         source: servers,
         launcher,
         max_bots,
+        max_browsers: config.max_browsers,
         until_idle: args.until_idle,
         stop: Stop { drain: drain.clone(), leave: leave.clone() },
     };

@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use meetbot_orchestrator::{Attempt, JobSource, tls};
+use meetbot_orchestrator::{Attempt, JobSource, Room, tls};
 use meetbot_types::{
     ErrorBody, ErrorCode, JobId,
     bot::{BotOrder, IngestRequest, SandboxSeat, Secret},
@@ -328,8 +328,10 @@ fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
 
 #[async_trait]
 impl JobSource for Servers {
-    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
-        let claim = WorkClaim { worker: self.worker.clone(), room };
+    async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder> {
+        let Room { bots, browsers } = room;
+        let claim =
+            WorkClaim { worker: self.worker.clone(), room: bots, browser_room: Some(browsers) };
         let mut failed = 0;
         while !drain.is_cancelled() {
             if self.status.takes_no_jobs() {

@@ -14,9 +14,9 @@ use axum::{
     routing::post,
 };
 use meetbot_types::work::{
-    CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, Pool, SpoolState, SpooledJob, VERSION, WorkBeat,
-    WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
-    WorkerDescription,
+    CLAIM_SECONDS, FULL_CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, Pool, SpoolState, SpooledJob,
+    VERSION, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool,
+    WorkSpooled, WorkUploaded, WorkerDescription,
 };
 use meetbot_types::{JobId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -30,7 +30,7 @@ use super::{
     request::{BODY_LIMIT, JsonBody, not_json},
 };
 use crate::{
-    dispatch::Orders,
+    dispatch::{Orders, Room, with_room},
     recordings::{Recordings, Uploads},
     store::{Scope, Spooled},
     worker_statuses::Statuses,
@@ -262,7 +262,7 @@ async fn claim(
     connection: Option<Extension<Arc<Connection>>>,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Json<WorkOrders>, ApiError> {
-    let WorkClaim { worker, room } = read(&body)?;
+    let WorkClaim { worker, room, browser_room } = read(&body)?;
     let workers = &server.workers;
     if let Some(problem) = workers.problem(&worker) {
         return Err(problem);
@@ -276,15 +276,14 @@ async fn claim(
         workers.meets(&worker, server.clock.now().steady)?;
     }
     let (orders, id) = (&workers.orders, worker.worker.as_str());
-    let room = room.min(MOST_ORDERS);
-    // A worker of all pools is woken for each job. One of a single pool is not, since the job may be another pool's, and the wake would be lost.
-    let only = match worker.pools[..] {
-        [pool] => Some(pool),
-        _ => None,
-    };
+    let room = Room { bots: room.min(MOST_ORDERS), browsers: browser_room.unwrap_or(usize::MAX) };
+    // A worker of all pools is woken for each job. One that takes those of a single pool is not, since the job may be another pool's, and the wake would be lost.
+    let takes_all = with_room(&worker.pools, room.browsers).len() > 1;
+    let is_full = room.browsers == 0 && worker.pools.contains(&Pool::Browser);
+    let held = if is_full { FULL_CLAIM_SECONDS } else { CLAIM_SECONDS };
     let _hold = connection.map(|Extension(connection)| connection.hold());
     let stops = || ApiError::unavailable("the server stops");
-    let mut over = std::pin::pin!(tokio::time::sleep(Duration::from_secs(CLAIM_SECONDS)));
+    let mut over = std::pin::pin!(tokio::time::sleep(Duration::from_secs(held)));
     loop {
         let mut drains = std::pin::pin!(workers.drains.notified());
         drains.as_mut().enable();
@@ -292,19 +291,19 @@ async fn claim(
             return Err(stops());
         }
         let no_jobs = workers.statuses.takes_no_jobs(id, server.clock.now().steady);
-        if room == 0 || no_jobs || workers.is_draining(id) {
+        if room.bots == 0 || no_jobs || workers.is_draining(id) {
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
-        let due = orders.due(room, Some(id), only).await?;
-        if due.len() == room {
+        let due = orders.due(room, Some(id), &worker.pools).await?;
+        if due.len() == room.bots {
             orders.pass_on();
         }
         if !due.is_empty() {
             return Ok(Json(WorkOrders { orders: due }));
         }
-        let next = if only.is_some() { POOL_POLL } else { orders.until_next().await };
+        let next = if takes_all { orders.until_next().await } else { POOL_POLL };
         tokio::select! {
-            () = orders.queue.notified(), if only.is_none() => {}
+            () = orders.queue.notified(), if takes_all => {}
             () = tokio::time::sleep(next) => {}
             () = drains => {}
             () = server.draining.cancelled() => return Err(stops()),

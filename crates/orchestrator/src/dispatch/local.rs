@@ -3,15 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use meetbot_types::bot::BotOrder;
+use meetbot_types::{bot::BotOrder, work::Pool};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Attempt, Launcher,
     orders::{Orders, POLL},
-    work::JobSource,
+    work::{JobSource, Room},
 };
 
+/// The room of a claim. A bot that needs a browser waits for it: there is no other machine.
+const ONE: Room = Room { bots: 1, browsers: 1 };
 /// How often it is looked whether the bots have caught up.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -24,7 +26,7 @@ pub(crate) struct LocalJobs {
 #[async_trait]
 impl JobSource for LocalJobs {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
-    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder> {
+    async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder> {
         let Self { orders, launcher } = self;
         while !drain.is_cancelled() {
             if launcher.is_behind() {
@@ -34,10 +36,10 @@ impl JobSource for LocalJobs {
                 }
                 continue;
             }
-            let wait = match orders.due(1, None, None).await {
+            let wait = match orders.due(ONE, None, &Pool::ALL).await {
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {
-                    if room == 1 {
+                    if room.bots == 1 {
                         orders.pass_on();
                     }
                     return due;

@@ -8,10 +8,15 @@ mod work;
 
 use meetbot_types::JobId;
 
-pub(crate) use self::{launcher::available_to, local::LocalJobs, orders::Orders, reaper::Reaper};
+pub(crate) use self::{
+    launcher::available_to,
+    local::LocalJobs,
+    orders::{Orders, with_room},
+    reaper::Reaper,
+};
 pub use self::{
     launcher::{BotExit, Launcher, Stop},
-    work::{JobSource, Work},
+    work::{JobSource, Room, Work},
 };
 
 /// One of the bots of a job: its epoch.

@@ -10,7 +10,7 @@ use meetbot_types::{
 };
 use tokio::sync::Notify;
 
-use super::Attempt;
+use super::{Attempt, Room};
 use crate::{
     accounts::Accounts,
     change_notifier::ChangeNotifier,
@@ -59,15 +59,22 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders for at most `room` bots of a worker, or of this server, and of one pool if it is given; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
+    /// Orders for bots of these pools that a worker, or this server, has room for; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
     pub(crate) async fn due(
         &self,
-        room: usize,
+        room: Room,
         worker: Option<&str>,
-        pool: Option<Pool>,
+        pools: &[Pool],
     ) -> Result<Vec<BotOrder>, StoreError> {
-        let (mut orders, lookup) = (Vec::new(), self.availability_lookup());
-        while orders.len() < room {
+        let (mut orders, lookup) = (Vec::<BotOrder>::new(), self.availability_lookup());
+        let of_browsers = |order: &&BotOrder| order.pool() == Pool::Browser;
+        while orders.len() < room.bots {
+            let browsers = orders.iter().filter(of_browsers).count();
+            let pool = match with_room(pools, room.browsers - browsers)[..] {
+                [] => break,
+                [pool] => Some(pool),
+                _ => None,
+            };
             let token = crate::letters::letters(TOKEN_LETTERS);
             let worker = worker.map(|worker| format!("worker:{worker}"));
             let (hash, now) = (keys::hash(&token), self.store.now());
@@ -196,6 +203,11 @@ impl Orders {
             finalize,
         }
     }
+}
+
+/// Those of the pools for which there is room, with room for so many browsers.
+pub(crate) fn with_room(pools: &[Pool], browsers: usize) -> Vec<Pool> {
+    pools.iter().copied().filter(|pool| *pool != Pool::Browser || browsers > 0).collect()
 }
 
 /// How long to wait for the next job that may start. One that became due after the last claim is claimed at once: without this it would wait for

@@ -1,10 +1,16 @@
 //! The loop of a worker: claims jobs up to its capacity, runs the bots, and reports those that are gone. The worker in a server and separate worker processes share
 //! it; they differ in their source of jobs.
 
-use std::{collections::HashSet, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
-use meetbot_types::bot::BotOrder;
+use meetbot_types::{bot::BotOrder, work::Pool};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -16,12 +22,21 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// The most reports of it at the worker's end. Leases expire in any case.
 const LAST_TRIES: u32 = 3;
 
+/// How many more bots a worker may run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// All of them.
+    pub bots: usize,
+    /// How many of these may need a browser.
+    pub browsers: usize,
+}
+
 /// Where a worker gets its jobs.
 #[async_trait]
 pub trait JobSource: Send + Sync + 'static {
-    /// Waits for jobs, and answers orders for at most `room` bots. Answers soon once `drain` is cancelled, and now and then in any case, without any order. Orders of an answer that
+    /// Waits for jobs, and answers orders for bots that it has `room` for. Answers soon once `drain` is cancelled, and now and then in any case, without any order. Orders of an answer that
     /// nobody waits for any more are lost until their leases run out.
-    async fn claim(&self, room: usize, drain: &CancellationToken) -> Vec<BotOrder>;
+    async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder>;
 
     /// Reports that a bot has ended; `handed_over` if it left because the worker stops. Returns `false` if the report must be repeated.
     async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool;
@@ -35,6 +50,8 @@ pub struct Work {
     pub launcher: Arc<dyn Launcher>,
     /// How many bots it may run.
     pub max_bots: usize,
+    /// How many bots with a browser it takes jobs for. Its launcher may run fewer at once: the others wait for theirs.
+    pub max_browsers: usize,
     /// It drains by itself after so long without a bot.
     pub until_idle: Option<Duration>,
     /// The signals to stop.
@@ -48,7 +65,9 @@ impl Work {
     /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are bots that the worker before has launched, and that live.
     pub async fn run(self, running: Vec<Attempt>) {
         let mut bots = Bots::new();
-        let mut attempts: HashSet<Attempt> = running.iter().copied().collect();
+        // Of bots that the worker before has launched the pool is not known: one with a browser holds it, and the next bot waits.
+        let mut attempts: HashMap<Attempt, Option<Pool>> =
+            running.iter().map(|attempt| (*attempt, None)).collect();
         for attempt in running {
             let (launcher, stop) = (Arc::clone(&self.launcher), self.stop.clone());
             let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
@@ -60,8 +79,8 @@ impl Work {
         let is_idle_after = self.until_idle.unwrap_or_default();
         let mut idle = Box::pin(tokio::time::sleep(is_idle_after));
         loop {
-            if claiming.is_none() && bots.len() < self.max_bots {
-                let room = self.max_bots - bots.len();
+            if claiming.is_none() && attempts.len() < self.max_bots {
+                let room = self.room(&attempts);
                 claiming = Some(Box::pin(self.source.claim(room, &self.stop.drain)));
             }
             let claimed = async {
@@ -77,7 +96,8 @@ impl Work {
                     claiming = None;
                     for order in orders {
                         let attempt = (order.job_id, order.epoch);
-                        if attempts.insert(attempt) {
+                        if let Entry::Vacant(free) = attempts.entry(attempt) {
+                            free.insert(Some(order.pool()));
                             self.launch(order, &mut bots);
                             continue;
                         }
@@ -123,6 +143,15 @@ impl Work {
             unreported
         };
         self.drain(bots, unreported, returned).await;
+    }
+
+    /// The room beside these bots.
+    fn room(&self, attempts: &HashMap<Attempt, Option<Pool>>) -> Room {
+        let browsers = attempts.values().filter(|pool| **pool == Some(Pool::Browser)).count();
+        Room {
+            bots: self.max_bots.saturating_sub(attempts.len()),
+            browsers: self.max_browsers.saturating_sub(browsers),
+        }
     }
 
     /// Waits for the last bots, and meanwhile for the jobs that are returned; both end with what could not be reported.
@@ -206,12 +235,13 @@ mod tests {
 
     #[async_trait]
     impl JobSource for Orders {
-        async fn claim(&self, _: usize, _: &CancellationToken) -> Vec<BotOrder> {
+        async fn claim(&self, _: Room, drain: &CancellationToken) -> Vec<BotOrder> {
             let next = self.orders.lock().unwrap().pop();
-            match next {
-                Some(order) => vec![order],
-                None => std::future::pending().await,
+            if let Some(order) = next {
+                return vec![order];
             }
+            drain.cancelled().await;
+            Vec::new()
         }
 
         async fn end_attempt(&self, attempt: Attempt, _: bool) -> bool {
@@ -310,6 +340,7 @@ mod tests {
             source: source.clone(),
             launcher: bots.clone(),
             max_bots: 10,
+            max_browsers: 10,
             until_idle: None,
             stop,
         };

@@ -39,7 +39,7 @@ use meetbot_types::{
 };
 use serde_json::Value;
 use tokio::{sync::mpsc, time::MissedTickBehavior};
-use tokio_util::task::AbortOnDropHandle;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tracing::Instrument as _;
 use url::Url;
 
@@ -74,6 +74,8 @@ const MEMORY_EVERY: Duration = Duration::from_secs(2);
 pub(crate) struct BrowserMeeting {
     events: mpsc::Receiver<MeetingEvent>,
     orders: mpsc::UnboundedSender<DriverCommand>,
+    /// Ends a start of the browser that is still under way.
+    leaves: CancellationToken,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -97,10 +99,17 @@ impl BrowserMeeting {
         let (sender, events) = mpsc::channel(MOST_EVENTS);
         let (orders, inbox) = mpsc::unbounded_channel();
         let (order, settings, joins) = (order.clone(), settings.clone(), joins.clone());
+        let leaves = CancellationToken::new();
+        let left = leaves.clone();
         let driver = async move {
             let _place = place;
             let visit = Visit::of(&order);
-            match open(&visit, settings).await {
+            let opened = tokio::select! {
+                biased;
+                () = left.cancelled() => return,
+                opened = open(&visit, settings) => opened,
+            };
+            match opened {
                 Ok(driver) => driver.drive(&visit, sender, inbox, &joins, None).await,
                 Err(event) => {
                     // The meeting was dropped: nothing to report.
@@ -109,7 +118,7 @@ impl BrowserMeeting {
             }
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.in_current_span()));
-        Self { events, orders, _driver: driver }
+        Self { events, orders, leaves, _driver: driver }
     }
 }
 
@@ -447,6 +456,7 @@ impl Meeting for BrowserMeeting {
 
     async fn leave(mut self: Box<Self>) -> Remainder {
         let _ = self.orders.send(DriverCommand::Leave);
+        self.leaves.cancel();
         let (mut rest, mut lines) = (Remainder::default(), Vec::new());
         while let Some(event) = self.events.recv().await {
             match event {
@@ -462,7 +472,38 @@ impl Meeting for BrowserMeeting {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+    use meetbot_testkit::polling::poll_until;
+    use meetbot_types::AddressPolicy;
+
     use super::*;
+    use crate::{attend::flood::connect, recording::orders::order};
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_bot_leaves_also_while_its_browser_does_not_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let [program, started, gate] =
+            ["browser", "started", "gate"].map(|it| folder.path().join(it));
+        assert!(Command::new("mkfifo").arg(&gate).status().unwrap().success());
+        // Whatever it is asked, it waits for somebody to open the gate.
+        let text = "#!/bin/sh\ncd \"${0%/*}\"\n: > started\nread line < gate\n";
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let settings = BrowserSettings {
+            binary: Some(program),
+            no_sandbox: true,
+            ..BrowserSettings::default()
+        };
+        let joins = Joins::new(AddressPolicy::default());
+        let order = order(folder.path(), 1);
+        let meeting = BrowserMeeting::join(&order, &settings, &connect(), &joins).await;
+        let has_started = || started.exists().then_some(()).ok_or("the program does not start");
+        poll_until(Duration::from_mins(1), has_started);
+        let left = tokio::time::timeout(Duration::from_secs(10), Box::new(meeting).leave()).await;
+        fs::write(gate, "\n").unwrap();
+        assert!(left.is_ok(), "the bot is still there");
+    }
 
     #[test]
     fn a_page_is_opened_in_english_with_the_rest_of_its_address() {

@@ -2,9 +2,13 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use meetbot_types::bot::BrowserSettings;
@@ -15,6 +19,9 @@ const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable"
 pub(super) const SETPRIV: &str = "setpriv";
 /// The program that limits the processors; a part of util-linux too.
 pub(super) const TASKSET: &str = "taskset";
+/// How long the program may take to print its version, and the most bytes of that.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+const LONGEST_VERSION: u64 = 4096;
 /// The first release with `--headless=new`; the headless mode of older ones is a different browser.
 const OLDEST: u32 = 112;
 
@@ -144,10 +151,29 @@ fn recent(binary: &Path) -> Result<(), Need> {
     Ok(())
 }
 
-/// The browser's version, as in `156.0.8078.108`.
+/// The browser's version, as in `156.0.8078.108`. Fails if the program does not print it in time.
 pub(super) fn version(binary: &Path) -> io::Result<String> {
-    let output = Command::new(binary).arg("--version").stdin(Stdio::null()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let mut program = Command::new(binary)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (printed, text) = mpsc::channel();
+    if let Some(output) = program.stdout.take() {
+        // This thread is left behind where another process holds the pipe.
+        thread::spawn(move || {
+            let mut text = Vec::new();
+            let read = output.take(LONGEST_VERSION).read_to_end(&mut text);
+            let _ = printed.send(read.map(|_| text));
+        });
+    }
+    let text = text.recv_timeout(VERSION_TIMEOUT);
+    let _ = program.kill();
+    program.wait()?;
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "`--version` does not end");
+    let text = text.map_err(late)??;
+    let text = String::from_utf8_lossy(&text);
     let is_version =
         |word: &&str| word.starts_with(|first: char| first.is_ascii_digit()) && word.contains('.');
     text.split_whitespace()
