@@ -435,6 +435,46 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_a_finished_recording_is_finished_again_to_the_same_recording() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = folder.path().join("job");
+        let first = attempt(&order(&job, 1), crate::clock::now(), false);
+        let track = &first.tracks[0];
+        let path = job.join("e1").join(&track.file);
+        let finished = fs::read(&path).unwrap();
+        let whole = usize::try_from(scan(&mut &*finished, &track.kind).unwrap().whole).unwrap();
+        // A log has the beginning of a long file as it was while the file grew, and what was added at its end; or a part of that.
+        let begun = folder.path().join("audio.Ann.webm");
+        write_voice(&begun, 50);
+        let begun = fs::read(begun).unwrap();
+        assert_ne!(begun[..whole], finished[..whole]);
+        for (epoch, end) in [(2, finished.len()), (3, finished.len() - 1), (4, whole)] {
+            fs::write(&path, [&begun[..whole], &finished[whole..end]].concat()).unwrap();
+            let _ = fs::remove_file(job.join("e1").join(MANIFEST));
+            let ending = Cause::Left(LeaveReason::MeetingEnded).ending(true, false);
+            let begun = BegunRecording {
+                started_at: Timestamp::UNIX_EPOCH,
+                state: RecordingState::Stopped,
+            };
+            let order = BotOrder {
+                spool: Some("w2".to_owned()),
+                begun: Some(begun),
+                finalize: Some(ending.clone()),
+                ..order(&job, epoch)
+            };
+            finalize(&order, false, &CancellationToken::new(), |_| ending).unwrap().unwrap();
+            let own = folder_of(&order, epoch);
+            assert!(fs::read(own.join(&track.file)).unwrap() == finished, "{end}");
+            let again: Manifest =
+                serde_json::from_slice(&fs::read(own.join(MANIFEST)).unwrap()).unwrap();
+            assert_eq!((&again.tracks, &again.files), (&first.tracks, &first.files));
+            assert_eq!(again.attempts[0], first.attempts[0]);
+            assert_eq!((again.complete, again.duration_ms), (epoch == 2, first.duration_ms));
+            fs::remove_dir_all(own).unwrap();
+        }
+    }
+
+    #[test]
     fn an_older_programs_file_without_reserved_space_stays_without_cues() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audio.Ann.webm");

@@ -1,7 +1,7 @@
 //! The audio levels of each track: the loudest level of each 100 ms, in one file when the recording is finalised. Nothing is decoded: the levels are in the packets.
 //!
 //! Each attempt appends to its own log, which survives a crash. The finished file is made from the logs of all attempts. An attempt that was finalised, but could not
-//! report it, has a finished file instead of a log.
+//! report it, has a finished file instead of a log, or both: of a log that came from another machine the end may be missing.
 
 use std::{
     collections::HashMap,
@@ -194,7 +194,8 @@ impl Voices {
             let folder = folder_of(order, attempt);
             if let Some(mut log) = open(&folder.join(LOG))? {
                 self.read_log(attempt, &mut log, &mut known)?;
-            } else if let Some(mut file) = open(&folder.join(FILE))? {
+            }
+            if let Some(mut file) = open(&folder.join(FILE))? {
                 self.read_finished(&mut file, &mut known)?;
             }
         }
@@ -523,6 +524,29 @@ mod tests {
         manifest_of(&order(4), false);
         let (_, levels) = finished(&folder_of(&order(4), 4));
         assert_eq!(levels[1], [[40; 5], [UNKNOWN; 5]].concat());
+    }
+
+    #[test]
+    fn the_finished_file_has_what_is_missing_at_the_end_of_a_log_from_another_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = |epoch| order(&folder.path().join("job"), epoch);
+        let start = crate::clock::now();
+        let admitted = (start, Timestamp::UNIX_EPOCH);
+        let mut recording = Recording::open(&order(1), admitted, Counters::default()).unwrap();
+        joins(&mut recording, "5", start);
+        speaks(&mut recording, ("5", start), 0..151, Some(-20));
+        recording.close(start + Duration::from_secs(4), None).unwrap();
+        let [first, second] = [1, 2].map(|epoch| folder_of(&order(epoch), epoch));
+        let log = fs::read(first.join(LOG)).unwrap();
+        manifest_of(&order(1), true);
+        for kept in [0, RECORD, log.len()] {
+            fs::write(first.join(LOG), &log[..kept]).unwrap();
+            manifest_of(&order(2), false);
+            let [before, after] =
+                [&first, &second].map(|folder| fs::read(folder.join(FILE)).unwrap());
+            assert_eq!(before, after, "{kept}");
+            fs::remove_dir_all(&second).unwrap();
+        }
     }
 
     #[test]
