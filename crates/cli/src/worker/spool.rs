@@ -151,6 +151,8 @@ impl Spooler {
 
     /// Uploads a finished recording, reports it, and removes it here. Returns whether its job has ended.
     async fn upload(&self, job: JobId, epoch: u32, nonce: String) -> bool {
+        // What is missing of the log is much less, and enough for another worker if this machine is lost meanwhile.
+        self.ship(job).await;
         let lost = match self.spool.upload(job, epoch, &nonce, &CancellationToken::new()).await {
             Ok(()) => {
                 self.status.uploaded(None);
@@ -313,12 +315,11 @@ impl Launcher for SpoolLauncher {
                 () = spooler.follow(&followed) => BotExit::Ended,
             }
         };
-        // The next bot may run on another machine. It is claimed as soon as this one's end is reported.
-        if !spooler.spool.is_finished(followed.job_id, followed.epoch) {
-            let ships = tokio::time::timeout(SHIP_LIMIT, spooler.ship(followed.job_id));
-            if ships.await.is_err() {
-                tracing::warn!(job = %followed.job_id, "what was recorded last is not in the bucket yet");
-            }
+        // The next bot may run on another machine: of an unfinished recording it is claimed as soon as this one's end is reported, of a finished one if this machine is
+        // lost before the upload of the files.
+        let ships = tokio::time::timeout(SHIP_LIMIT, spooler.ship(followed.job_id));
+        if ships.await.is_err() {
+            tracing::warn!(job = %followed.job_id, "what was recorded last is not in the bucket yet");
         }
         exit
     }

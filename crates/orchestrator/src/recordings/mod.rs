@@ -48,6 +48,8 @@ const JOBS: &str = "jobs";
 
 /// The folder, in a job's, of the logs that workers upload while a meeting lasts.
 const LOG: &str = "log";
+/// The last object of the log of an attempt that has finished the recording.
+const LOG_END: &str = "end";
 
 /// How long the nonce of an upload is.
 const NONCE_LETTERS: usize = 10;

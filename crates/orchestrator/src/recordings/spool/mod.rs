@@ -1,7 +1,7 @@
 //! The recordings of a worker that shares no disk with its server: on the worker's disk until they are in the bucket.
 //!
-//! While a meeting lasts, the worker uploads what the attempt's files gain, as a log (`ship`), from which another worker can continue (`fetch`). When the recording is
-//! finished, it uploads the files themselves, the manifest last.
+//! While a meeting lasts, the worker uploads what the attempt's files gain, as a log (`ship`), from which another worker can continue or finish the recording (`fetch`).
+//! When the recording is finished, it uploads the rest of the log, and then the files themselves, the manifest last.
 
 mod fetch;
 mod folder;
@@ -85,7 +85,7 @@ impl Spool {
     }
 
     /// Whether an attempt has finished the recording.
-    pub fn is_finished(&self, job: JobId, epoch: u32) -> bool {
+    fn is_finished(&self, job: JobId, epoch: u32) -> bool {
         self.of_attempt(job, epoch).join(MANIFEST).exists()
     }
 

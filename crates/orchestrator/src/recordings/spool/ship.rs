@@ -1,4 +1,4 @@
-//! Uploads what the files of unfinished attempts gain, so that another worker can continue the recording.
+//! Uploads what the files of attempts gain, so that another worker can continue or finish the recording.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use super::{
     folder::{read_state, write_state},
     log::{self, Piece},
 };
-use crate::recordings::{LOG, bucket::BucketError, local, of_job};
+use crate::recordings::{LOG, LOG_END, bucket::BucketError, local, of_job};
 
 /// The most bytes of one object.
 const MOST: u64 = 8 << 20;
@@ -30,6 +30,9 @@ struct Shipped {
     next: u64,
     /// Each file that was uploaded, by its name.
     files: BTreeMap<String, Mark>,
+    /// Whether the log has its end.
+    #[serde(default)]
+    ended: bool,
 }
 
 /// How much of a file is uploaded.
@@ -41,27 +44,55 @@ struct Mark {
 }
 
 impl Spool {
-    /// Uploads what this worker's attempts at a job wrote since the last call, and answers how many bytes.
+    /// Uploads what this worker's attempts at a job wrote since the last call, and answers how many bytes. The log of an attempt that has finished the recording
+    /// gets its end once everything is there.
     pub async fn ship(&self, job: JobId) -> Result<u64, SpoolError> {
         let lock = self.lock(job);
         let _one_at_a_time = lock.lock().await;
         let mut bytes = 0;
-        for epoch in self.own_attempts(job).map_err(BucketError::Disk)? {
+        let epochs = self.own_attempts(job).map_err(BucketError::Disk)?;
+        // Looked at before: a bot writes its manifest last.
+        let finished: Vec<u32> =
+            epochs.iter().copied().filter(|epoch| self.is_finished(job, *epoch)).collect();
+        for epoch in epochs {
             bytes += self.ship_attempt(job, epoch).await?;
         }
+        for epoch in finished {
+            self.end_log(job, epoch).await?;
+        }
         Ok(bytes)
+    }
+
+    async fn end_log(&self, job: JobId, epoch: u32) -> Result<(), BucketError> {
+        let state = self.state_file(job, epoch, "log");
+        let shipped = read_state::<Shipped>(&state)?.unwrap_or_default();
+        if shipped.ended {
+            return Ok(());
+        }
+        let name = self.log_object(job, epoch, LOG_END);
+        match self.bucket.put_new(&name, Vec::new(), MEDIA_TYPE).await {
+            Ok(()) | Err(BucketError::Exists) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(write_state(&state, &Shipped { ended: true, ..shipped })?)
+    }
+
+    fn log_object(&self, job: JobId, epoch: u32, name: &str) -> String {
+        of_job(job, &format!("{LOG}/{epoch}.{}/{name}", self.name))
     }
 
     async fn ship_attempt(&self, job: JobId, epoch: u32) -> Result<u64, BucketError> {
         let (folder, state) = (self.of_attempt(job, epoch), self.state_file(job, epoch, "log"));
         let (mut shipped, mut bytes) = (read_state::<Shipped>(&state)?.unwrap_or_default(), 0);
+        let earlier: Vec<PathBuf> = (1..epoch).map(|epoch| self.of_attempt(job, epoch)).collect();
         loop {
-            let (from, before) = (folder.clone(), shipped.clone());
-            let gathered = tokio::task::spawn_blocking(move || gather(&from, &before, MOST)).await;
+            let (from, earlier, before) = (folder.clone(), earlier.clone(), shipped.clone());
+            let gathered =
+                tokio::task::spawn_blocking(move || gather(&from, &earlier, &before, MOST)).await;
             let Some((object, after)) = gathered.map_err(io::Error::other)?? else {
                 return Ok(bytes);
             };
-            let name = of_job(job, &format!("{LOG}/{epoch}.{}/{:08}", self.name, shipped.next));
+            let name = self.log_object(job, epoch, &format!("{:08}", shipped.next));
             let size = object.len() as u64;
             shipped = match self.bucket.put_new(&name, object, MEDIA_TYPE).await {
                 Ok(()) => after,
@@ -83,9 +114,14 @@ impl Spool {
 }
 
 /// The object with what the files gained, and how much is uploaded after it; `None` if they gained nothing.
-fn gather(folder: &Path, shipped: &Shipped, most: u64) -> io::Result<Option<(Vec<u8>, Shipped)>> {
+fn gather(
+    folder: &Path,
+    earlier: &[PathBuf],
+    shipped: &Shipped,
+    most: u64,
+) -> io::Result<Option<(Vec<u8>, Shipped)>> {
     let (mut pieces, mut contents) = (Vec::new(), Vec::new());
-    for path in files(folder)? {
+    for path in files(folder, earlier)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut file = match File::open(&path) {
             Ok(file) => file,
@@ -145,12 +181,15 @@ fn end_of(file: &mut File, offset: u64) -> io::Result<String> {
     Ok(sha256(&bytes))
 }
 
-/// The files of a log: those of lines first, which a bot needs before it can continue.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// The files of a log: those of lines first, which a bot needs before it can continue. Media that were copied from the folders of earlier attempts are in those
+/// attempts' logs.
+fn files(folder: &Path, earlier: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut files = local::entries(folder)?;
     files.retain(|path| {
-        path.is_file()
-            && path.file_name().is_some_and(|name| log::is_logged(&name.to_string_lossy()))
+        let Some(name) = path.file_name() else { return false };
+        let is_media = path.extension().is_some_and(|extension| extension == "webm");
+        let is_copy = || is_media && earlier.iter().any(|folder| folder.join(name).exists());
+        path.is_file() && log::is_logged(&name.to_string_lossy()) && !is_copy()
     });
     files.sort_by_key(|path| path.extension().is_none_or(|extension| extension != "jsonl"));
     Ok(files)
@@ -184,7 +223,7 @@ mod tests {
         fn ship(&mut self, most: u64) -> u32 {
             let mut objects = 0;
             while let Some((object, shipped)) =
-                gather(self.folder.path(), &self.shipped, most).unwrap()
+                gather(self.folder.path(), &[], &self.shipped, most).unwrap()
             {
                 apply(self.copy.path(), &object).unwrap();
                 (self.shipped, objects) = (shipped, objects + 1);
@@ -232,17 +271,36 @@ mod tests {
         assert_eq!(logged.ship(300_000), 4);
         logged.is_equal(&["video.Ada.webm"]);
         logged.write("video.Ada.webm", &long);
-        let (object, _) = gather(logged.folder.path(), &logged.shipped, MOST).unwrap().unwrap();
+        let (object, _) =
+            gather(logged.folder.path(), &[], &logged.shipped, MOST).unwrap().unwrap();
         assert!(object.len() < 1_000_200, "{}", object.len());
         logged.ship(MOST);
         logged.is_equal(&["video.Ada.webm"]);
     }
 
     #[test]
+    fn media_that_were_copied_from_an_earlier_attempt_are_not_uploaded_again() {
+        let [earlier, logged] = [(); 2].map(|()| Logged::new());
+        for name in ["events.jsonl", "audio.Ada.webm"] {
+            earlier.write(name, b"first");
+            logged.write(name, b"first");
+        }
+        logged.write("audio.Ada.a2.webm", b"second");
+        let earlier = [earlier.folder.path().to_owned()];
+        let gathered = gather(logged.folder.path(), &earlier, &logged.shipped, MOST);
+        let (object, shipped) = gathered.unwrap().unwrap();
+        apply(logged.copy.path(), &object).unwrap();
+        logged.is_equal(&["audio.Ada.a2.webm", "events.jsonl"]);
+        let again = gather(logged.folder.path(), &earlier, &shipped, MOST).unwrap();
+        assert!(again.is_none());
+    }
+
+    #[test]
     fn an_object_whose_answer_was_lost_counts() {
         let mut logged = Logged::new();
         logged.write("events.jsonl", b"one\n");
-        let (object, _) = gather(logged.folder.path(), &logged.shipped, MOST).unwrap().unwrap();
+        let (object, _) =
+            gather(logged.folder.path(), &[], &logged.shipped, MOST).unwrap().unwrap();
         apply(logged.copy.path(), &object).unwrap();
         logged.write("events.jsonl", b"one\ntwo\n");
         let pieces = log::read(&object).unwrap().into_iter().map(|(piece, _)| piece).collect();
