@@ -110,7 +110,9 @@ impl Mixes {
         while !task.stop().is_cancelled() {
             let removed = match self.store.spooled(job, String::new()).await {
                 Ok(Spooled::Deleted) => self.recordings.remove_all(job).await.map(drop),
-                Ok(Spooled::Live | Spooled::Waits(_) | Spooled::Over | Spooled::Unknown) => Ok(()),
+                Ok(Spooled::Live | Spooled::Waits(_) | Spooled::Over(_) | Spooled::Unknown) => {
+                    Ok(())
+                }
                 Err(error) => Err(io::Error::other(error)),
             };
             let Err(error) = removed else { return };

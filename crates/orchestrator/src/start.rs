@@ -262,6 +262,7 @@ impl Orchestrator {
             bucket,
             clock,
             wake: Arc::clone(&uploads),
+            queue: Arc::clone(&queue),
             outbox: Arc::clone(&outbox),
             mixes: Arc::clone(&mixes),
             changes: Arc::clone(&changes),

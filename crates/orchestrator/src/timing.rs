@@ -20,6 +20,7 @@ pub struct Timing {
     pause_ms: NonZeroU32,
     alone_ms: NonZeroU32,
     removed_again_ms: NonZeroU32,
+    silent_ms: NonZeroU32,
 }
 
 impl Default for Timing {
@@ -29,6 +30,7 @@ impl Default for Timing {
             pause_ms: const { NonZeroU32::new(5_000).unwrap() },
             alone_ms: const { NonZeroU32::new(ALONE_HOURS * 3_600_000).unwrap() },
             removed_again_ms: const { NonZeroU32::new(3_600_000).unwrap() },
+            silent_ms: const { NonZeroU32::new(300_000).unwrap() },
         }
     }
 }
@@ -52,6 +54,16 @@ impl Timing {
     /// How long after the removal of a recording the bucket is looked at again.
     pub(crate) fn removed_again_after(self) -> Duration {
         Duration::from_millis(self.removed_again_ms.get().into())
+    }
+
+    /// How long no server hears of a worker until another one finishes its recordings: longer than a machine takes to start again.
+    pub(crate) fn silent(self) -> Duration {
+        Duration::from_millis(self.silent_ms.get().into())
+    }
+
+    /// How often the store notes that a worker was heard. Until another server takes it for silent, several notes may fail.
+    pub(crate) fn noted_every(self) -> Duration {
+        self.silent() / 5
     }
 
     /// How long a job waits at most for its next bot after `lost` bots were lost: the first is replaced at once, further ones

@@ -32,6 +32,18 @@ pub struct Ending {
     pub failure: Option<Failure>,
 }
 
+impl Ending {
+    /// A cause that leads to this end where something was recorded.
+    pub fn cause(&self) -> Cause {
+        match (&self.status, &self.failure, &self.leave_reason) {
+            (JobStatus::Cancelled, _, _) => Cause::Cancelled,
+            (JobStatus::Failed, _, Some(LeaveReason::Removed)) => Cause::Removed,
+            (JobStatus::Failed, Some(failure), _) => Cause::Failed(failure.clone()),
+            (_, _, reason) => Cause::Left(reason.clone().unwrap_or(LeaveReason::MeetingEnded)),
+        }
+    }
+}
+
 impl Cause {
     /// The end of a job: `has_media` is whether any packet is on disk, `denied` whether the host refused the recording.
     pub fn ending(self, has_media: bool, denied: bool) -> Ending {
@@ -145,6 +157,18 @@ mod tests {
                 false,
                 "failed - network_loss",
             );
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_recording_has_a_cause_that_leads_to_it_again() {
+        let failures = [FailureCode::NetworkLoss, FailureCode::HostDeniedAdmission];
+        let failures = failures.map(|code| Cause::Failed(Failure::new(code, "why")));
+        let reasons = LeaveReason::ALL.iter().cloned().map(Cause::Left);
+        let causes = [Cause::Requested, Cause::Cancelled, Cause::Removed].into_iter();
+        for cause in causes.chain(failures).chain(reasons) {
+            let ending = cause.ending(true, false);
+            assert_eq!(ending.cause().ending(true, false), ending);
         }
     }
 }

@@ -379,7 +379,7 @@ mod tests {
              | `queued` | before the first bot: `dispatch_timeout` after `bots.start_within_seconds` (600) from the job's due time, or `quota_exceeded` at that time if the month's minutes are used up. After a lost bot: the next bot starts as soon as there is a free slot; the third and later ones also wait until 5 s, 10 s, … at most 10 min have passed since the start of the previous one |\n\
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
              | `in_call`, `recording` | the rules of `autoLeave`; at most a week, also with every rule disabled |\n\
-             | `finalizing` | the files are closed and the manifest is written; the mix is made after the end. With `statusDetail` `uploading` the bot has left, and the recording is being uploaded to the [bucket](object-storage.md) |\n\
+             | `finalizing` | the files are closed and the manifest is written; the mix is made after the end. With `statusDetail` `uploading` the bot has left, and the recording is being uploaded to the [bucket](object-storage.md); if its machine is lost meanwhile, the job goes back to `queued`, and [another worker](deploy.md#workers-on-other-machines) finishes the recording |\n\
              | any with a bot | a bot without a heartbeat for 30 s is lost; after five lost bots the job fails |\n");
         spec_file::check("docs/job-lifecycle.md", &page);
     }

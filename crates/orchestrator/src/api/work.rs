@@ -13,12 +13,14 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use meetbot_types::work::{
-    CLAIM_SECONDS, FULL_CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, Pool, SpoolState, SpooledJob,
-    VERSION, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool,
-    WorkSpooled, WorkUploaded, WorkerDescription,
+use meetbot_types::{
+    JobId,
+    work::{
+        CLAIM_SECONDS, FULL_CLAIM_SECONDS, MOST_ORDERS, MOST_SPOOLED, Pool, SpoolState, SpooledJob,
+        VERSION, WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool,
+        WorkSpooled, WorkUploaded, WorkerDescription,
+    },
 };
-use meetbot_types::{JobId, Timestamp};
 use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
@@ -30,9 +32,10 @@ use super::{
     request::{BODY_LIMIT, JsonBody, not_json},
 };
 use crate::{
+    clock::StoreNow,
     dispatch::{Orders, Room, with_room},
     recordings::{Recordings, Uploads},
-    store::{Scope, Spooled},
+    store::{Scope, Spooled, StoreError},
     worker_statuses::Statuses,
 };
 
@@ -184,7 +187,9 @@ impl Workers {
                 return Ok(SpoolState::Upload { epoch, nonce });
             }
             Spooled::Unknown => return Ok(SpoolState::Unknown),
-            Spooled::Over => self.recordings.remove_logs(job).await,
+            Spooled::Over(manifest_uri) => {
+                self.recordings.remove_leftovers(job, manifest_uri.as_deref()).await
+            }
             // What the worker uploaded after the deletion.
             Spooled::Deleted => self.recordings.remove(job).await.map(drop),
         };
@@ -342,6 +347,13 @@ async fn beat(
     if let Some(status) = status {
         server.workers.statuses.hear(&worker.worker, status, draining, now);
     }
+    // A worker whose uploads take hours asks nothing else meanwhile.
+    if !server.workers.shares_folder(&worker)
+        && let Ok(folder) = folder_of(worker.folder.as_deref())
+        && let Err(error) = hear(&server, folder).await
+    {
+        tracing::debug!(%error, "the store does not note that a worker was heard");
+    }
     Ok(Json(WorkHeard {
         version: VERSION,
         shares_folder: server.workers.shares_folder(&worker),
@@ -385,11 +397,17 @@ async fn spool_of<'a>(server: &Server, worker: &'a WorkerDescription) -> Result<
     if server.store.paused_since().await?.is_some() {
         return Err(ApiError::unavailable("the server is paused after a restore"));
     }
-    let now: Timestamp = server.clock.now().wall;
-    if server.recordings.spools.hear(folder, now) {
-        server.store.hear_spool(folder.to_owned(), now).await?;
-    }
+    hear(server, folder).await?;
     Ok(folder)
+}
+
+/// Notes that the worker with this data folder was heard.
+async fn hear(server: &Server, folder: &str) -> Result<(), StoreError> {
+    let StoreNow { wall, timing, .. } = server.store.now();
+    if server.recordings.spools.hear(folder, wall, timing.noted_every()) {
+        server.store.hear_spool(folder.to_owned(), wall).await?;
+    }
+    Ok(())
 }
 
 /// A worker asks what to do with files on its disk.

@@ -46,6 +46,27 @@ impl JobRecord {
     }
 }
 
+impl JobRecord {
+    /// No server hears of the worker that has the finished recording of this upload: the next bot finishes it from what is in the bucket, and the job ends as it
+    /// would have. `None` where it does not wait for this upload any more.
+    pub(crate) fn finish_elsewhere(
+        &mut self,
+        waiting: &Upload,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Option<Changes> {
+        if !self.is_uploading() || waiting.nonce != nonce {
+            return None;
+        }
+        // Its bot was not lost: it has done its work.
+        self.handovers += 1;
+        self.cause = Some(waiting.ending.cause());
+        let mut changes = self.lose(now, now);
+        changes.upload = Some(UploadChange::Ended);
+        Some(changes)
+    }
+}
+
 impl Change<'_> {
     /// The bot has gone. The job waits until its recording is in the bucket, and gives up its slot.
     pub(super) fn hold(&mut self, upload: Upload) {

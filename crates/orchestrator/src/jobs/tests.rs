@@ -1,8 +1,8 @@
 //! A job's life, verb by verb, without a store.
 
 use meetbot_types::{
-    Cause, ControlAction, ControlState, EventName, Failure, FailureCode, JobStatus, LeaveReason,
-    RecordingState,
+    Cause, ControlAction, ControlState, Ending, EventName, Failure, FailureCode, JobStatus,
+    LeaveReason, RecordingState,
     bot::{BotReport, IngestAnswer, LEASE_SECONDS, Lobby, NumberedReport},
     event::EventDetails,
 };
@@ -23,6 +23,7 @@ use crate::{
 
 mod availability;
 mod consent;
+mod elsewhere;
 mod streamed;
 mod withheld;
 

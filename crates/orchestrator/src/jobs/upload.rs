@@ -6,6 +6,7 @@ use meetbot_types::{Ending, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::record::JobRecord;
+use crate::clock::StoreNow;
 
 /// The waits between tries double from this one,
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -39,6 +40,11 @@ impl Upload {
         folder(self.epoch, &self.nonce)
     }
 
+    /// Whether another worker is to finish it from its log, where its worker was heard last at this time.
+    pub(crate) fn is_silent(&self, heard: Timestamp, now: StoreNow) -> bool {
+        heard.max(self.since) + now.timing.silent() <= now.wall
+    }
+
     /// Whether to give it up, where its files are not on disk, or its worker was heard last at this time.
     pub(crate) fn is_lost(&self, heard: Option<Timestamp>, now: Timestamp) -> bool {
         heard.map_or(self.since, |heard| heard.max(self.since)) + LOST_AFTER <= now
@@ -52,8 +58,8 @@ pub enum Spooled {
     Live,
     /// It uploads them: the recording is finished.
     Waits(Upload),
-    /// It removes them: the job has ended, and its recording is elsewhere, or there is none.
-    Over,
+    /// It removes them: the job has ended, and its recording is elsewhere, or there is none. With the URI of its manifest.
+    Over(Option<String>),
     /// It removes them, and nothing of them may stay in the bucket: the recording was deleted, or the job.
     Deleted,
     /// It keeps them: the store does not know the job, and does not know either that it was deleted, as after an older database was restored.
@@ -73,7 +79,7 @@ pub(crate) fn spooled(
     match upload {
         Some(upload) if upload.spool.as_deref() == Some(spool) => Spooled::Waits(upload),
         _ if record.job.recording.deleted_at.is_some() => Spooled::Deleted,
-        _ if record.job.status.is_final() => Spooled::Over,
+        _ if record.job.status.is_final() => Spooled::Over(record.job.manifest_uri.clone()),
         _ => Spooled::Live,
     }
 }
@@ -83,6 +89,12 @@ pub(crate) fn folder(epoch: u32, nonce: &str) -> String {
     format!("{epoch}.{nonce}")
 }
 
+/// Whether a folder in a job's has this name because it is that of an upload.
+pub(crate) fn is_folder(name: &str) -> bool {
+    let parts = name.split_once('.');
+    parts.is_some_and(|(epoch, nonce)| epoch.parse::<u32>().is_ok() && !nonce.is_empty())
+}
+
 /// How long to wait after so many tries that failed.
 pub(crate) fn wait(tries: u32) -> Duration {
     (FIRST_WAIT * (1 << tries.saturating_sub(1).min(6))).min(LONGEST_WAIT)
@@ -90,7 +102,28 @@ pub(crate) fn wait(tries: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use meetbot_types::Cause;
+
     use super::*;
+    use crate::store::contract;
+
+    #[test]
+    fn a_worker_is_silent_five_minutes_after_it_was_heard_or_its_bot_ended() {
+        let at = contract::at;
+        let upload = Upload {
+            spool: Some("w1".to_owned()),
+            epoch: 1,
+            nonce: "n".to_owned(),
+            ending: Cause::Requested.ending(true, false),
+            duration_ms: 0,
+            since: at(1_000).wall,
+        };
+        for (heard, now, is_silent) in
+            [(0, 1_299, false), (0, 1_300, true), (1_100, 1_399, false), (1_100, 1_400, true)]
+        {
+            assert_eq!(upload.is_silent(at(heard).wall, at(now)), is_silent, "{heard} {now}");
+        }
+    }
 
     #[test]
     fn an_upload_is_retried_with_waits_that_grow_to_a_minute() {

@@ -39,7 +39,7 @@ pub use self::{
     spool::{Spool, SpoolError},
     upload::ClaimError,
 };
-use crate::{running_tasks::RunningTasks, store::Recorded};
+use crate::{jobs, running_tasks::RunningTasks, store::Recorded};
 
 /// The file that lists all others of a recording.
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -198,14 +198,19 @@ impl Recordings {
         self.bucket.is_some()
     }
 
-    /// Removes from the bucket what workers uploaded while the meeting lasted.
-    pub(crate) async fn remove_logs(&self, job: JobId) -> io::Result<()> {
+    /// Removes from the bucket what workers uploaded of a job that has ended, and that nobody needs: the logs of its attempts, and files of a finished recording
+    /// that another worker finished again. A recording with a manifest stays, also if the job does not name it, as after an older database was restored.
+    /// `manifest_uri`: of the job's own.
+    pub(crate) async fn remove_leftovers(
+        &self,
+        job: JobId,
+        manifest_uri: Option<&str>,
+    ) -> io::Result<()> {
         let Some(bucket) = &self.bucket else { return Ok(()) };
-        let folder = of_job(job, LOG);
-        let logs = bucket.list(&folder).await?;
-        let logs: Vec<String> =
-            logs.into_iter().map(|log| format!("{folder}/{}", log.name)).collect();
-        Ok(bucket.remove(&logs).await?)
+        let (objects, own) = (self.objects(job).await?, manifest_uri.and_then(attempt_in_bucket));
+        let left = leftovers(objects.iter().map(|object| object.name.as_str()), own.as_deref());
+        let left: Vec<String> = left.into_iter().map(|name| of_job(job, name)).collect();
+        Ok(bucket.remove(&left).await?)
     }
 
     /// The same of what is on disk.
@@ -273,6 +278,21 @@ impl Recordings {
     }
 }
 
+/// Of the names of a job's objects those of logs, and, if this folder has its recording, those of other uploads without a manifest.
+fn leftovers<'a>(names: impl Iterator<Item = &'a str> + Clone, own: Option<&str>) -> Vec<&'a str> {
+    let folder = |name: &'a str| name.split_once('/').map_or("", |(folder, _)| folder);
+    let is_manifest = |name: &&str| name.ends_with(&format!("/{MANIFEST}"));
+    let whole: HashSet<&str> = names.clone().filter(is_manifest).map(folder).collect();
+    let is_left = |name: &&'a str| match (folder(name), own) {
+        (LOG, _) => true,
+        (folder, Some(own)) => {
+            jobs::upload::is_folder(folder) && folder != own && !whole.contains(folder)
+        }
+        _ => false,
+    };
+    names.filter(is_left).collect()
+}
+
 /// The name of an object of a job in the bucket.
 fn of_job(job: JobId, name: &str) -> String {
     format!("{JOBS}/{job}/{name}")
@@ -297,5 +317,20 @@ mod tests {
         let uri = "s3://acme/meetings/jobs/job_01/2.k3v9/manifest.json";
         assert_eq!(attempt_in_bucket(uri).as_deref(), Some("2.k3v9"));
         assert_eq!(attempt_in_bucket("file:///var/lib/recordings/job_01/e2/manifest.json"), None);
+    }
+
+    #[test]
+    fn logs_and_other_uploads_without_a_manifest_are_left_over_when_a_job_has_ended() {
+        let names = [
+            "log/1.abc/00000000",
+            "log/1.abc/end",
+            "1.k3v9/audio.Ada.webm",
+            "2.x/audio.Ada.webm",
+            "3.y/audio.Ada.webm",
+            "3.y/manifest.json",
+            "evidence/12/evidence-1-1.json",
+        ];
+        assert_eq!(leftovers(names.into_iter(), Some("2.x")), names[..3]);
+        assert_eq!(leftovers(names.into_iter(), None), names[..2], "the job has no recording");
     }
 }

@@ -8,9 +8,6 @@ use std::{
 
 use meetbot_types::Timestamp;
 
-/// How often the store notes that one was heard.
-const NOTED_EVERY: Duration = Duration::from_mins(1);
-
 /// The times of their last calls, by the names of their data folders.
 #[derive(Debug, Default)]
 pub(crate) struct Spools(Mutex<HashMap<String, Spool>>);
@@ -23,11 +20,11 @@ struct Spool {
 }
 
 impl Spools {
-    /// A worker calls. Answers whether the store is to note it for the other servers.
-    pub(crate) fn hear(&self, spool: &str, now: Timestamp) -> bool {
+    /// A worker calls. Answers whether the store is to note it for the other servers, as it does once in this time.
+    pub(crate) fn hear(&self, spool: &str, now: Timestamp, noted_every: Duration) -> bool {
         let mut spools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let noted = spools.get(spool).map(|spool| spool.noted);
-        let is_due = noted.is_none_or(|noted| noted + NOTED_EVERY <= now);
+        let is_due = noted.is_none_or(|noted| noted + noted_every <= now);
         let noted = if is_due { now } else { noted.unwrap_or(now) };
         spools.insert(spool.to_owned(), Spool { heard: now, noted });
         is_due
@@ -46,9 +43,10 @@ mod tests {
     #[test]
     fn each_call_counts_and_one_a_minute_is_noted_in_the_store() {
         let (spools, at) = (Spools::default(), Timestamp::from_millis);
-        let noted = [0, 59_999, 60_000, 60_001].map(|ms| spools.hear("one", at(ms)));
+        let hear = |spool, ms| spools.hear(spool, at(ms), Duration::from_mins(1));
+        let noted = [0, 59_999, 60_000, 60_001].map(|ms| hear("one", ms));
         assert_eq!(noted, [true, false, true, false]);
-        assert!(spools.hear("other", at(60_001)));
+        assert!(hear("other", 60_001));
         assert_eq!(spools.heard("one"), Some(at(60_001)));
         assert_eq!(spools.heard("none"), None);
     }

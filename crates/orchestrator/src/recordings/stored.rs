@@ -1,11 +1,21 @@
-//! Whether a recording that a worker has uploaded is whole.
+//! What is in the bucket of a recording that a worker uploads.
 
 use std::collections::HashMap;
 
 use meetbot_types::{JobId, Manifest};
 
-use super::{MANIFEST, Recordings, bucket::BucketError, of_job};
+use super::{LOG, LOG_END, MANIFEST, Recordings, bucket::BucketError, of_job};
 use crate::jobs::Upload;
+
+/// How much the bucket has of the logs of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Logged {
+    Nothing,
+    /// The rest was not uploaded.
+    Some,
+    /// All of the attempt that finished the recording.
+    All,
+}
 
 impl Recordings {
     /// The URI of the manifest, and how many bytes all files have. Fails unless the bucket has every file of the manifest, in its size. Their content is what the
@@ -40,5 +50,19 @@ impl Recordings {
             bytes += file.bytes;
         }
         Ok((bucket.uri(&name), bytes))
+    }
+
+    /// How much the bucket has of the job's logs.
+    pub(super) async fn logged(&self, job: JobId, upload: &Upload) -> Result<Logged, BucketError> {
+        let (Some(bucket), Some(spool)) = (&self.bucket, &upload.spool) else {
+            return Ok(Logged::Nothing);
+        };
+        let objects = bucket.list(&of_job(job, LOG)).await?;
+        let end = format!("{}.{spool}/{LOG_END}", upload.epoch);
+        Ok(match &objects[..] {
+            [] => Logged::Nothing,
+            objects if objects.iter().any(|object| object.name == end) => Logged::All,
+            _ => Logged::Some,
+        })
     }
 }

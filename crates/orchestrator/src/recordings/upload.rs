@@ -1,7 +1,7 @@
 //! Brings recordings that are finished on disk into the bucket, a few at a time, and ends their jobs once they are there.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     io,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -16,10 +16,11 @@ use super::{
     bring::{BringError, Damage, bring},
     bucket::{Bucket, BucketError},
     local,
+    stored::Logged,
 };
 use crate::{
     change_notifier::ChangeNotifier,
-    clock::Clock,
+    clock::{Clock, StoreNow},
     jobs::{Upload, upload},
     running_tasks::RunningTask,
     store::{Store, StoreError},
@@ -31,6 +32,8 @@ const POLL: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 3;
 /// How many of those that wait are looked at.
 const LOOKED_AT: u32 = 1000;
+/// How often the bucket is asked for a recording of which no server hears.
+const LOOKED_FOR: Duration = Duration::from_mins(1);
 
 /// Whether the bucket's prefix was taken for this store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,8 @@ pub(crate) struct Uploads {
     pub(crate) clock: Clock,
     /// A bot has ended its work.
     pub(crate) wake: Arc<Notify>,
+    /// Wakes one of the tasks that wait for jobs to run.
+    pub(crate) queue: Arc<Notify>,
     /// Wakes the webhook sender.
     pub(crate) outbox: Arc<Notify>,
     /// Wakes the task that has mixes made.
@@ -125,6 +130,8 @@ pub(crate) struct Uploads {
 
 /// When those are tried again that failed: after how many tries, and at which moment of the steady clock.
 type Later = HashMap<JobId, (u32, Duration)>;
+/// When the bucket was asked since this server started for recordings that workers upload, on the steady clock.
+type Looked = HashMap<JobId, Duration>;
 
 impl Uploads {
     /// Runs until `stop`; what is under way is given up then, and begins again with the next server.
@@ -133,7 +140,7 @@ impl Uploads {
             tracing::warn!(%error, "copies of recordings that are in the bucket stay on disk until the next start");
         }
         let (mut running_tasks, mut later) = (JoinSet::new(), Later::new());
-        let mut looked = HashSet::new();
+        let mut looked = Looked::new();
         while !stop.is_cancelled() {
             if claimed == Claimed::NotYet {
                 claimed = self.claim_again().await;
@@ -182,7 +189,7 @@ impl Uploads {
         claimed: Claimed,
         running_tasks: &mut JoinSet<(JobId, Result<(), UploadError>)>,
         later: &Later,
-        looked: &mut HashSet<JobId>,
+        looked: &mut Looked,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let waiting = self.store.waiting_uploads(LOOKED_AT).await?;
@@ -197,6 +204,9 @@ impl Uploads {
             return Ok(());
         }
         for (job, upload) in waiting.first.iter().filter(|_| self.store.has_duties()) {
+            if self.recordings.is_given_up(*job) {
+                continue;
+            }
             self.look_at_workers_upload(*job, upload, looked).await?;
         }
         let (now, begun) = (self.clock.now().steady, self.recordings.uploads.jobs());
@@ -214,36 +224,67 @@ impl Uploads {
         Ok(())
     }
 
-    /// Ends the job of a recording that a worker uploads, if the bucket has all of it or no server has heard of the worker for a day. Usually the worker reports
-    /// the end; but after a restore of a database that is older than that report, it has no file of the job left, and does not ask. `looked`: the jobs that were
-    /// looked for in the bucket since this server started.
+    /// Ends the job of a recording that a worker uploads, if the bucket has all of it. Usually the worker reports the end; but after a restore of a database that
+    /// is older than that report, it has no file of the job left, and does not ask. If no server hears of the worker any more, another one finishes the recording.
     async fn look_at_workers_upload(
         &self,
         job: JobId,
         upload: &Upload,
-        looked: &mut HashSet<JobId>,
+        looked: &mut Looked,
     ) -> Result<(), StoreError> {
         let Some(spool) = &upload.spool else { return Ok(()) };
-        let now = self.clock.now();
+        let now = self.store.now();
+        let steady = self.clock.now().steady;
         // A worker that was not heard yet may have called the server before this one, or another one.
-        let started = now.wall - now.steady;
-        let heard = self.recordings.spools.heard(spool).unwrap_or(started);
-        let is_lost = upload.is_lost(Some(heard), now.wall)
-            && upload.is_lost(self.store.spool_heard(spool.clone()).await?, now.wall);
-        if !is_lost && (upload.since >= started || looked.contains(&job)) {
+        let started = now.wall - steady;
+        let mut heard = self.recordings.spools.heard(spool).unwrap_or(started);
+        if upload.is_silent(heard, now) {
+            heard = heard.max(self.store.spool_heard(spool.clone()).await?.unwrap_or(heard));
+        }
+        let is_due = match looked.get(&job) {
+            None => upload.since < started || upload.is_silent(heard, now),
+            Some(at) => upload.is_silent(heard, now) && *at + LOOKED_FOR <= steady,
+        };
+        if !is_due {
             return Ok(());
         }
-        match self.recordings.stored(job, upload).await {
+        let found = match self.recordings.stored(job, upload).await {
             Ok(stored) => return self.end(job, Some(stored)).await,
-            Err(BucketError::Missing | BucketError::Wrong(_)) if is_lost => {
-                return self.end(job, None).await;
+            Err(BucketError::Missing | BucketError::Wrong(_)) if upload.is_silent(heard, now) => {
+                self.recordings.logged(job, upload).await
             }
-            Err(BucketError::Missing | BucketError::Wrong(_)) => {
-                looked.insert(job);
+            Err(BucketError::Missing | BucketError::Wrong(_)) => Ok(Logged::Nothing),
+            Err(error) => Err(error),
+        };
+        match (found, upload.is_lost(Some(heard), now.wall)) {
+            (Ok(Logged::All), _) | (Ok(Logged::Some), true) => {
+                self.finish_elsewhere(job, upload, now).await?;
             }
-            Err(error) => {
+            (Ok(Logged::Nothing), true) => self.end(job, None).await?,
+            // The rest may come.
+            (Ok(Logged::Some | Logged::Nothing), false) => {
+                looked.insert(job, steady);
+            }
+            (Err(error), _) => {
                 tracing::warn!(%job, %error, "the bucket cannot be asked for a recording");
             }
+        }
+        Ok(())
+    }
+
+    /// Has the next worker finish a recording from its log.
+    async fn finish_elsewhere(
+        &self,
+        job: JobId,
+        upload: &Upload,
+        now: StoreNow,
+    ) -> Result<(), StoreError> {
+        let goes = self.store.finish_elsewhere(job, upload.nonce.clone(), now).await?;
+        if goes.is_some() {
+            tracing::warn!(%job, "no server hears of the worker that has a finished recording: another worker finishes it from what is in the bucket");
+            self.changes.notify_job(job);
+            self.queue.notify_one();
+            self.outbox.notify_one();
         }
         Ok(())
     }

@@ -41,6 +41,14 @@ pub trait UploadStore: Send + Sync + 'static {
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>>;
+    /// No server hears of the worker that has the finished recording of the upload with this nonce: its job goes back to the queue, and the next bot finishes
+    /// the recording from what is in the bucket. Answers the job; `None` where it does not wait for this upload any more.
+    async fn finish_elsewhere(
+        &self,
+        id: JobId,
+        nonce: String,
+        now: StoreNow,
+    ) -> Result<Option<Job>>;
     /// Whether the job's recording is in the bucket, and nothing is still to be made of it: a copy on disk is of no use any more.
     async fn is_stored(&self, id: JobId) -> Result<bool>;
     /// What the worker with this data folder does with the files that it has of a job.

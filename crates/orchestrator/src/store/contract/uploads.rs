@@ -150,7 +150,7 @@ async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
     assert_eq!((upload.epoch, &*upload.nonce, upload.spool.as_deref()), (1, "n", Some("w1")));
     assert_eq!(of(id, "w2").await, Spooled::Live, "another worker has it");
     store.end_upload(id, Some((URI.to_owned(), 7)), at(9)).await.unwrap().unwrap();
-    assert_eq!(of(id, "w1").await, Spooled::Over);
+    assert_eq!(of(id, "w1").await, Spooled::Over(Some(URI.to_owned())));
     store.delete_recording(fixture.tenant, id, at(10)).await.unwrap().unwrap();
     assert_eq!(of(id, "w1").await, Spooled::Deleted);
 
@@ -167,6 +167,51 @@ async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
     assert_eq!(of(erased, "w1").await, Spooled::Deleted);
     let newer = JobId::generate(at(16).wall);
     assert_eq!(of(newer, "w1").await, Spooled::Unknown, "of a job that was never here");
+}
+
+#[tokio::test]
+async fn a_recording_of_a_silent_worker_is_finished_by_the_next_bot() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = fixture.recorded(5).await;
+    fixture.ends_on(Some("w1"), id, left(), 6).await;
+    let used = async |now| {
+        let used = store.used(fixture.tenant, at(now)).await.unwrap();
+        (used.bots, used.minutes)
+    };
+    assert_eq!(used(9).await, (0, 1));
+    let elsewhere =
+        async |nonce: &str| store.finish_elsewhere(id, nonce.to_owned(), at(999)).await.unwrap();
+    assert!(elsewhere("other").await.is_none());
+    let job = elsewhere("n").await.unwrap();
+    assert_eq!((&job.status, job.attempt), (&JobStatus::Queued, 1));
+    assert_eq!(fixture.job(id).await, job);
+    assert!(elsewhere("n").await.is_none());
+    assert!(fixture.waiting().await.is_empty());
+    assert_eq!(store.next_start().await.unwrap(), Some(at(999).wall));
+    // The worker comes back: it keeps its files, and its upload ends nothing.
+    let spooled = async || store.spooled(id, "w1".to_owned()).await.unwrap();
+    assert_eq!(spooled().await, Spooled::Live);
+    let stored = Some((URI.to_owned(), 7));
+    assert!(store.end_upload(id, stored.clone(), at(999)).await.unwrap().is_none());
+
+    let claimed = fixture.claim(2, at(999)).await.unwrap();
+    assert_eq!((claimed.job.id, claimed.job.attempt), (id, 2));
+    assert_eq!(claimed.finalize, Some(left().ending(true, false)));
+    assert_eq!(used(999).await, (1, 1));
+    let report = NumberedReport { seq: 1, at: at(999).wall, report: ended(left(), true) };
+    let request = IngestRequest { job_id: id, epoch: 2, reports: vec![report] };
+    let spool = Some("w2".to_owned());
+    let recorded = Recorded { bytes: None, upload: Some("m".to_owned()), spool };
+    store.report(request, [2; 32], recorded, None, at(999)).await.unwrap();
+    assert_eq!(spooled().await, Spooled::Live);
+    let job = store.end_upload(id, stored, at(999)).await.unwrap().unwrap();
+    assert_eq!(
+        (&job.status, job.leave_reason),
+        (&JobStatus::Completed, Some(LeaveReason::MeetingEnded))
+    );
+    assert_eq!(used(999).await, (0, 1));
+    assert_eq!(spooled().await, Spooled::Over(Some(URI.to_owned())));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use meetbot_types::{Job, JobId, Timestamp};
 
 use crate::{
     clock::StoreNow,
-    jobs::Spooled,
+    jobs::{Changes, JobRecord, Spooled, Upload},
     store::{
         Result, Storage, UploadStore, WaitingUploads,
         postgres::{
@@ -32,7 +32,25 @@ impl UploadStore for PostgresStore {
         let asked = (self.member.node.clone(), id, stored, now);
         self.connections
             .write(Caller::Other, Some(now), asked, |it, (node, id, stored, now)| {
-                Box::pin(end(it, node, *id, stored.as_ref(), now.wall))
+                Box::pin(change(it, node, *id, now.wall, |record, upload| {
+                    record.end_upload(upload, stored.as_ref(), now.wall)
+                }))
+            })
+            .await
+    }
+
+    async fn finish_elsewhere(
+        &self,
+        id: JobId,
+        nonce: String,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
+        let asked = (self.member.node.clone(), id, nonce, now);
+        self.connections
+            .write(Caller::Other, Some(now), asked, |it, (node, id, nonce, now)| {
+                Box::pin(change(it, node, *id, now.wall, |record, upload| {
+                    record.finish_elsewhere(upload, nonce, now.wall)
+                }))
             })
             .await
     }
@@ -91,18 +109,19 @@ impl UploadStore for PostgresStore {
     }
 }
 
-async fn end(
+/// A verb of a job whose recording waits for its upload.
+async fn change(
     transaction: &Transaction,
     node: &str,
     id: JobId,
-    stored: Option<&(String, u64)>,
     now: Timestamp,
+    verb: impl FnOnce(&mut JobRecord, &Upload) -> Option<Changes> + Send,
 ) -> Outcome<Option<Job>> {
     let Some(mut record) = records::locked(transaction, id).await? else { return Ok(None) };
     let row = "SELECT upload FROM uploads WHERE job = $1";
     let Some(row) = transaction.row(row, &[&id.to_string()]).await? else { return Ok(None) };
     let upload = uploads::upload(row.try_get(0)?)?;
-    let Some(changes) = record.end_upload(&upload, stored, now) else { return Ok(None) };
+    let Some(changes) = verb(&mut record, &upload) else { return Ok(None) };
     jobs::save(transaction, node, &record, changes, now).await?;
     Ok(Some(record.job))
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
     clock::StoreNow,
-    jobs::Spooled,
+    jobs::{Changes, JobRecord, Spooled, Upload},
     store::{
         Result, Storage, UploadStore, WaitingUploads,
         sqlite::{
@@ -30,9 +30,26 @@ impl UploadStore for SqliteStore {
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>> {
-        let ends =
-            move |connection: &Transaction<'_>| end(connection, id, stored.as_ref(), now.wall);
+        let ends = move |connection: &Transaction<'_>| {
+            change(connection, id, now.wall, |record, upload| {
+                record.end_upload(upload, stored.as_ref(), now.wall)
+            })
+        };
         self.writer.write(ends).await
+    }
+
+    async fn finish_elsewhere(
+        &self,
+        id: JobId,
+        nonce: String,
+        now: StoreNow,
+    ) -> Result<Option<Job>> {
+        let goes = move |connection: &Transaction<'_>| {
+            change(connection, id, now.wall, |record, upload| {
+                record.finish_elsewhere(upload, &nonce, now.wall)
+            })
+        };
+        self.writer.write(goes).await
     }
 
     async fn is_stored(&self, id: JobId) -> Result<bool> {
@@ -80,11 +97,12 @@ impl UploadStore for SqliteStore {
     }
 }
 
-fn end(
+/// A verb of a job whose recording waits for its upload.
+fn change(
     transaction: &Transaction<'_>,
     id: JobId,
-    stored: Option<&(String, u64)>,
     now: Timestamp,
+    verb: impl FnOnce(&mut JobRecord, &Upload) -> Option<Changes>,
 ) -> Outcome<Option<Job>> {
     let text: Option<String> = transaction
         .prepare_cached("SELECT upload FROM uploads WHERE job = ?1")?
@@ -92,9 +110,7 @@ fn end(
         .optional()?;
     let Some(text) = text else { return Ok(None) };
     let Some(mut record) = records::of_any(transaction, id)? else { return Ok(None) };
-    let Some(changes) = record.end_upload(&uploads::upload(&text)?, stored, now) else {
-        return Ok(None);
-    };
+    let Some(changes) = verb(&mut record, &uploads::upload(&text)?) else { return Ok(None) };
     jobs::save(transaction, &record, changes, now)?;
     Ok(Some(record.job))
 }
