@@ -12,8 +12,8 @@ use crate::{
     program::{PATIENCE, Running, TIMING, client},
 };
 
-/// A lease of six seconds, and a short pause after bots that are lost in succession.
-const SHORT: &str = r#"{"leaseMs":6000,"pauseMs":100}"#;
+/// A lease of six seconds, a short pause after bots that are lost in succession, and 15 s until a worker is taken for silent.
+const SHORT: &str = r#"{"leaseMs":6000,"pauseMs":100,"silentMs":15000}"#;
 
 pub(super) struct Parts {
     pub(super) cluster: Cluster,
@@ -141,19 +141,18 @@ impl Parts {
         })
     }
 
-    /// Waits until the bucket has something of each attempt on a worker's disk, and no finished recording waits there. Until then nothing is promised about the
+    /// Waits until the bucket has something of each attempt on a worker's disk, and the whole log of each finished one. Until then nothing is promised about the
     /// loss of the disk: such a job would wait for it, for a day. Returns the worker.
     pub(super) fn uploaded_worker(&self) -> usize {
         poll_until(PATIENCE, || {
             let worker = self.busier_worker();
             let recordings = self.cluster.workers[worker].path().join("recordings");
             for (job, attempt) in self.attempts_on(worker) {
-                if recordings.join(format!("{job}/e{attempt}/manifest.json")).exists() {
-                    return Err(format!("{job} waits for its upload"));
-                }
-                let log = format!("log/{attempt}.");
-                if !self.cluster.bucket.of_job(&job).keys().any(|key| key.starts_with(&log)) {
-                    return Err(format!("nothing is uploaded of {job}, attempt {attempt}"));
+                let finished = recordings.join(format!("{job}/e{attempt}/manifest.json")).exists();
+                let (log, end) = (format!("log/{attempt}."), if finished { "/end" } else { "" });
+                let is_log = |key: &String| key.starts_with(&log) && key.ends_with(end);
+                if !self.cluster.bucket.of_job(&job).keys().any(is_log) {
+                    return Err(format!("the log of {job}, attempt {attempt}, is not uploaded"));
                 }
             }
             Ok(worker)
