@@ -121,6 +121,7 @@ fn gather(
     most: u64,
 ) -> io::Result<Option<(Vec<u8>, Shipped)>> {
     let (mut pieces, mut contents) = (Vec::new(), Vec::new());
+    let mut after = Shipped { next: shipped.next + 1, ..shipped.clone() };
     for path in files(folder, earlier)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut file = match File::open(&path) {
@@ -131,30 +132,35 @@ fn gather(
         let size = file.metadata()?.len();
         let room = most.saturating_sub(contents.len() as u64);
         let mark = shipped.files.get(&name);
-        let offset = next_offset(&mut file, size, mark)?;
+        let offset = next_offset(&mut file, size, mark, is_lines(&path))?;
         let is_new = mark.is_none_or(|mark| (offset, size) != (mark.bytes, mark.bytes));
         if !is_new || room == 0 {
             continue;
         }
         let before = contents.len();
         file.seek(SeekFrom::Start(offset))?;
-        file.take(room.min(size - offset)).read_to_end(&mut contents)?;
-        pieces.push(Piece { name, offset, bytes: (contents.len() - before) as u64 });
+        (&file).take(room.min(size - offset)).read_to_end(&mut contents)?;
+        let content = &contents[before..];
+        // Of the bytes that were read: others may have replaced them meanwhile.
+        let end = end_with(&mut file, offset, content)?;
+        let bytes = content.len() as u64;
+        after.files.insert(name.clone(), Mark { bytes: offset + bytes, end });
+        pieces.push(Piece { name, offset, bytes });
     }
     if pieces.is_empty() {
         return Ok(None);
     }
-    let shipped = mark(folder, shipped.clone(), pieces.clone())?;
-    Ok(Some((log::write(pieces, &contents)?, shipped)))
+    Ok(Some((log::write(pieces, &contents)?, after)))
 }
 
-/// From where on a file is uploaded: from where it was before, unless the last bytes have changed since.
-fn next_offset(file: &mut File, size: u64, mark: Option<&Mark>) -> io::Result<u64> {
+/// From where on a file is uploaded: from where it was before, unless the last bytes have changed since. A file of lines that has changed was replaced, when the
+/// recording was finalised: all its lines may have moved.
+fn next_offset(file: &mut File, size: u64, mark: Option<&Mark>, lines: bool) -> io::Result<u64> {
     let Some(mark) = mark else { return Ok(0) };
     if size >= mark.bytes && end_of(file, mark.bytes)? == mark.end {
         return Ok(mark.bytes);
     }
-    Ok(mark.bytes.saturating_sub(COMPARED).min(size))
+    Ok(if lines { 0 } else { mark.bytes.saturating_sub(COMPARED).min(size) })
 }
 
 /// After the object with these pieces.
@@ -174,10 +180,17 @@ fn mark(folder: &Path, mut shipped: Shipped, pieces: Vec<Piece>) -> io::Result<S
 
 /// The SHA-256 of the bytes before this offset.
 fn end_of(file: &mut File, offset: u64) -> io::Result<String> {
-    let from = offset.saturating_sub(COMPARED);
+    end_with(file, offset, &[])
+}
+
+/// The same, with this content after them.
+fn end_with(file: &mut File, offset: u64, content: &[u8]) -> io::Result<String> {
+    let before = COMPARED.saturating_sub(content.len() as u64).min(offset);
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(offset - from).read_to_end(&mut bytes)?;
+    file.seek(SeekFrom::Start(offset - before))?;
+    file.take(before).read_to_end(&mut bytes)?;
+    let skipped = content.len().saturating_sub(usize::try_from(COMPARED).unwrap_or(usize::MAX));
+    bytes.extend(&content[skipped..]);
     Ok(sha256(&bytes))
 }
 
@@ -191,8 +204,12 @@ fn files(folder: &Path, earlier: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         let is_copy = || is_media && earlier.iter().any(|folder| folder.join(name).exists());
         path.is_file() && log::is_logged(&name.to_string_lossy()) && !is_copy()
     });
-    files.sort_by_key(|path| path.extension().is_none_or(|extension| extension != "jsonl"));
+    files.sort_by_key(|path| !is_lines(path));
     Ok(files)
+}
+
+fn is_lines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "jsonl")
 }
 
 #[cfg(test)]
@@ -293,6 +310,21 @@ mod tests {
         logged.is_equal(&["audio.Ada.a2.webm", "events.jsonl"]);
         let again = gather(logged.folder.path(), &earlier, &shipped, MOST).unwrap();
         assert!(again.is_none());
+    }
+
+    #[test]
+    fn a_file_of_lines_that_was_replaced_is_uploaded_whole() {
+        let mut logged = Logged::new();
+        let lines = |late: bool| {
+            let numbers = (0..100_000).filter(|number| late || *number != 7);
+            numbers.map(|number: u32| number.to_string()).collect::<Vec<_>>().join("\n")
+        };
+        logged.write("events.jsonl", lines(false).as_bytes());
+        logged.ship(MOST);
+        logged.write("events.jsonl", lines(true).as_bytes());
+        assert!(lines(true).len() as u64 > 2 * COMPARED);
+        assert_eq!(logged.ship(MOST), 1);
+        logged.is_equal(&["events.jsonl"]);
     }
 
     #[test]
