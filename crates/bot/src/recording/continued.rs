@@ -15,13 +15,16 @@ use super::{
 /// The state of the recording in this folder. Without the journal of earlier attempts the recording's time continues nevertheless.
 pub(super) fn journal_state(order: &BotOrder, folder: &Path) -> io::Result<JournalState> {
     let mut state = JournalState::of(folder)?;
-    if let Some(begun) = begun_elsewhere(order, &state) {
+    if let Some(begun) = begun_elsewhere(order)
+        && state.attempts.is_empty()
+    {
         state.started_at = Some(begun.started_at);
     }
     Ok(state)
 }
 
-/// Writes the first line of an attempt into the journal, and that the recording is paused or stopped if the earlier journal, which would say so, is missing.
+/// Writes the first line of an attempt into the journal, and the lines after which the recording is on, paused or stopped as the server knows it. The earlier journal
+/// may be missing, or lack its last seconds, while the server has acknowledged the change to a client.
 pub(super) fn begin(
     order: &BotOrder,
     begins: &Line,
@@ -30,20 +33,24 @@ pub(super) fn begin(
 ) -> io::Result<()> {
     journal.push(begins)?;
     let at_ms = begins.at_ms();
-    match begun_elsewhere(order, state).map(|begun| &begun.state) {
-        Some(RecordingState::Paused) => {
-            state.paused_since = Some(at_ms);
-            journal.push(&Line::Paused { at_ms })?;
+    let (is_paused, is_stopped) = (state.paused_since.is_some(), state.recording_stopped);
+    let lines = match begun_elsewhere(order).map(|begun| &begun.state) {
+        // The command of a change that the server does not know comes again.
+        Some(RecordingState::On) if is_paused && !is_stopped => vec![Line::Resumed { at_ms }],
+        Some(RecordingState::Paused) if !is_paused && !is_stopped => vec![Line::Paused { at_ms }],
+        Some(RecordingState::Stopped) if !is_stopped => {
+            let resumed = is_paused.then_some(Line::Resumed { at_ms });
+            resumed.into_iter().chain([Line::Stopped { at_ms }]).collect()
         }
-        Some(RecordingState::Stopped) => {
-            state.recording_stopped = true;
-            journal.push(&Line::Stopped { at_ms })?;
-        }
-        _ => {}
+        _ => Vec::new(),
+    };
+    for line in lines {
+        journal.push(&line)?;
+        state.add(line);
     }
     journal.flush().map(drop)
 }
 
-fn begun_elsewhere<'a>(order: &'a BotOrder, state: &JournalState) -> Option<&'a BegunRecording> {
-    order.begun.as_ref().filter(|_| order.spool.is_some() && state.attempts.is_empty())
+fn begun_elsewhere(order: &BotOrder) -> Option<&BegunRecording> {
+    order.begun.as_ref().filter(|_| order.spool.is_some())
 }

@@ -557,6 +557,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_as_the_server_knows_it_where_the_earlier_journal_may_lack_its_last_seconds() {
+        use RecordingState::{On, Paused, Stopped};
+        let pause: fn(&mut Recording, Instant) = |it, at| it.pause(at).unwrap();
+        let stop: fn(&mut Recording, Instant) = |it, at| it.stop(at).unwrap();
+        let nothing: fn(&mut Recording, Instant) = |it, _| it.flush().unwrap();
+        for (shipped, state, expected) in [
+            (nothing, Paused, Mode::Paused { since_ms: 60_000 }),
+            (nothing, Stopped, Mode::Stopped),
+            (pause, On, Mode::On),
+            (pause, Paused, Mode::Paused { since_ms: 0 }),
+            (pause, Stopped, Mode::Stopped),
+            // It was never reported, and its command comes again.
+            (stop, On, Mode::Stopped),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let second = continued_elsewhere(folder.path(), state.clone());
+            let (at, wall) = (crate::clock::now(), Timestamp::UNIX_EPOCH);
+            let first = BotOrder { epoch: 1, begun: None, ..second.clone() };
+            let mut recording = Recording::open(&first, (at, wall), Counters::default()).unwrap();
+            shipped(&mut recording, at);
+            let wall = wall + Duration::from_mins(1);
+            for order in [second.clone(), BotOrder { epoch: 3, ..second }] {
+                let recording = Recording::open(&order, (at, wall), Counters::default()).unwrap();
+                assert_eq!(recording.mode(), expected, "{state:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_recording_that_is_on_another_worker_alone_is_not_finalised_as_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let begun = continued_elsewhere(folder.path(), RecordingState::On);

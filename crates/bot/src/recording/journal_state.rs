@@ -103,7 +103,8 @@ impl JournalState {
         self.tracks.get_mut(*self.track_indices.get(file)?)
     }
 
-    fn add(&mut self, line: Line) {
+    /// Adds the next line.
+    pub(super) fn add(&mut self, line: Line) {
         let at = line.at_ms();
         self.last_ms = self.last_ms.max(at);
         match line {
@@ -212,9 +213,12 @@ impl JournalState {
             Line::Speaking { id, start_ms, end_ms } => {
                 self.speaking.add(&id, start_ms, end_ms);
             }
-            Line::Paused { .. } => {
-                self.paused_since.get_or_insert(at);
+            Line::Paused { .. } if self.paused_since.is_none() => {
+                // A pause that lasts over two attempts is one, also if each has written its part.
+                let before = self.pauses.pop_if(|pause| pause.end_ms == at);
+                self.paused_since = Some(before.map_or(at, |pause| pause.start_ms));
             }
+            Line::Paused { .. } => {}
             Line::Resumed { .. } => self.end_pause(at),
             Line::Stopped { .. } => self.recording_stopped = true,
             Line::ConnectionLost { .. } => self.cut_off |= !self.recording_stopped,
@@ -237,7 +241,7 @@ impl JournalState {
     }
 
     fn end_pause(&mut self, at: u64) {
-        if let Some(since) = self.paused_since.take() {
+        if let Some(since) = self.paused_since.take().filter(|since| *since < at) {
             self.pauses.push(Span { start_ms: since, end_ms: at });
         }
     }
@@ -350,6 +354,23 @@ mod tests {
         let mut state = JournalState::read(lines.into_iter().chain(next));
         state.finish(6000);
         assert_eq!(state.pauses, [Span { start_ms: 500, end_ms: 5000 }]);
+    }
+
+    #[test]
+    fn a_pause_of_which_each_of_two_bots_wrote_its_part_is_one() {
+        let (paused, resumed) = (|at_ms| Line::Paused { at_ms }, |at_ms| Line::Resumed { at_ms });
+        let mut state = JournalState::read([
+            started(1, 0),
+            paused(500),
+            resumed(900),
+            started(2, 900),
+            paused(900),
+            resumed(1_200),
+            paused(1_500),
+            resumed(1_500),
+        ]);
+        state.finish(2_000);
+        assert_eq!(state.pauses, [Span { start_ms: 500, end_ms: 1_200 }]);
     }
 
     #[test]
