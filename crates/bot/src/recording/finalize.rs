@@ -21,6 +21,7 @@ use super::{
     files::{MANIFEST, folder_of, hash, make_folder, private, write_whole},
     journal::{self, Content},
     journal_state::{BegunTrack, JournalState},
+    late,
     levels::{self, Voices},
     mix,
     scan::{Scan, scan_until},
@@ -41,11 +42,16 @@ pub(crate) struct Finalized {
     pub(crate) paused_ms: u64,
 }
 
-/// Creates this attempt's folder, and copies the journal, the chat and the captions of the latest earlier attempt that has each. Returns the folder.
+/// Creates this attempt's folder, and copies the chat, the captions and the journal of the latest earlier attempt that has each, unless the attempt has a journal
+/// already. Returns the folder.
 pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
     let own = folder_of(order, order.epoch);
     make_folder(&own)?;
-    for (name, keep_if_empty) in [(journal::FILE, true), (CHAT, false), (CAPTIONS, false)] {
+    // It is copied last. After the copies were made, `late` adds what comes.
+    if own.join(journal::FILE).exists() {
+        return Ok(own);
+    }
+    for (name, keep_if_empty) in [(CHAT, false), (CAPTIONS, false), (journal::FILE, true)] {
         let target = own.join(name);
         if target.exists() {
             continue;
@@ -101,6 +107,7 @@ fn write_manifest(
         return Ok(nothing(end(false)));
     }
     let own = carry_forward(order)?;
+    late::add(order, &own)?;
     let mut journal_state = JournalState::of(&own)?;
     let begun = std::mem::take(&mut journal_state.tracks);
     let mut tracks = Vec::new();

@@ -15,6 +15,7 @@ mod gap;
 mod intake;
 pub(crate) mod journal;
 mod journal_state;
+mod late;
 mod levels;
 pub(crate) mod mix;
 pub(crate) mod opus;

@@ -14,8 +14,8 @@ use crate::load::recording_matches_its_manifest;
 const WITH_PROCESS: u64 = 2_000;
 /// The same with its disk.
 const WITH_DISK: u64 = 10_000;
-/// After so long, in ms, what a bot has begun is known to its successor on another machine: it uploads every 5 s.
-const FIRST_UPLOAD: u64 = 7_000;
+/// After so long, in ms, a killed worker is back, and what it uploads is on the disk of the bot that continues.
+const RETURNED: u64 = 17_000;
 /// By how much a gap in the manifest may differ from that between the files, in ms: the first sound comes after a bot is in the call.
 const GAP_ERROR: u64 = 2_000;
 
@@ -64,20 +64,19 @@ impl Losses {
                 continue;
             }
             let died = ms_between(manifest.started_at, death.at).min(meeting_ms);
-            let (recorded_from, recorded_until) = match (attempt.joined_ms, attempt.ended_ms) {
-                (Some(from), Some(until)) => (from, until),
-                _ if attempt.attempt == 1 => (0, 0),
+            let recorded_until = match attempt.ended_ms {
+                Some(until) => until,
+                None if attempt.attempt == 1 => 0,
                 // Nothing of it is left that says when it joined.
-                _ => continue,
+                None => continue,
             };
             let lost = died.saturating_sub(recorded_until);
-            let had_begun = died.saturating_sub(recorded_from) >= FIRST_UPLOAD;
             let (most, limit) = if death.disk_lost {
                 (&mut self.with_disk, WITH_DISK)
-            } else if had_begun {
+            } else if manifest.duration_ms >= died + RETURNED {
                 (&mut self.with_process, WITH_PROCESS)
             } else {
-                // A successor elsewhere does not know files that began after the last upload: docs/deploy.md.
+                // The meeting was over too early: docs/deploy.md.
                 continue;
             };
             assert!(

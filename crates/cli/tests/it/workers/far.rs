@@ -1,6 +1,7 @@
 //! Workers that share no disk with their server: their recordings go into the bucket.
 
 mod elsewhere;
+mod late;
 mod restored;
 
 use std::{collections::HashSet, fs, path::PathBuf};
@@ -199,32 +200,6 @@ fn a_worker_that_comes_back_continues_with_all_that_it_has_recorded() {
     let _again = far.worker(0);
     far.is_whole(&id, 2);
     far.continued_with_a_gap(&id);
-}
-
-#[test]
-fn what_a_killed_worker_uploads_when_it_is_back_is_in_the_recording_of_its_successor() {
-    let far = Far::new();
-    let first = far.worker(0);
-    let id = far.recording(0, 40);
-    far.logged(&id, 1);
-    // Seconds of sound that are not in the bucket yet.
-    let voice = far.attempt(0, &id, 1).join("audio.Alice.webm");
-    let bytes = || fs::metadata(&voice).unwrap().len();
-    let uploaded = bytes();
-    poll_until(PATIENCE, || match bytes() {
-        more if more > uploaded + 12_000 => Ok(()),
-        few => Err(format!("{few} bytes")),
-    });
-    first.kill();
-    let recorded_ms = xtask::ffmpeg::plays_to_ms(&voice).unwrap();
-    let _second = far.worker(1);
-    await_job(&far.client, &id, |job| job.attempt == 2 && job.status == JobStatus::Recording);
-    let _first = far.worker(0);
-    far.is_whole(&id, 2);
-    far.continued_with_a_gap(&id);
-    let manifest = manifest_of(&far.client, &id);
-    let of_first = manifest.tracks.iter().find(|track| track.file == "audio.Alice.webm").unwrap();
-    assert!(of_first.duration_ms + 50 >= recorded_ms, "{recorded_ms}: {manifest:#?}");
 }
 
 #[test]
