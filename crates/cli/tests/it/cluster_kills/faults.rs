@@ -132,7 +132,11 @@ impl Fault {
                 parts.cluster.bucket.lift();
             }
             Self::Suspended => {
-                let processes = if up_to(1) == 0 { &parts.servers } else { &parts.workers };
+                let is_worker = up_to(1) == 1;
+                let processes = if is_worker { &parts.workers } else { &parts.servers };
+                if is_worker {
+                    losses.worker_is_suspended(parts, which);
+                }
                 let pid = Pid::from_child(&processes[which].as_ref().unwrap().child);
                 kill_process(pid, Signal::STOP).unwrap();
                 thread::park_timeout(suspended);

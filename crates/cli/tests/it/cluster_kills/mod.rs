@@ -111,7 +111,7 @@ pub(crate) fn fail_repeatedly(rounds: usize, suspended: Duration) -> Summary {
     let (deliveries, doubled) = every_event_came(&jobs, &mut receiver, &secret, other);
     let (mut recordings, mut continued) = (0, 0);
     for job in jobs.iter().filter(|job| job.manifest_uri.is_some()) {
-        let manifest = media::recording_is_whole(job, server);
+        let manifest = media::recording_is_whole(job, server, &losses);
         losses.add(&manifest, job);
         recordings += 1;
         continued += usize::from(job.attempt > 1);
