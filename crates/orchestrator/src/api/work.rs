@@ -300,7 +300,8 @@ async fn claim(
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
         let due = orders.due(room, Some(id), &worker.pools).await?;
-        if due.len() == room.bots {
+        let browsers = due.iter().filter(|order| order.pool() == Pool::Browser).count();
+        if due.len() == room.bots || browsers > 0 && browsers == room.browsers {
             orders.pass_on();
         }
         if !due.is_empty() {
