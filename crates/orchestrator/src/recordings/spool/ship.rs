@@ -99,9 +99,8 @@ impl Spool {
                 // As after an answer that was lost: what is there counts.
                 Err(BucketError::Exists) => {
                     let (there, _) = self.bucket.get(&name).await?;
-                    let pieces = log::read(&there)?.into_iter().map(|(piece, _)| piece).collect();
                     let from = folder.clone();
-                    tokio::task::spawn_blocking(move || mark(&from, shipped, pieces))
+                    tokio::task::spawn_blocking(move || mark(&from, shipped, &there))
                         .await
                         .map_err(io::Error::other)??
                 }
@@ -163,13 +162,14 @@ fn next_offset(file: &mut File, size: u64, mark: Option<&Mark>, lines: bool) -> 
     Ok(if lines { 0 } else { mark.bytes.saturating_sub(COMPARED).min(size) })
 }
 
-/// After the object with these pieces.
-fn mark(folder: &Path, mut shipped: Shipped, pieces: Vec<Piece>) -> io::Result<Shipped> {
+/// After this object.
+fn mark(folder: &Path, mut shipped: Shipped, object: &[u8]) -> io::Result<Shipped> {
     shipped.next += 1;
-    for Piece { name, offset, bytes } in pieces {
+    for (Piece { name, offset, bytes }, content) in log::read(object)? {
         let bytes = offset + bytes;
         let end = match File::open(folder.join(&name)) {
-            Ok(mut file) => end_of(&mut file, bytes)?,
+            // Of the bytes that are there: the file may have changed since.
+            Ok(mut file) => end_with(&mut file, offset, content)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(error),
         };
@@ -334,10 +334,12 @@ mod tests {
         let (object, _) =
             gather(logged.folder.path(), &[], &logged.shipped, MOST).unwrap().unwrap();
         apply(logged.copy.path(), &object).unwrap();
-        logged.write("events.jsonl", b"one\ntwo\n");
-        let pieces = log::read(&object).unwrap().into_iter().map(|(piece, _)| piece).collect();
-        logged.shipped = mark(logged.folder.path(), Shipped::default(), pieces).unwrap();
-        assert_eq!((logged.shipped.next, logged.ship(MOST)), (1, 1));
-        logged.is_equal(&["events.jsonl"]);
+        // The second is what a file of lines is replaced by.
+        for after in ["one\ntwo\n", "zero\none\n"] {
+            logged.write("events.jsonl", after.as_bytes());
+            logged.shipped = mark(logged.folder.path(), Shipped::default(), &object).unwrap();
+            assert_eq!((logged.shipped.next, logged.ship(MOST)), (1, 1));
+            logged.is_equal(&["events.jsonl"]);
+        }
     }
 }
