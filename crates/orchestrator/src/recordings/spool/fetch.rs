@@ -1,6 +1,7 @@
 //! Fetches what other workers uploaded of earlier attempts at a job.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io,
@@ -16,7 +17,7 @@ use super::{
     folder::{read_state, write_state},
     log,
 };
-use crate::recordings::{LOG, bucket::BucketError, of_job};
+use crate::recordings::{LOG, LOG_END, bucket::BucketError, of_job};
 
 /// How much of an attempt is fetched. It is stored beside the attempt's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,18 +32,18 @@ impl Spool {
     /// Whether another worker has uploaded something of this attempt, or of a later one.
     pub async fn has_begun_elsewhere(&self, job: JobId, epoch: u32) -> Result<bool, SpoolError> {
         let listed = self.bucket.list(&of_job(job, LOG)).await?;
-        let attempts = attempts(listed.iter().map(|object| object.name.as_str()));
-        Ok(attempts.keys().any(|(begun, spool)| *begun >= epoch && *spool != self.name))
+        let found = logs(listed.iter().map(|object| object.name.as_str()));
+        Ok(found.iter().any(|log| log.epoch >= epoch && log.spool != self.name))
     }
 
     /// Fetches what other workers uploaded of the attempts before this one, as far as it is not here yet.
     pub async fn fetch(&self, job: JobId, before: u32) -> Result<(), SpoolError> {
         let lock = self.lock(job);
         let _one_at_a_time = lock.lock().await;
-        let logs = of_job(job, LOG);
-        let listed = self.bucket.list(&logs).await?;
-        let attempts = attempts(listed.iter().map(|object| object.name.as_str()));
-        for ((epoch, spool), numbers) in attempts {
+        let prefix = of_job(job, LOG);
+        let listed = self.bucket.list(&prefix).await?;
+        let found = logs(listed.iter().map(|object| object.name.as_str()));
+        for Log { epoch, spool, numbers, .. } in found {
             let is_own = spool == self.name
                 || self.of_attempt(job, epoch).exists() && !self.is_fetched(job, epoch);
             if epoch >= before || is_own {
@@ -56,7 +57,7 @@ impl Spool {
             }
             let folder = self.of_attempt(job, epoch);
             while numbers.contains(&fetched.next) {
-                let name = format!("{logs}/{epoch}.{spool}/{:08}", fetched.next);
+                let name = format!("{prefix}/{epoch}.{spool}/{:08}", fetched.next);
                 let (object, _) = self.bucket.get(&name).await?;
                 fetched.next += 1;
                 let (folder, state, after) = (folder.clone(), state.clone(), fetched.clone());
@@ -75,18 +76,38 @@ impl Spool {
     }
 }
 
-/// The objects of each attempt, by the attempt's epoch and the worker that had it.
-fn attempts<'a>(names: impl Iterator<Item = &'a str>) -> BTreeMap<(u32, &'a str), Vec<u64>> {
-    let mut attempts: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+/// What a worker has uploaded of an attempt.
+#[derive(Debug, PartialEq, Eq)]
+struct Log<'a> {
+    epoch: u32,
+    /// The name of the worker's data folder.
+    spool: &'a str,
+    /// The numbers of the objects.
+    numbers: Vec<u64>,
+    /// The attempt has finished the recording, and all of it is there.
+    is_whole: bool,
+}
+
+/// The logs with objects of these names, by their attempts. Of two workers that have had the same attempt, because the database had forgotten the first claim, the
+/// log that is whole comes first, or else the longer one.
+fn logs<'a>(names: impl Iterator<Item = &'a str>) -> Vec<Log<'a>> {
+    let mut found: BTreeMap<(u32, &str), (Vec<u64>, bool)> = BTreeMap::new();
     for name in names {
-        if let Some((attempt, number)) = name.split_once('/')
+        if let Some((attempt, object)) = name.split_once('/')
             && let Some((epoch, spool)) = attempt.split_once('.')
-            && let (Ok(epoch), Ok(number)) = (epoch.parse(), number.parse())
+            && let Ok(epoch) = epoch.parse()
         {
-            attempts.entry((epoch, spool)).or_default().push(number);
+            let (numbers, is_whole) = found.entry((epoch, spool)).or_default();
+            numbers.extend(object.parse::<u64>());
+            *is_whole |= object == LOG_END;
         }
     }
-    attempts
+    let logs = found.into_iter().filter(|(_, (numbers, _))| !numbers.is_empty());
+    let mut logs: Vec<Log<'_>> = logs
+        .map(|((epoch, spool), (numbers, is_whole))| Log { epoch, spool, numbers, is_whole })
+        .collect();
+    logs.sort_by_key(|log| (log.epoch, !log.is_whole, Reverse(log.numbers.len())));
+    logs
 }
 
 /// Makes a folder that only its owner can enter.
@@ -111,9 +132,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_sorted_by_attempt_and_worker() {
+    fn objects_are_sorted_by_attempt_and_worker_and_whole_logs_come_first() {
+        let log = |epoch, spool, numbers: &[u64], is_whole| Log {
+            epoch,
+            spool,
+            numbers: numbers.to_vec(),
+            is_whole,
+        };
         let names = ["1.abc/00000000", "1.abc/00000001", "12.de/00000000", "nothing", "x.y/z"];
-        let expected = BTreeMap::from([((1, "abc"), vec![0, 1]), ((12, "de"), vec![0])]);
-        assert_eq!(attempts(names.into_iter()), expected);
+        let expected = [log(1, "abc", &[0, 1], false), log(12, "de", &[0], false)];
+        assert_eq!(logs(names.into_iter()), expected);
+        let names = ["1.a/0", "1.b/0", "1.b/1", "1.c/0", "1.c/end", "1.d/end"];
+        let found: Vec<_> = logs(names.into_iter()).into_iter().map(|log| log.spool).collect();
+        assert_eq!(found, ["c", "b", "a"]);
     }
 }
