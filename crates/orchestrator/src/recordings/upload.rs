@@ -204,6 +204,9 @@ impl Uploads {
             return Ok(());
         }
         for (job, upload) in waiting.first.iter().filter(|_| self.store.has_duties()) {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
             if self.recordings.is_given_up(*job) {
                 continue;
             }
@@ -266,6 +269,9 @@ impl Uploads {
                 looked.insert(job, steady);
             }
             (Err(error), _) => {
+                if upload.is_silent(heard, now) {
+                    looked.insert(job, steady);
+                }
                 tracing::warn!(%job, %error, "the bucket cannot be asked for a recording");
             }
         }
