@@ -114,11 +114,17 @@ impl Launcher for BotLauncher {
         let browser = self.browser.clone().map(|browser| BrowserSettings { profile, ..browser });
         let imitation = self.imitation.clone();
         let order = BotOrder { browser, imitation, ..order };
-        if self.is_alive(order.job_id, order.epoch) || meetbot_bot::has_begun(&order) {
+        // Attempts on one disk follow one another.
+        if self.is_alive(order.job_id, order.epoch)
+            && self.adopt(order.job_id, order.epoch, stop.clone()).await == BotExit::Detached
+        {
+            return BotExit::Detached;
+        }
+        if meetbot_bot::has_begun(&order) {
             tracing::warn!(
                 "the servers have forgotten that this attempt had a bot; another attempt continues its recording"
             );
-            return BotExit::Ended;
+            return BotExit::HadAnother;
         }
         if self.needs_process(&order) {
             return self.processes.run(order, stop).await;

@@ -300,7 +300,7 @@ impl Launcher for SpoolLauncher {
         let _here = RunsHere::enter(spooler, &order);
         if spooler.has_begun_elsewhere(&order).await {
             tracing::warn!(job = %order.job_id, "the servers have forgotten that this attempt had a bot on another machine; another attempt continues its recording");
-            return BotExit::Ended;
+            return BotExit::HadAnother;
         }
         let fetched = order.epoch == 1 || spooler.fetch(&order).await;
         // Without the files of earlier attempts a bot may join, but not finish a recording.

@@ -70,4 +70,6 @@ pub enum BotExit {
     Ended,
     /// It continues without this server, and the next server takes it over.
     Detached,
+    /// It was not started: the attempt had another bot before, which the servers have forgotten.
+    HadAnother,
 }

@@ -101,17 +101,14 @@ impl Work {
                             self.launch(order, &mut bots);
                             continue;
                         }
-                        // The bot that has it leaves with its next report.
+                        // The bot that has it leaves with its next report, and its end is reported as always: attempts on one disk follow one another.
                         tracing::warn!(job = %attempt.0, attempt = attempt.1, "the servers have forgotten that this attempt has a bot; another attempt follows");
-                        if !self.report_ended(attempt).await {
-                            unreported.push(attempt);
-                        }
                     }
                 }
                 Some(Ok((attempt, exit))) = bots.join_next() => {
                     attempts.remove(&attempt);
                     idle.as_mut().set(tokio::time::sleep(is_idle_after));
-                    if exit == BotExit::Ended && !self.report_ended(attempt).await {
+                    if !self.report(attempt, exit).await {
                         unreported.push(attempt);
                     }
                 }
@@ -165,10 +162,10 @@ impl Work {
         let ended = async {
             while let Some(ended) = bots.join_next().await {
                 match ended {
-                    Ok((attempt, BotExit::Ended)) if !self.report_ended(attempt).await => {
+                    Ok((_, BotExit::Detached)) => outlive += 1,
+                    Ok((attempt, exit)) if !self.report(attempt, exit).await => {
                         unreported.push(attempt);
                     }
-                    Ok((_, BotExit::Detached)) => outlive += 1,
                     Ok(_) | Err(_) => {}
                 }
             }
@@ -189,6 +186,16 @@ impl Work {
         }
         if outlive > 0 {
             tracing::info!(bots = outlive, "bots in processes of their own stay in their meetings");
+        }
+    }
+
+    /// Returns `false` if the end of the attempt must be reported again.
+    async fn report(&self, attempt: Attempt, exit: BotExit) -> bool {
+        match exit {
+            BotExit::Ended => self.report_ended(attempt).await,
+            BotExit::Detached => true,
+            // No bot was lost.
+            BotExit::HadAnother => self.source.end_attempt(attempt, true).await,
         }
     }
 
@@ -346,6 +353,6 @@ mod tests {
         };
         work.run(Vec::new()).await;
         assert_eq!(*bots.0.lock().unwrap(), [(job, 1), (job, 2)]);
-        assert_eq!(*source.ended.lock().unwrap(), [(job, 1)]);
+        assert_eq!(*source.ended.lock().unwrap(), []);
     }
 }
