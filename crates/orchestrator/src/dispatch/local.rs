@@ -12,7 +12,7 @@ use super::{
     work::{JobSource, Room},
 };
 
-/// The room of a claim. A bot that needs a browser waits for it: there is no other machine.
+/// The room of a claim. A bot of the server that needs a browser waits for it in `joining`.
 const ONE: Room = Room { bots: 1, browsers: 1 };
 /// How often it is looked whether the bots have caught up.
 const LOOK: Duration = Duration::from_secs(1);

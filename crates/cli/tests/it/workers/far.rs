@@ -83,7 +83,7 @@ impl Far {
     /// The bucket has the whole recording, and no disk has any of it.
     pub(super) fn is_whole(&self, id: &str, attempt: u32) {
         assert_eq!(completed(&self.client, id).attempt, attempt);
-        // The log, and what was uploaded in vain, is removed when the worker asks about the job.
+        // The log, and what no job refers to, is removed when the worker asks about the job.
         poll_until(PATIENCE, || {
             let objects = self.bucket.of_job(id);
             let folders: HashSet<_> = objects.keys().map(|key| key.split('/').next()).collect();
