@@ -8,7 +8,7 @@ import { closeSession, openSession } from "./session.js";
 const root = document.getElementById("root");
 const inCall = (screen) => screen === "meeting" || screen === "reconnecting";
 
-const shown = { key: undefined, dialog: undefined, session: 0, knocked: false };
+const shown = { key: undefined, dialog: undefined, session: 0, knocked: false, busyMs: 0 };
 
 const showDialog = (dialog) => {
   if (shown.kind === dialog?.kind) return;
@@ -90,6 +90,9 @@ const follow = async () => {
     if (late && view.decoys.lateMs > 0) await new Promise((resolve) => setTimeout(resolve, view.decoys.lateMs));
     late = false;
     show(view);
+    const free = performance.now() + view.busyMs - shown.busyMs;
+    shown.busyMs = view.busyMs;
+    while (performance.now() < free);
   }
 };
 

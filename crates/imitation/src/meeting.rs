@@ -98,6 +98,8 @@ pub(crate) struct Meeting {
     streams: Vec<String>,
     ticks: u32,
     chat: Vec<(String, String)>,
+    /// For how long a script must have occupied the page's main thread, in ms.
+    busy_ms: u64,
     steps: VecDeque<crate::Step>,
     /// The roster has changed since the last answer with it.
     roster_is_news: bool,
@@ -123,6 +125,7 @@ impl Meeting {
             streams: Vec::new(),
             ticks: 0,
             chat: Vec::new(),
+            busy_ms: 0,
             steps: scenario.steps.clone().into(),
             roster_is_news: true,
             observed: Observed::default(),
@@ -297,6 +300,10 @@ impl Meeting {
                 if let Some(peer) = &self.peer {
                     let _ = peer.send(ToPeer::GoDead);
                 }
+            }
+            Action::Busy(ms) => {
+                self.busy_ms += ms;
+                self.version += 1;
             }
         }
     }

@@ -378,4 +378,6 @@ pub enum Action {
     NewPeerConnection,
     /// The media path fails silently: nothing is sent, and nothing is answered.
     Cut,
+    /// A script occupies the page's main thread for so long, in ms.
+    Busy(u64),
 }

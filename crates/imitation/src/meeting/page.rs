@@ -33,6 +33,8 @@ pub(crate) struct View {
     tiles: Vec<Tile>,
     chat: Chat,
     lines: Vec<(String, String)>,
+    /// For how long a script must occupy the main thread in all since the meeting began, in ms.
+    busy_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -137,6 +139,7 @@ impl Meeting {
             tiles: others.chain(own).collect(),
             chat: self.scenario.chat,
             lines: self.chat.clone(),
+            busy_ms: self.busy_ms,
         }
     }
 

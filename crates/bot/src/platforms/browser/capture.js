@@ -133,14 +133,23 @@
   };
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
 
-  // The sources of the packet that the receiver played last, if that was not long before a moment: else it played silence at that moment.
-  const HEARD_MS = 100;
+  // The sources of the packet that the receiver played at a moment; null if it played none in the moment before. A busy page asks late: then a source that
+  // was played last after the moment is older than the one that is played now. The mark of the loudest speaker moves between voices and tells nothing.
+  const HEARD_MS = 100, LOUDEST = 42;
   const heard = (receiver, at) => {
-    const contributing = getContributingSources.call(receiver);
-    const [last] = [...contributing, ...getSynchronizationSources.call(receiver)].sort((one, other) => other.timestamp - one.timestamp);
-    if (!last || last.timestamp < performance.timeOrigin + at - HEARD_MS) return null;
-    const ofLast = contributing.filter(({ rtpTimestamp }) => rtpTimestamp === last.rtpTimestamp);
-    return { level: last.audioLevel, sources: ofLast.map(({ source }) => source).slice(0, 15) };
+    const contributing = getContributingSources.call(receiver), moment = performance.timeOrigin + at;
+    const sources = [...contributing.filter(({ source }) => source !== LOUDEST), ...getSynchronizationSources.call(receiver)];
+    sources.sort((one, other) => one.timestamp - other.timestamp);
+    const found = sources.find(({ timestamp }) => timestamp >= moment) ?? sources.at(-1);
+    if (!found || found.timestamp < moment - HEARD_MS) return null;
+    const ofFound = contributing.filter(({ rtpTimestamp }) => rtpTimestamp === found.rtpTimestamp);
+    return { level: found.audioLevel, sources: ofFound.map(({ source }) => source).slice(0, 15) };
+  };
+  // Nothing was played: quieter than any sound of 16 bits.
+  const isSilent = value => {
+    const samples = new Float32Array(value.numberOfFrames);
+    value.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
+    return samples.every(sample => Math.abs(sample) < 1 / 32768);
   };
   // Audio of a receiver whose encoded frames cannot be taken: what it plays is encoded again (Opus, packets of 20 ms), and named by what it played at that time.
   const BITRATE = 48_000, MOST_QUEUED = 200;
@@ -162,7 +171,7 @@
       least = Math.min(least + 0.001, performance.now() - timestamp / 1000);
       return timestamp / 1000 + least;
     };
-    let encoder, format;
+    let encoder, format, wasSilent = true;
     const reader = new MediaStreamTrackProcessor({ track: receiver.track, maxBufferSize: MOST_QUEUED }).readable.getReader();
     const take = value => {
       const { sampleRate, numberOfChannels, timestamp, duration } = value;
@@ -171,8 +180,10 @@
         encoder ??= new AudioEncoder({ output, error: error => happened({ k: 'fault', message: `${error.name} of the encoder` }) });
         encoder.configure({ codec: 'opus', sampleRate, numberOfChannels, bitrate: BITRATE });
       }
-      const came = playedAt(timestamp);
-      pieces.push({ end: timestamp + duration, played: heard(receiver, came), came });
+      // The silence from before a voice has no source, also if the page reads it when the voice has begun. A packet of a voice may end in silence.
+      const came = playedAt(timestamp), silent = isSilent(value), played = silent && wasSilent ? null : heard(receiver, came);
+      wasSilent = silent;
+      pieces.push({ end: timestamp + duration, played, came });
       if (encoder.encodeQueueSize < MOST_QUEUED) encoder.encode(value);
       value.close();
     };
