@@ -1,120 +1,20 @@
-//! Bots: claims, reports, commands and lost leases.
+//! Bots: reports, commands and lost leases.
 
 use meetbot_types::{
     Job, JobId, JobStatus, Timestamp,
     bot::{BotCommand, IngestRequest},
-    work::Pool,
 };
 
 use super::{
-    Outcome, accounts, commands, consumers, jobs, leases, paused, quotas, records,
-    together::both,
+    Outcome, accounts, commands, jobs, leases, paused, quotas, records,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{
-        Awaited, Changes, JobRecord,
-        quota::{GUEST_WAITING, and_of},
-    },
-    store::{
-        AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, Tenant,
-    },
+    jobs::{Awaited, Changes, JobRecord},
+    store::{Expired, IsAlive, Leases, Recorded, Reported},
 };
-
-/// How often a claim looks again when the job that it found was changed before it had its lock.
-const LOOKS: u32 = 32;
-
-/// The next job to claim, with its lock.
-async fn next(
-    transaction: &Transaction,
-    due: i64,
-    pool: Option<Pool>,
-) -> Outcome<Option<JobRecord>> {
-    let lost = format!(
-        "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
-        and_of(pool)
-    );
-    for _ in 0..LOOKS {
-        let found = match transaction.row(&lost, &[&due]).await? {
-            Some(row) => Some(parsed(&row, 0, "a job's id")?),
-            // Before those of guests, which it can hold up by as many bots as accounts have places.
-            None => match accounts::next(transaction, due, pool).await? {
-                Some(id) => Some(id),
-                None => match quotas::next_tenant(transaction, due, pool).await? {
-                    None => return Ok(None),
-                    Some(tenant) => first_of(transaction, tenant, pool).await?,
-                },
-            },
-        };
-        let Some(id) = found else { continue };
-        // The job is found: all that follows names rows by their keys.
-        let (keeps, locked) = (transaction.keep_plans(), records::locked(transaction, id));
-        let ((), record) = both(keeps, locked).await?;
-        // It may have been cancelled, or have expired, before it was locked.
-        let still = |record: &JobRecord| {
-            record.job.status == JobStatus::Queued && record.run_at.as_millis() <= due
-        };
-        if let Some(record) = record.filter(still) {
-            return Ok(Some(record));
-        }
-    }
-    Ok(None)
-}
-
-/// A tenant's job without an account that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
-async fn first_of(
-    transaction: &Transaction,
-    tenant: Tenant,
-    pool: Option<Pool>,
-) -> Outcome<Option<JobId>> {
-    let of_pool = and_of(pool);
-    let first = transaction
-        .row(
-            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"),
-            &[&tenant.consumer.to_string(), &tenant.live],
-        )
-        .await?;
-    match first {
-        Some(row) => Ok(Some(parsed(&row, 0, "a job's id")?)),
-        None => quotas::settle(transaction, tenant).await.map(|()| None),
-    }
-}
-
-/// Gives the next job to a bot of the `holder`, a node or a worker. The transaction has the lock of claims.
-pub(super) async fn claim(
-    transaction: &Transaction,
-    (holder, pool): (&str, Option<Pool>),
-    token_hash: [u8; 32],
-    lookup: &AvailabilityLookup,
-    now: StoreNow,
-) -> Outcome<Claim> {
-    if paused::is(transaction).await? {
-        return Ok(Claim::Nothing);
-    }
-    let found = next(transaction, now.wall.as_millis(), pool).await?;
-    let Some(mut record) = found else { return Ok(Claim::Nothing) };
-    if record.needs_minutes()
-        && let Some(minutes) =
-            quotas::used_up(transaction, record.tenant, &record.job.platform, now.wall, now.wall)
-                .await?
-    {
-        let changes = record.refuse_for_minutes(minutes, now.wall);
-        jobs::save(transaction, holder, &record, changes, now.wall).await?;
-        return Ok(Claim::NoMinutes(record.job.id));
-    }
-    let consumer = if record.needs_consumer() {
-        consumers::name(transaction, record.tenant.consumer).await?
-    } else {
-        None
-    };
-    let available = lookup(record.tenant.live, consumer.as_deref());
-    let (finalize, changes) = record.claim(token_hash, &available, now);
-    jobs::save(transaction, holder, &record, changes, now.wall).await?;
-    let JobRecord { job, tenant, link, .. } = record;
-    Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
-}
 
 pub(super) async fn has_had_bot(
     transaction: &Transaction,

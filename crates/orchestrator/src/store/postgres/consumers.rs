@@ -51,6 +51,8 @@ pub(super) async fn erase(transaction: &Transaction, asking: Tenant) -> Outcome<
     let Tenant { consumer, live } = asking;
     let id = consumer.to_string();
     let known = "SELECT 1 FROM consumers WHERE id = $1";
+    // Claims lock the rows of several tenants in any order.
+    quotas::lock_claims(transaction).await?;
     if transaction.row(known, &[&id]).await?.is_some() {
         for world in [false, true].into_iter().filter(|world| *world <= live) {
             quotas::lock(transaction, Tenant { consumer, live: world }).await?;

@@ -1,11 +1,7 @@
 //! Heartbeats of bots. Those that come within [`PAUSE`] are written in one transaction: with one each, those of 1,000 bots took 20 % of a core of the database instead
 //! of 2 (`cargo xtask bench cluster`).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use meetbot_types::{
     JobId,
@@ -16,7 +12,9 @@ use tokio::sync::oneshot;
 use super::{
     Outcome, PostgresStore,
     bots::{self, Report},
-    leases, records,
+    leases,
+    line::Line,
+    records,
     transaction::{Caller, Failure, Transaction},
 };
 use crate::{
@@ -30,48 +28,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 const MOST: usize = 256;
 
 /// A heartbeat, when it came, and who waits for the result.
-struct Waiting {
+pub(super) struct Waiting {
     report: Report,
     now: StoreNow,
     answer: oneshot::Sender<Result<Reported, StoreError>>,
 }
 
 /// The heartbeats that are not written yet.
-#[derive(Default)]
-pub(super) struct Heartbeats(Mutex<Queue>);
-
-#[derive(Default)]
-struct Queue {
-    waiting: Vec<Waiting>,
-    /// Whether a task writes them.
-    is_busy: bool,
-}
+pub(super) type Heartbeats = Line<Waiting>;
 
 /// Whether a bot only reports that it is there.
 pub(super) fn is_heartbeat(request: &IngestRequest) -> bool {
     let is_heartbeat = |report: &BotReport| matches!(report, BotReport::Heartbeat { .. });
     request.reports.iter().all(|numbered| is_heartbeat(&numbered.report))
-}
-
-impl Heartbeats {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a task must be started that writes it.
-    fn push(&self, waiting: Waiting) -> bool {
-        let mut queue = self.queue();
-        queue.waiting.push(waiting);
-        !std::mem::replace(&mut queue.is_busy, true)
-    }
-
-    /// What waits; where that is nothing, the task ends.
-    fn take(&self) -> Vec<Waiting> {
-        let mut queue = self.queue();
-        queue.is_busy = !queue.waiting.is_empty();
-        let count = queue.waiting.len().min(MOST);
-        queue.waiting.drain(..count).collect()
-    }
 }
 
 impl PostgresStore {
@@ -85,7 +54,7 @@ impl PostgresStore {
             let store = self.clone();
             tokio::spawn(async move {
                 loop {
-                    let waiting = store.heartbeats.take();
+                    let waiting = store.heartbeats.take(MOST, |_, _| true);
                     if waiting.is_empty() {
                         return;
                     }

@@ -8,6 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     Outcome, commands, idempotency, leases, mixes, pages, quotas, recordings, records, room_bots,
     tally, timeline,
+    together::both,
     transaction::{Transaction, Value},
     uploads,
     values::{escaped, optional, read_as, stored, text},
@@ -38,8 +39,7 @@ pub(super) async fn save(
         end,
     } = changes;
     if has_changed {
-        update(transaction, record).await?;
-        leases::save(transaction, node, record).await?;
+        both(update(transaction, record), leases::save(transaction, node, record)).await?;
     }
     if let Some(end) = &end
         && end.may_have_files()

@@ -1,13 +1,15 @@
 //! The store on PostgreSQL: each verb one short transaction, which locks first, then reads, decides by the rules of `jobs/`, and writes.
 //!
 //! Locks are taken in one order: claims, jobs, leases, tenants, endpoints (which are the locks of their deliveries), counters; several rows of a table in the
-//! order of their ids. A statement sees the moment at which it began, so that a lock is a statement of its own, before the read.
+//! order of their ids; `claims` says how several claims of one transaction keep to it. A statement sees the moment at which it began, so that a lock is a
+//! statement of its own, before the read.
 
 mod accounts;
 mod audit;
 #[cfg(test)]
 mod backend;
 mod bots;
+mod claims;
 mod cluster;
 mod commands;
 mod consumers;
@@ -22,6 +24,7 @@ mod idempotency;
 mod jobs;
 mod keys;
 mod leases;
+mod line;
 mod migrate;
 mod mixes;
 mod notices;
@@ -64,7 +67,8 @@ use tokio_util::sync::CancellationToken;
 #[cfg(test)]
 pub(crate) use self::backend::{Database, socket};
 use self::{
-    cluster::Member, creations::Creations, heartbeats::Heartbeats, transaction::Connections,
+    claims::Claims, cluster::Member, creations::Creations, heartbeats::Heartbeats,
+    transaction::Connections,
 };
 pub use self::{
     examine::Examination,
@@ -159,6 +163,8 @@ pub struct PostgresStore {
     connections: Connections,
     /// The jobs that are not created yet.
     creations: Arc<Creations>,
+    /// The claims that are not made yet.
+    claims: Arc<Claims>,
     /// The heartbeats of bots that are not written yet.
     heartbeats: Arc<Heartbeats>,
     /// This server; where it is none, one without names.

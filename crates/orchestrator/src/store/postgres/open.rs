@@ -201,6 +201,7 @@ impl PostgresStore {
         Ok(Self {
             connections: Connections::new(pool, clock, observer, callers_clock),
             creations: Arc::default(),
+            claims: Arc::default(),
             heartbeats: Arc::default(),
             member: Arc::new(Member { node: node.to_owned(), ..Member::default() }),
             servers: Arc::default(),

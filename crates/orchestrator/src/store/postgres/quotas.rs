@@ -425,6 +425,8 @@ pub(super) async fn change(
         transaction.row("SELECT id FROM consumers WHERE name = $1", &[&escaped(name)]).await?;
     let Some(row) = found else { return Ok(false) };
     let consumer: ConsumerId = parsed(&row, 0, "a consumer's id")?;
+    // Claims lock the rows of several tenants in any order.
+    lock_claims(transaction).await?;
     // Before the consumer's own row, as everywhere.
     for live in [false, true] {
         lock(transaction, Tenant { consumer, live }).await?;

@@ -82,8 +82,19 @@ pub(super) async fn of_tenant(
 pub(super) async fn locked(transaction: &Transaction, id: JobId) -> Outcome<Option<JobRecord>> {
     let id = id.to_string();
     let read = format!("{RECORDS} WHERE j.id = $1");
-    let rows = transaction.rows_after((LOCK, &[&id]), (&read, &[&id])).await?;
+    let (_, rows) = transaction.rows_after((LOCK, &[&id]), (&read, &[&id])).await?;
     rows.first().map(record).transpose()
+}
+
+/// A job with its lock, if no other transaction has that.
+pub(super) async fn locked_at_once(
+    transaction: &Transaction,
+    id: JobId,
+) -> Outcome<Option<JobRecord>> {
+    let id = id.to_string();
+    let (lock, read) = (format!("{LOCK} SKIP LOCKED"), format!("{RECORDS} WHERE j.id = $1"));
+    let (locked, rows) = transaction.rows_after((&lock, &[&id]), (&read, &[&id])).await?;
+    rows.first().filter(|_| locked > 0).map(record).transpose()
 }
 
 /// Those of these jobs that no other transaction has locked, locked until this one ends.

@@ -44,7 +44,7 @@ pub(super) struct Failure {
 /// Who asks; none of them gets all connections.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Caller {
-    /// The dispatch: one at a time, since more would only wait for the claim lock in the database, which its transactions begin with.
+    /// The dispatch, whose transactions begin with the lock of claims.
     Claimer,
     /// A sender of webhooks.
     Sender,
@@ -58,7 +58,6 @@ pub(super) struct Connections {
     pool: Pool,
     /// How many creations of jobs run at once.
     pub(super) creators: Arc<Semaphore>,
-    claimers: Arc<Semaphore>,
     senders: Arc<Semaphore>,
     clock: Clock,
     pub(super) observer: Option<Observer>,
@@ -91,19 +90,19 @@ impl Transaction {
         Ok(client.query(&statement, values).await?)
     }
 
-    /// All rows of a query that is sent right after another statement, whose locks and changes it sees.
+    /// All rows of a query that is sent right after another statement, whose locks and changes it sees; and how many rows that had.
     pub(super) async fn rows_after(
         &self,
         (first, of_first): (&str, &[Value<'_>]),
         (sql, values): (&str, &[Value<'_>]),
-    ) -> Outcome<Vec<Row>> {
+    ) -> Outcome<(u64, Vec<Row>)> {
         let client = self.client()?;
         // Both are prepared before: else the second could be sent first.
         let first = client.prepare_cached(first).await?;
         let statement = client.prepare_cached(sql).await?;
         let first = async { Ok(client.execute(&first, of_first).await?) };
         let rows = async { Ok(client.query(&statement, values).await?) };
-        Ok(both(first, rows).await?.1)
+        both(first, rows).await
     }
 
     /// The first row of a query.
@@ -127,6 +126,11 @@ impl Transaction {
     /// PostgreSQL may keep the plans of the statements that follow. Those of searches in a queue may not be kept.
     pub(super) async fn keep_plans(&self) -> Outcome<()> {
         Ok(self.client()?.batch_execute("SET LOCAL plan_cache_mode = auto").await?)
+    }
+
+    /// The plans of the statements that follow are made for their values, as at the beginning of a claim.
+    pub(super) async fn plan_anew(&self) -> Outcome<()> {
+        Ok(self.client()?.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan").await?)
     }
 
     /// The moment of a verb, with lease time by the database's clock. It was read when the transaction began: a verb that then waits for a lock, two seconds at
@@ -188,7 +192,6 @@ impl Connections {
         Self {
             pool,
             creators: permits(12),
-            claimers: permits(1),
             senders: permits(4),
             clock,
             observer,
@@ -311,9 +314,8 @@ impl Connections {
         let lease = lease.map_or(LeaseTime::from_millis(0), |now| now.lease);
         let task = tokio::spawn(async move {
             let line = match caller {
-                Caller::Claimer => Some(&connections.claimers),
                 Caller::Sender => Some(&connections.senders),
-                Caller::Other => None,
+                Caller::Claimer | Caller::Other => None,
             };
             // They are never closed.
             let _permit = match line {

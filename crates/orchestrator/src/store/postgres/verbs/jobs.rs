@@ -17,8 +17,9 @@ use crate::{
         IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded, Reported,
         Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
         postgres::{
-            PostgresStore, bots, commands, creations::New, erasure, heartbeats, idempotency, jobs,
-            mixes, paused, recordings, records, room_bots, timeline, transaction::Caller,
+            PostgresStore, bots, claims::Asked, commands, creations::New, erasure, heartbeats,
+            idempotency, jobs, mixes, paused, recordings, records, room_bots, timeline,
+            transaction::Caller,
         },
     },
 };
@@ -256,18 +257,7 @@ impl JobStore for PostgresStore {
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        let asked = (worker, pool, token_hash, lookup);
-        self.write_at(
-            Caller::Claimer,
-            now,
-            asked,
-            |it, (node, (worker, pool, token_hash, lookup), now)| {
-                // A worker's lease has no node, so no node takes it over at its start.
-                let holder = worker.as_deref().unwrap_or(node);
-                Box::pin(bots::claim(it, (holder, *pool), *token_hash, &**lookup, it.at(*now)))
-            },
-        )
-        .await
+        self.claim_next(Asked { worker, pool, token_hash, lookup, now }).await
     }
 
     async fn report(

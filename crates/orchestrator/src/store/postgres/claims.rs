@@ -1,0 +1,448 @@
+//! Claims of jobs. The lock of claims lets one transaction after the other, so those that wait at the same moment are made in one: else each would wait for the commits
+//! of all before it.
+//!
+//! Such a transaction keeps the locks of one claim while it takes those of the next. So that it never waits for one that is taken before them in the order of locks,
+//! it ends where the next job is locked by another transaction, and where further endpoints of a tenant are to be locked.
+
+use std::sync::Arc;
+
+use meetbot_types::{JobId, JobStatus, work::Pool};
+use tokio::sync::oneshot;
+
+use super::{
+    Outcome, PostgresStore, accounts, consumers, jobs,
+    line::Line,
+    paused, quotas, records,
+    together::both,
+    transaction::{Caller, Failure, Transaction},
+    values::parsed,
+};
+use crate::{
+    clock::StoreNow,
+    deliveries::endpoint_of,
+    jobs::{
+        Changes, JobRecord,
+        quota::{GUEST_WAITING, and_of},
+    },
+    store::{AvailabilityLookup, Claim, Claimed, StoreError, Tenant},
+};
+
+/// How many jobs are claimed in one transaction at most.
+const MOST: usize = 16;
+/// How often a claim looks again when the job that it found was changed before it had its lock.
+const LOOKS: u32 = 32;
+
+/// Who asks for a job.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// The worker's id; `None` for this server's own bots.
+    pub(super) worker: Option<String>,
+    pub(super) pool: Option<Pool>,
+    pub(super) token_hash: [u8; 32],
+    pub(super) lookup: Arc<AvailabilityLookup>,
+    pub(super) now: StoreNow,
+}
+
+/// A claim that is not made yet, and who waits for the result.
+pub(super) struct Waiting {
+    asked: Asked,
+    answer: oneshot::Sender<Result<Claim, StoreError>>,
+}
+
+/// The claims that are not made yet.
+pub(super) type Claims = Line<Waiting>;
+
+impl PostgresStore {
+    pub(super) async fn claim_next(&self, asked: Asked) -> Result<Claim, StoreError> {
+        let (answer, claimed) = oneshot::channel();
+        if self.claims.push(Waiting { asked, answer }) {
+            let store = self.clone();
+            tokio::spawn(async move {
+                loop {
+                    // A caller that is gone gets no job.
+                    store.claims.retain(|waiting| !waiting.answer.is_closed());
+                    let waiting =
+                        store.claims.take(MOST, |one, other| one.asked.pool == other.asked.pool);
+                    if waiting.is_empty() {
+                        return;
+                    }
+                    store.claim_all(waiting).await;
+                }
+            });
+        }
+        claimed.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
+    }
+
+    /// Makes claims for one pool: all, or the first ones; the others wait again.
+    async fn claim_all(&self, mut waiting: Vec<Waiting>) {
+        let mut made = self.try_claim(&waiting).await;
+        if waiting.len() > 1 && made.as_ref().is_err_and(|failure| failure.is_of_values) {
+            // What cannot be claimed harms only one.
+            self.claims.put_back(waiting.split_off(1));
+            made = self.try_claim(&waiting).await;
+        }
+        let made = match made {
+            Ok(made) => made.into_iter().map(Ok).collect(),
+            Err(Failure { error, .. }) => vec![Err(error); waiting.len()],
+        };
+        self.claims.put_back(waiting.split_off(made.len().min(waiting.len())));
+        for (Waiting { answer, .. }, made) in waiting.into_iter().zip(made) {
+            // The caller may be gone.
+            let _ = answer.send(made);
+        }
+    }
+
+    async fn try_claim(&self, waiting: &[Waiting]) -> Result<Vec<Claim>, Failure> {
+        let asked: Vec<_> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
+        let now = asked.first().map(|asked| asked.now);
+        let asked = (self.member.node.clone(), asked);
+        let attempt = self.connections.attempt(Caller::Claimer, now, asked, |it, (node, asked)| {
+            Box::pin(claim(it, node, asked))
+        });
+        attempt.await
+    }
+}
+
+/// Gives the next jobs to bots of nodes or workers. The transaction has the lock of claims. The last of those that ask may have no result.
+async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcome<Vec<Claim>> {
+    let is_paused = paused::is(transaction).await?;
+    let (mut claims, mut search) = (Vec::new(), Search::default());
+    for asked in asked {
+        let now = transaction.at(asked.now);
+        let found = if is_paused {
+            Found::Nothing
+        } else {
+            search.next(transaction, now.wall.as_millis(), asked.pool).await?
+        };
+        let mut record = match found {
+            Found::Job(record) => *record,
+            Found::Nothing => {
+                claims.push(Claim::Nothing);
+                continue;
+            }
+            Found::Locked => break,
+        };
+        if record.needs_minutes()
+            && let Some(minutes) = quotas::used_up(
+                transaction,
+                record.tenant,
+                &record.job.platform,
+                now.wall,
+                now.wall,
+            )
+            .await?
+        {
+            let changes = record.refuse_for_minutes(minutes, now.wall);
+            if search.may_lock(&record, &changes) {
+                let holder = asked.worker.as_deref().unwrap_or(node);
+                jobs::save(transaction, holder, &record, changes, now.wall).await?;
+                claims.push(Claim::NoMinutes(record.job.id));
+            }
+            // The job has ended, and locks counters.
+            break;
+        }
+        let consumer = if record.needs_consumer() {
+            consumers::name(transaction, record.tenant.consumer).await?
+        } else {
+            None
+        };
+        let available = (asked.lookup)(record.tenant.live, consumer.as_deref());
+        let (finalize, changes) = record.claim(asked.token_hash, &available, now);
+        if !search.may_lock(&record, &changes) {
+            break;
+        }
+        // A worker's lease has no node, so no node takes it over at its start.
+        let holder = asked.worker.as_deref().unwrap_or(node);
+        jobs::save(transaction, holder, &record, changes, now.wall).await?;
+        let JobRecord { job, tenant, link, .. } = record;
+        claims.push(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })));
+    }
+    Ok(claims)
+}
+
+/// What a claim has found.
+enum Found {
+    /// The next job, with its lock.
+    Job(Box<JobRecord>),
+    /// No job is due.
+    Nothing,
+    /// Another transaction has the lock of the next job.
+    Locked,
+}
+
+/// The queues, in their order. Jobs that come to the first two during the transaction are found by the next one.
+#[derive(Default, PartialEq, Eq)]
+enum Queue {
+    /// Jobs whose bot was lost.
+    #[default]
+    Lost,
+    /// Jobs with an account. They come before those of guests, which they can hold up by as many bots as accounts have places.
+    Accounts,
+    Guests,
+    /// No job is due in any of them.
+    Over,
+}
+
+/// The search of a transaction for jobs of one pool.
+#[derive(Default)]
+struct Search {
+    queue: Queue,
+    /// The transaction has locks that it may not keep while it waits for that of a job.
+    has_locks: bool,
+    /// The endpoints that it has locked.
+    endpoints: Vec<(Tenant, String)>,
+}
+
+impl Search {
+    async fn next(
+        &mut self,
+        transaction: &Transaction,
+        due: i64,
+        pool: Option<Pool>,
+    ) -> Outcome<Found> {
+        for _ in 0..LOOKS {
+            let Some(id) = self.find(transaction, due, pool).await? else {
+                if self.queue == Queue::Over {
+                    break;
+                }
+                continue;
+            };
+            // The job is found: all that follows names rows by their keys.
+            let keeps = transaction.keep_plans();
+            let record = if self.has_locks {
+                let locked = records::locked_at_once(transaction, id);
+                let ((), Some(record)) = both(keeps, locked).await? else {
+                    return Ok(Found::Locked);
+                };
+                Some(record)
+            } else {
+                both(keeps, records::locked(transaction, id)).await?.1
+            };
+            self.has_locks = true;
+            // It may have been cancelled, or have expired, before it was locked.
+            let still = |record: &JobRecord| {
+                record.job.status == JobStatus::Queued && record.run_at.as_millis() <= due
+            };
+            if let Some(record) = record.filter(still) {
+                return Ok(Found::Job(Box::new(record)));
+            }
+        }
+        Ok(Found::Nothing)
+    }
+
+    /// The next job, without its lock. `None`: look again, or there is none.
+    async fn find(
+        &mut self,
+        transaction: &Transaction,
+        due: i64,
+        pool: Option<Pool>,
+    ) -> Outcome<Option<JobId>> {
+        if self.has_locks {
+            transaction.plan_anew().await?;
+        }
+        if self.queue == Queue::Lost {
+            let lost = format!(
+                "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
+                and_of(pool)
+            );
+            if let Some(row) = transaction.row(&lost, &[&due]).await? {
+                return Ok(Some(parsed(&row, 0, "a job's id")?));
+            }
+            self.queue = Queue::Accounts;
+        }
+        if self.queue == Queue::Accounts {
+            let next = accounts::next(transaction, due, pool).await?;
+            if next.is_some() {
+                return Ok(next);
+            }
+            self.queue = Queue::Guests;
+        }
+        let Some(tenant) = quotas::next_tenant(transaction, due, pool).await? else {
+            self.queue = Queue::Over;
+            return Ok(None);
+        };
+        let first = first_of(transaction, tenant, pool).await?;
+        // Else the row of the tenant was set right, and is locked.
+        self.has_locks |= first.is_none();
+        Ok(first)
+    }
+
+    /// Whether the endpoints that get these events may be locked: those of a tenant are locked together, in one order.
+    fn may_lock(&mut self, record: &JobRecord, changes: &Changes) -> bool {
+        let urls = changes.events.iter().flat_map(|emitted| emitted.urls(&record.job));
+        let wanted: Vec<_> = urls.map(|url| (record.tenant, endpoint_of(url).to_owned())).collect();
+        let are_locked = wanted.iter().all(|endpoint| self.endpoints.contains(endpoint));
+        let may = are_locked || self.endpoints.iter().all(|(tenant, _)| *tenant != record.tenant);
+        if may && !are_locked {
+            self.endpoints.extend(wanted);
+        }
+        may
+    }
+}
+
+/// A tenant's job without an account that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
+async fn first_of(
+    transaction: &Transaction,
+    tenant: Tenant,
+    pool: Option<Pool>,
+) -> Outcome<Option<JobId>> {
+    let of_pool = and_of(pool);
+    let first = transaction
+        .row(
+            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"),
+            &[&tenant.consumer.to_string(), &tenant.live],
+        )
+        .await?;
+    match first {
+        Some(row) => Ok(Some(parsed(&row, 0, "a job's id")?)),
+        None => quotas::settle(transaction, tenant).await.map(|()| None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use meetbot_types::Webhooks;
+
+    use super::*;
+    use crate::store::{
+        Creation, JobStore as _, KeyStore as _, Store as _, contract,
+        postgres::{backend::Database, open::connection, races},
+    };
+
+    fn waiting(store: &PostgresStore) -> (Waiting, oneshot::Receiver<Result<Claim, StoreError>>) {
+        let (answer, claimed) = oneshot::channel();
+        let asked = Asked {
+            worker: None,
+            pool: None,
+            token_hash: [1; 32],
+            lookup: contract::all_available(),
+            now: store.now(),
+        };
+        (Waiting { asked, answer }, claimed)
+    }
+
+    /// The results of claims that wait at the same moment, as far as one transaction gives them.
+    async fn together(store: &PostgresStore, count: usize) -> Vec<Option<Claim>> {
+        let (waiting, results): (Vec<_>, Vec<_>) = (0..count).map(|_| waiting(store)).unzip();
+        store.claim_all(waiting).await;
+        let left = store.claims.take(MOST, |_, _| true).len();
+        let given = results.into_iter().take(count - left);
+        let mut claims = Vec::new();
+        for result in given {
+            claims.push(Some(result.await.unwrap().unwrap()));
+        }
+        claims.resize_with(count, || None);
+        claims
+    }
+
+    fn id(claim: Option<&Claim>) -> JobId {
+        match claim {
+            Some(Claim::Bot(claimed)) => claimed.job.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn tenant(store: &PostgresStore, name: &str) -> Tenant {
+        store.create_key(contract::key(name, true), store.now()).await.unwrap().0.tenant
+    }
+
+    /// Creates a job whose changes are sent to this path.
+    async fn create(store: &PostgresStore, tenant: Tenant, path: &str) -> JobId {
+        let now = store.now();
+        let mut job = contract::new_job(now);
+        let url = Some(format!("https://{path}"));
+        job.webhooks = Webhooks { on_status_change: url.clone(), on_finalize: url };
+        let start = contract::start(&job);
+        let created = store.create_job(tenant, job, contract::link(), start, None, now);
+        match created.await.unwrap() {
+            Creation::Created(job) => job.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn claims_that_wait_are_made_in_one_transaction_and_in_the_same_order_as_alone() {
+        let server = races::server();
+        let database = Database::new(&server.socket());
+        let mut store = PostgresStore::open(&races::url(&database)).await.unwrap();
+        let (one, other) = (tenant(&store, "one").await, tenant(&store, "other").await);
+        let mut of_one = Vec::new();
+        for _ in 0..3 {
+            of_one.push(create(&store, one, "one.example/hook?job=").await);
+        }
+        races::create(&store, other).await;
+        let transactions = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&transactions);
+        store.connections.observer = Some(Arc::new(move |_, _, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+        }));
+        let claims = together(&store, 6).await;
+        assert_eq!(transactions.load(Ordering::SeqCst), 1);
+        // The consumer with the fewest bots is next, and of a consumer's jobs the first.
+        assert_eq!(id(claims[0].as_ref()), of_one[0]);
+        assert!(!of_one.contains(&id(claims[1].as_ref())));
+        assert_eq!([2, 3].map(|at| id(claims[at].as_ref())), [of_one[1], of_one[2]]);
+        assert!(
+            claims[4..].iter().all(|claim| matches!(claim, Some(Claim::Nothing))),
+            "{claims:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_transaction_of_claims_ends_before_a_job_that_another_one_has_locked() {
+        let server = races::server();
+        let database = Database::new(&server.socket());
+        let store = PostgresStore::open(&races::url(&database)).await.unwrap();
+        let tenant = tenant(&store, "one").await;
+        let (first, second) = (
+            create(&store, tenant, "one.example/").await,
+            create(&store, tenant, "one.example/").await,
+        );
+        let other = connection(&races::url(&database)).await.unwrap();
+        other.batch_execute("BEGIN").await.unwrap();
+        let lock = "SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE";
+        other.query(lock, &[&second.to_string()]).await.unwrap();
+        let claims = together(&store, 3).await;
+        assert_eq!(id(claims[0].as_ref()), first);
+        assert!(claims[1].is_none() && claims[2].is_none(), "{claims:?}");
+        other.batch_execute("COMMIT").await.unwrap();
+        assert_eq!(id(together(&store, 1).await[0].as_ref()), second);
+    }
+
+    #[tokio::test]
+    async fn a_transaction_of_claims_locks_endpoints_of_a_tenant_only_once() {
+        let server = races::server();
+        let database = Database::new(&server.socket());
+        let store = PostgresStore::open(&races::url(&database)).await.unwrap();
+        let tenant = tenant(&store, "one").await;
+        let mut jobs = Vec::new();
+        for path in ["a.example/", "a.example/?again", "b.example/", "a.example/"] {
+            jobs.push(create(&store, tenant, path).await);
+        }
+        let claims = together(&store, 4).await;
+        assert_eq!([0, 1].map(|at| id(claims[at].as_ref())), [jobs[0], jobs[1]]);
+        assert!(claims[2].is_none(), "{claims:?}");
+        // What was not claimed is not changed.
+        let claims = together(&store, 4).await;
+        assert_eq!((id(claims[0].as_ref()), claims[1].is_none()), (jobs[2], true));
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_is_gone_gets_no_job() {
+        let server = races::server();
+        let database = Database::new(&server.socket());
+        let store = PostgresStore::open(&races::url(&database)).await.unwrap();
+        let tenant = tenant(&store, "one").await;
+        let job = create(&store, tenant, "one.example/").await;
+        let (gone, result) = waiting(&store);
+        let asked = gone.asked.clone();
+        drop(result);
+        store.claims.put_back(vec![gone]);
+        match store.claim_next(asked).await.unwrap() {
+            Claim::Bot(claimed) => assert_eq!(claimed.job.id, job),
+            other => panic!("{other:?}"),
+        }
+    }
+}
