@@ -1,6 +1,9 @@
 //! What fails, for how long, and how it comes back.
 
-use std::{fs, thread, time::Duration};
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -64,7 +67,16 @@ fn up_to(largest: usize) -> usize {
 /// Passes a random time, up to this.
 pub(super) fn pause(longest: Duration) {
     let longest = u64::try_from(longest.as_millis()).unwrap();
-    thread::park_timeout(Duration::from_millis(random(longest)));
+    pass(Duration::from_millis(random(longest)));
+}
+
+/// Passes this time. A thread of the scope that ends wakes the one that waits for it.
+#[expect(clippy::disallowed_methods, reason = "faults last for a time of the clock")]
+fn pass(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
 }
 
 impl Fault {
@@ -119,7 +131,7 @@ impl Fault {
                 }
                 pause(Duration::from_secs(4));
                 parts.work(which);
-                thread::park_timeout(REJOINED);
+                pass(REJOINED);
             }
             Self::DatabaseCrashed => {
                 parts.cluster.database.crash();
@@ -139,7 +151,7 @@ impl Fault {
                 }
                 let pid = Pid::from_child(&processes[which].as_ref().unwrap().child);
                 kill_process(pid, Signal::STOP).unwrap();
-                thread::park_timeout(suspended);
+                pass(suspended);
                 kill_process(pid, Signal::CONT).unwrap();
             }
             Self::NetworkCut => {
@@ -155,7 +167,7 @@ impl Fault {
                 for switch in parts.to_servers(which) {
                     switch.cut();
                 }
-                thread::park_timeout(Duration::from_secs(10));
+                pass(Duration::from_secs(10));
                 for switch in parts.to_servers(which) {
                     switch.mend();
                 }

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use meetbot::{Job, Timestamp, blocking::MeetBot};
+use meetbot::{Job, TimelineEvent, Timestamp, blocking::MeetBot, webhook::EventDetails};
 use meetbot_types::Manifest;
 use tempfile::TempDir;
 
@@ -68,12 +68,13 @@ impl Losses {
         self.suspended.extend(parts.attempts_on(worker));
     }
 
-    /// Checks what is lost of a recording.
-    pub(super) fn add(&mut self, manifest: &Manifest, job: &Job) {
+    /// Checks what is lost of a recording. A bot whose successor had its job before the worker died had stopped to record: each attempt begins at one of `claims`.
+    pub(super) fn add(&mut self, manifest: &Manifest, job: &Job, claims: &[Timestamp]) {
         let meeting_ms = u64::try_from(MEETING.as_millis()).unwrap();
         for attempt in &manifest.attempts {
             let Some(death) = self.deaths.get(&(job.id.clone(), attempt.attempt)) else { continue };
-            if attempt.outcome != "lost" {
+            let successor = claims.get(usize::try_from(attempt.attempt).unwrap());
+            if attempt.outcome != "lost" || successor.is_some_and(|claim| *claim <= death.at) {
                 continue;
             }
             let died = ms_between(manifest.started_at, death.at).min(meeting_ms);
@@ -99,6 +100,16 @@ impl Losses {
             *most = (most.0.max(lost), most.1 + 1);
         }
     }
+}
+
+/// When each attempt at a job began.
+pub(super) fn claims(job: &Job, server: &MeetBot) -> Vec<Timestamp> {
+    let events = server.events(&job.id, None).unwrap().data;
+    let is_claim = |event: &&TimelineEvent| {
+        matches!(&event.data.details, EventDetails::StatusChanged { status_detail, .. }
+            if status_detail.as_deref() == Some("launching"))
+    };
+    events.iter().filter(is_claim).map(|event| event.emitted_at.unwrap()).collect()
 }
 
 fn ms_between(from: Timestamp, to: Timestamp) -> u64 {

@@ -112,7 +112,7 @@ pub(crate) fn fail_repeatedly(rounds: usize, suspended: Duration) -> Summary {
     let (mut recordings, mut continued) = (0, 0);
     for job in jobs.iter().filter(|job| job.manifest_uri.is_some()) {
         let manifest = media::recording_is_whole(job, server, &losses);
-        losses.add(&manifest, job);
+        losses.add(&manifest, job, &media::claims(job, server));
         recordings += 1;
         continued += usize::from(job.attempt > 1);
     }
