@@ -451,7 +451,7 @@ async fn uploaded(
             }
         };
         if stored.is_some() || upload.is_lost(None, server.clock.now().wall) {
-            uploads.end(job_id, stored).await?;
+            uploads.end(job_id, &upload, stored).await?;
         }
     }
     let state = workers.spooled(job_id, folder).await?;

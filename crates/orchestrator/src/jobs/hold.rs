@@ -18,14 +18,16 @@ impl JobRecord {
         self.job.status == JobStatus::Finalizing && self.lease_until.is_none()
     }
 
-    /// Its recording is in the bucket, with a manifest at this URI and so many bytes, or is lost for good. `None` where it does not wait for that.
+    /// The recording of the upload with this nonce is in the bucket, with a manifest at this URI and so many bytes, or is lost for good: its job, which waits
+    /// for `upload`, ends. `None` where it does not wait, or waits for another upload, as after [`JobRecord::finish_elsewhere`].
     pub(crate) fn end_upload(
         &mut self,
         upload: &Upload,
+        nonce: &str,
         stored: Option<&(String, u64)>,
         now: Timestamp,
     ) -> Option<Changes> {
-        if !self.is_uploading() {
+        if !self.is_uploading() || upload.nonce != nonce {
             return None;
         }
         Some(self.change(now, |change| {

@@ -252,7 +252,7 @@ impl Uploads {
             return Ok(());
         }
         let found = match self.recordings.stored(job, upload).await {
-            Ok(stored) => return self.end(job, Some(stored)).await,
+            Ok(stored) => return self.end(job, upload, Some(stored)).await,
             Err(BucketError::Missing | BucketError::Wrong(_)) if upload.is_silent(heard, now) => {
                 self.recordings.logged(job, upload).await
             }
@@ -263,7 +263,7 @@ impl Uploads {
             (Ok(Logged::All), _) | (Ok(Logged::Some), true) => {
                 self.finish_elsewhere(job, upload, now).await?;
             }
-            (Ok(Logged::Nothing), true) => self.end(job, None).await?,
+            (Ok(Logged::Nothing), true) => self.end(job, upload, None).await?,
             // The rest may come.
             (Ok(Logged::Some | Logged::Nothing), false) => {
                 looked.insert(job, steady);
@@ -340,16 +340,19 @@ impl Uploads {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(self.end(job, stored).await?)
+        Ok(self.end(job, upload, stored).await?)
     }
 
-    /// Ends the job of an upload: the recording is in the bucket, with a manifest at this URI and so many bytes, or is lost. A job that does not wait for its upload stays as it is.
+    /// Ends the job of an upload: the recording is in the bucket, with a manifest at this URI and so many bytes, or is lost. A job that does not wait for this
+    /// upload any more stays as it is.
     pub(crate) async fn end(
         &self,
         job: JobId,
+        upload: &Upload,
         stored: Option<(String, u64)>,
     ) -> Result<(), StoreError> {
-        let ended = self.store.end_upload(job, stored.clone(), self.store.now()).await?;
+        let (nonce, now) = (upload.nonce.clone(), self.store.now());
+        let ended = self.store.end_upload(job, nonce, stored.clone(), now).await?;
         let Some(Job { status, .. }) = ended else { return Ok(()) };
         match stored {
             Some((uri, bytes)) => {

@@ -33,11 +33,12 @@ pub trait UploadStore: Send + Sync + 'static {
     /// Recordings that are to be brought into the bucket. One waits from the report that ends its bot's work until [`UploadStore::end_upload`]: its job is
     /// `finalizing` meanwhile.
     async fn waiting_uploads(&self, limit: u32) -> Result<WaitingUploads>;
-    /// A recording is in the bucket, with a manifest at this URI and so many bytes (`stored`), or is lost for good: its job ends. Answers the job; `None` where
-    /// none waits.
+    /// The recording of the upload with this nonce is in the bucket, with a manifest at this URI and so many bytes (`stored`), or is lost for good: its job
+    /// ends. Answers the job; `None` where it does not wait for this upload any more.
     async fn end_upload(
         &self,
         id: JobId,
+        nonce: String,
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>>;

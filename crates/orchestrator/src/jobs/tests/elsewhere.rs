@@ -50,7 +50,11 @@ fn the_next_bot_finishes_the_recording_and_its_job_ends_as_the_first_one_said() 
         let Some(UploadChange::Waits(upload)) = changes.upload else { panic!("{changes:?}") };
         assert_eq!((upload.epoch, &*upload.nonce, record.slot()), (2, "m", Slot::None));
         let stored = ("s3://acme/m.json".to_owned(), 7);
-        let end = record.end_upload(&upload, Some(&stored), at(100).wall).unwrap().end.unwrap();
+        for late in [None, Some(&stored)] {
+            assert_eq!(record.end_upload(&upload, "n", late, at(99).wall), None);
+        }
+        let end =
+            record.end_upload(&upload, "m", Some(&stored), at(100).wall).unwrap().end.unwrap();
         assert_eq!((&end.job.status, &end.job.leave_reason), (&status, &leave_reason));
         assert_eq!(end.job.failure_code, failure.map(|failure| failure.code));
         assert_eq!(end.minutes, minutes);
@@ -60,7 +64,7 @@ fn the_next_bot_finishes_the_recording_and_its_job_ends_as_the_first_one_said() 
 #[test]
 fn a_job_that_does_not_wait_for_an_upload_is_not_finished_elsewhere() {
     let (mut record, upload) = held(Cause::Requested);
-    record.end_upload(&upload, None, at(9).wall).unwrap();
+    record.end_upload(&upload, "n", None, at(9).wall).unwrap();
     let (_, mut recording) = play(&RECORDS);
     for record in [&mut record, &mut recording] {
         assert_eq!(record.finish_elsewhere(&upload, "n", at(99).wall), None);

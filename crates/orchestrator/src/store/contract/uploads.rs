@@ -48,6 +48,16 @@ impl Fixture {
         }
     }
 
+    async fn end_upload(
+        &self,
+        id: JobId,
+        nonce: &str,
+        stored: Option<(String, u64)>,
+        now: u64,
+    ) -> Option<Job> {
+        self.store.end_upload(id, nonce.to_owned(), stored, at(now)).await.unwrap()
+    }
+
     async fn waiting(&self) -> Vec<JobId> {
         let waiting = self.store.waiting_uploads(10).await.unwrap();
         assert_eq!(waiting.all, waiting.first.len() as u64);
@@ -75,14 +85,14 @@ async fn a_job_ends_only_after_its_recording_is_in_the_bucket() {
     assert!(fixture.store.waiting_mix(id).await.unwrap().is_none());
 
     let stored = Some((URI.to_owned(), 77));
-    let job = fixture.store.end_upload(id, stored.clone(), at(9)).await.unwrap().unwrap();
+    let job = fixture.end_upload(id, "n", stored.clone(), 9).await.unwrap();
     assert_eq!((&job.status, job.manifest_uri.as_deref()), (&JobStatus::Completed, Some(URI)));
     assert_eq!(fixture.job(id).await, job);
     assert_eq!((job.recording.bytes, job.status_detail), (Some(77), None));
     let expected = ["joining", "in_call", "recording", "finalizing", "completed", "job.finalized"];
     assert_eq!(fixture.timeline_names(id).await, expected);
     assert!(fixture.waiting().await.is_empty());
-    assert!(fixture.store.end_upload(id, stored, at(10)).await.unwrap().is_none());
+    assert!(fixture.end_upload(id, "n", stored, 10).await.is_none());
     assert!(fixture.store.waiting_mix(id).await.unwrap().is_some());
     assert!(!fixture.store.is_stored(id).await.unwrap(), "the mix is made of the copy on disk");
     fixture.store.end_mix(id, None, Some(78), at(11)).await.unwrap();
@@ -111,7 +121,7 @@ async fn a_job_that_waits_for_its_upload_has_no_lease_and_no_slot() {
     store.set_default_quota(Quota::default()).await.unwrap();
     let used = async || store.used(fixture.tenant, at(9 * lease)).await.unwrap().bots;
     assert_eq!(used().await, 1);
-    store.end_upload(id, Some((URI.to_owned(), 7)), at(9 * lease)).await.unwrap().unwrap();
+    fixture.end_upload(id, "n", Some((URI.to_owned(), 7)), 9 * lease).await.unwrap();
     assert_eq!(used().await, 1);
 }
 
@@ -121,7 +131,7 @@ async fn the_minutes_of_a_meeting_count_also_while_its_recording_waits_for_the_b
     let used = async |now| fixture.store.used(fixture.tenant, at(now)).await.unwrap().minutes;
     let id = fixture.held(left(), 5).await;
     assert_eq!(used(9).await, 1);
-    fixture.store.end_upload(id, Some((URI.to_owned(), 7)), at(9)).await.unwrap().unwrap();
+    fixture.end_upload(id, "n", Some((URI.to_owned(), 7)), 9).await.unwrap();
     assert_eq!(used(9).await, 1);
 }
 
@@ -131,7 +141,7 @@ async fn a_recording_that_is_lost_during_its_upload_fails_its_job() {
     let first = fixture.held(left(), 5).await;
     let second = fixture.held(left(), 6).await;
     assert_eq!(fixture.waiting().await, [first, second]);
-    let job = fixture.store.end_upload(first, None, at(7)).await.unwrap().unwrap();
+    let job = fixture.end_upload(first, "n", None, 7).await.unwrap();
     assert_eq!((&job.status, &job.manifest_uri), (&JobStatus::Failed, &None));
     assert_eq!(job.failure_code, Some(FailureCode::InternalError));
     assert_eq!(fixture.waiting().await, [second]);
@@ -149,14 +159,14 @@ async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
     let Spooled::Waits(upload) = of(id, "w1").await else { panic!("its recording waits") };
     assert_eq!((upload.epoch, &*upload.nonce, upload.spool.as_deref()), (1, "n", Some("w1")));
     assert_eq!(of(id, "w2").await, Spooled::Live, "another worker has it");
-    store.end_upload(id, Some((URI.to_owned(), 7)), at(9)).await.unwrap().unwrap();
+    fixture.end_upload(id, "n", Some((URI.to_owned(), 7)), 9).await.unwrap();
     assert_eq!(of(id, "w1").await, Spooled::Over(Some(URI.to_owned())));
     store.delete_recording(fixture.tenant, id, at(10)).await.unwrap().unwrap();
     assert_eq!(of(id, "w1").await, Spooled::Deleted);
 
     let lost = fixture.recorded(11).await;
     fixture.ends_on(Some("w1"), lost, left(), 12).await;
-    let job = store.end_upload(lost, None, at(13)).await.unwrap().unwrap();
+    let job = fixture.end_upload(lost, "n", None, 13).await.unwrap();
     assert_eq!(job.failure_code, Some(FailureCode::InternalError));
     assert!(job.failure_detail.unwrap().contains("worker"));
 
@@ -193,7 +203,7 @@ async fn a_recording_of_a_silent_worker_is_finished_by_the_next_bot() {
     let spooled = async || store.spooled(id, "w1".to_owned()).await.unwrap();
     assert_eq!(spooled().await, Spooled::Live);
     let stored = Some((URI.to_owned(), 7));
-    assert!(store.end_upload(id, stored.clone(), at(999)).await.unwrap().is_none());
+    assert!(fixture.end_upload(id, "n", stored.clone(), 999).await.is_none());
 
     let claimed = fixture.claim(2, at(999)).await.unwrap();
     assert_eq!((claimed.job.id, claimed.job.attempt), (id, 2));
@@ -205,7 +215,12 @@ async fn a_recording_of_a_silent_worker_is_finished_by_the_next_bot() {
     let recorded = Recorded { bytes: None, upload: Some("m".to_owned()), spool };
     store.report(request, [2; 32], recorded, None, at(999)).await.unwrap();
     assert_eq!(spooled().await, Spooled::Live);
-    let job = store.end_upload(id, stored, at(999)).await.unwrap().unwrap();
+    // The worker's report of the first upload was under way for long.
+    for late in [None, stored.clone()] {
+        assert!(fixture.end_upload(id, "n", late, 999).await.is_none());
+    }
+    assert_eq!(fixture.waiting().await, [id]);
+    let job = fixture.end_upload(id, "m", stored, 999).await.unwrap();
     assert_eq!(
         (&job.status, job.leave_reason),
         (&JobStatus::Completed, Some(LeaveReason::MeetingEnded))
@@ -223,7 +238,7 @@ async fn a_consumer_with_pending_uploads_can_be_erased() {
     assert_eq!(jobs, [(fixture.tenant, id, true)]);
     assert_eq!(store.erase_jobs(fixture.tenant.consumer, vec![id], at(99)).await.unwrap(), 1);
     assert!(fixture.waiting().await.is_empty());
-    assert!(store.end_upload(id, Some((URI.to_owned(), 7)), at(6)).await.unwrap().is_none());
+    assert!(fixture.end_upload(id, "n", Some((URI.to_owned(), 7)), 6).await.is_none());
 }
 
 #[tokio::test]

@@ -26,14 +26,15 @@ impl UploadStore for PostgresStore {
     async fn end_upload(
         &self,
         id: JobId,
+        nonce: String,
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>> {
-        let asked = (self.member.node.clone(), id, stored, now);
+        let asked = (self.member.node.clone(), id, nonce, stored, now);
         self.connections
-            .write(Caller::Other, Some(now), asked, |it, (node, id, stored, now)| {
+            .write(Caller::Other, Some(now), asked, |it, (node, id, nonce, stored, now)| {
                 Box::pin(change(it, node, *id, now.wall, |record, upload| {
-                    record.end_upload(upload, stored.as_ref(), now.wall)
+                    record.end_upload(upload, nonce, stored.as_ref(), now.wall)
                 }))
             })
             .await

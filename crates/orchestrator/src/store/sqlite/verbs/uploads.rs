@@ -27,12 +27,13 @@ impl UploadStore for SqliteStore {
     async fn end_upload(
         &self,
         id: JobId,
+        nonce: String,
         stored: Option<(String, u64)>,
         now: StoreNow,
     ) -> Result<Option<Job>> {
         let ends = move |connection: &Transaction<'_>| {
             change(connection, id, now.wall, |record, upload| {
-                record.end_upload(upload, stored.as_ref(), now.wall)
+                record.end_upload(upload, &nonce, stored.as_ref(), now.wall)
             })
         };
         self.writer.write(ends).await
