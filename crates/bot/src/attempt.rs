@@ -4,7 +4,7 @@ use std::io;
 
 use meetbot_types::{
     Cause, LeaveReason,
-    bot::{BotOrder, BotReport, spool_uri},
+    bot::{BotOrder, BotReport, LAST_ATTEMPT, spool_uri},
 };
 use tokio::{sync::Semaphore, task::JoinError};
 use tokio_util::sync::CancellationToken;
@@ -16,9 +16,6 @@ use crate::{
     recording::{Counters, Recording, failure::cannot_write, finalize::finalize},
     reporter::Reporter,
 };
-
-/// The attempt number at which a recording that cannot be finalised is given up. The server soon waits ten minutes between attempts, so this is about a day.
-const LAST_TRY: u32 = 150;
 
 /// How many recordings the bots of a process finalise at the same time. If two hundred meetings end at the full hour, this bounds the load on the disk and
 /// leaves threads for other work.
@@ -172,7 +169,7 @@ async fn finish(
         Err(error) => {
             tracing::error!(job = %order.job_id, %error, "a recording cannot be finalised");
             // The next attempt tries again: a full disk may have room later.
-            if order.epoch < LAST_TRY {
+            if order.epoch < LAST_ATTEMPT {
                 return reporter.flush_with_timeout().await;
             }
             let ending = cannot_write(&error).ending(true, false);

@@ -29,6 +29,9 @@ pub const LEASE_SECONDS: u32 = 30;
 /// How often a bot reports even when nothing happens, where its order does not say otherwise.
 pub const HEARTBEAT_SECONDS: u32 = 5;
 
+/// The attempt after which a recording that cannot be finalised is given up. The server soon waits ten minutes between attempts, so this is about a day.
+pub const LAST_ATTEMPT: u32 = 150;
+
 /// Everything a bot needs for one attempt at one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

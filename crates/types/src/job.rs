@@ -380,7 +380,7 @@ mod tests {
              | `joining` | `autoLeave.afterEntryDelaySeconds`, at most a week; a meeting that cannot be reached: `network_loss` after 60 s |\n\
              | `in_call`, `recording` | the rules of `autoLeave`; at most a week, also with every rule disabled |\n\
              | `finalizing` | the files are closed and the manifest is written; the mix is made after the end. With `statusDetail` `uploading` the bot has left, and the recording is being uploaded to the [bucket](object-storage.md); if its machine is lost meanwhile, the job goes back to `queued`, and [another worker](deploy.md#workers-on-other-machines) finishes the recording |\n\
-             | any with a bot | a bot without a heartbeat for 30 s is lost; after five lost bots the job fails |\n");
+             | any with a bot | a bot without a heartbeat for 30 s is lost; after five lost bots the job fails, once a sixth has finalised what was recorded; where that cannot be done it is tried for about a day (150 bots) |\n");
         spec_file::check("docs/job-lifecycle.md", &page);
     }
 

@@ -221,7 +221,8 @@ pub struct SpooledJob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum SpoolState {
-    /// The job has not ended: another bot may continue the recording, so everything that is not in the bucket yet is uploaded as a log.
+    /// The job has not ended: another bot may continue the recording, so everything that is not in the bucket yet is uploaded as a log. Or it has ended without
+    /// its recording, of which these files may be all that is left.
     Live,
     /// The recording is finished, and this worker has it: it uploads the files of the manifest.
     Upload {

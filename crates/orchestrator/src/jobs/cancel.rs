@@ -8,8 +8,13 @@ use crate::clock::StoreNow;
 impl JobRecord {
     /// It is cancelled: at once where there is no bot and nothing was recorded, else when its bot has left. `None` where that changes nothing.
     pub(crate) fn cancel(&mut self, now: StoreNow) -> Option<Changes> {
-        // What a bot has said about the end as it left holds: it writes its manifest by it.
-        let is_ending = self.job.status == JobStatus::Finalizing && self.cause.is_some();
+        // What is known about the end once a bot finalises the recording holds: the manifest is written by it, also by the next bot if that one is lost.
+        let is_finalised = match self.job.status {
+            JobStatus::Finalizing => true,
+            JobStatus::Queued => self.has_media(),
+            _ => false,
+        };
+        let is_ending = is_finalised && self.cause.is_some();
         let is_over = self.job.status.is_final() || self.is_uploading();
         if is_over || is_ending || self.cause == Some(Cause::Cancelled) {
             return None;

@@ -86,6 +86,11 @@ impl JobRecord {
         !waits && self.job.manifest_uri.as_deref().is_some_and(|uri| uri.starts_with("s3://"))
     }
 
+    /// Whether it has ended without what its bots recorded.
+    pub(crate) fn has_lost_recording(&self) -> bool {
+        self.job.status.is_final() && self.job.manifest_uri.is_none() && self.has_media()
+    }
+
     /// Whether it holds a slot of its consumer.
     pub(super) fn slot(&self) -> Slot {
         if self.is_uploading() {

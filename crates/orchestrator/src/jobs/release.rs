@@ -1,6 +1,6 @@
 //! A job's bot is gone, and the job waits for the next one.
 
-use meetbot_types::{Timestamp, job::JobEvent};
+use meetbot_types::{Cause, Failure, FailureCode, Timestamp, bot::LAST_ATTEMPT, job::JobEvent};
 
 use super::{
     change::{Changes, RoomChange},
@@ -23,8 +23,12 @@ impl JobRecord {
         })
     }
 
-    /// Its bot sent no report for the length of a lease. The more bots were lost in quick succession, the later the job is due again.
+    /// Its bot sent no report for the length of a lease. The more bots were lost in quick succession, the later the job is due again. After the last one it
+    /// ends.
     pub(crate) fn lease_ran_out(&mut self, now: StoreNow) -> Changes {
+        if self.lost() >= LAST_ATTEMPT {
+            return self.give_up(now.wall);
+        }
         self.lose(next_start(self.run_at, self.lost(), now), now.wall)
     }
 
@@ -38,6 +42,19 @@ impl JobRecord {
     /// Its bot died with its server, which is no failure of the bot.
     pub(crate) fn died_with_server(&mut self, now: StoreNow) -> Changes {
         self.lose(now.wall, now.wall)
+    }
+
+    /// No bot could finish its recording, as where the log of another worker cannot be fetched. The files stay where they are.
+    fn give_up(&mut self, now: Timestamp) -> Changes {
+        let detail = format!(
+            "{LAST_ATTEMPT} bots were lost one after the other, and none of them could finish the recording; what was recorded stays where it is until the recording is deleted"
+        );
+        let cause = match self.cause {
+            Some(Cause::Cancelled) => Cause::Cancelled,
+            _ => Cause::Failed(Failure::new(FailureCode::InternalError, detail)),
+        };
+        let ending = cause.ending(self.has_media(), false);
+        self.change(now, |change| change.end(&ending, None, 0))
     }
 
     pub(super) fn lose(&mut self, run_at: Timestamp, now: Timestamp) -> Changes {

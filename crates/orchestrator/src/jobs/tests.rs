@@ -24,6 +24,7 @@ use crate::{
 mod availability;
 mod consent;
 mod elsewhere;
+mod given_up;
 mod streamed;
 mod withheld;
 

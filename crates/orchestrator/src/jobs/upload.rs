@@ -54,7 +54,8 @@ impl Upload {
 /// What a worker does with the files of a job on its disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spooled {
-    /// It keeps them, and uploads what another bot would need: the job has not ended.
+    /// It keeps them, and uploads what another bot would need: the job has not ended, or it has ended without its recording, of which they may be all that is
+    /// left.
     Live,
     /// It uploads them: the recording is finished.
     Waits(Upload),
@@ -79,6 +80,7 @@ pub(crate) fn spooled(
     match upload {
         Some(upload) if upload.spool.as_deref() == Some(spool) => Spooled::Waits(upload),
         _ if record.job.recording.deleted_at.is_some() => Spooled::Deleted,
+        _ if record.has_lost_recording() => Spooled::Live,
         _ if record.job.status.is_final() => Spooled::Over(record.job.manifest_uri.clone()),
         _ => Spooled::Live,
     }

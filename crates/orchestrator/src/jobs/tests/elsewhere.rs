@@ -70,3 +70,22 @@ fn a_job_that_does_not_wait_for_an_upload_is_not_finished_elsewhere() {
         assert_eq!(record.finish_elsewhere(&upload, "n", at(99).wall), None);
     }
 }
+
+#[test]
+fn a_cancel_or_a_leave_before_the_second_finish_changes_no_ending() {
+    for cause in [Cause::Left(LeaveReason::MeetingEnded), Cause::Requested, Cause::Removed] {
+        let (mut record, upload) = held(cause);
+        record.finish_elsewhere(&upload, "n", at(99).wall).unwrap();
+        assert_eq!(record.cancel(at(100)), None, "its bot has left, and said why");
+        let (command, _) = record.command(&ControlAction::LeaveCall, None, at(100)).unwrap();
+        assert_eq!(command.state, ControlState::Done);
+        let ending = record.claim(TOKEN, &all_available(), at(101)).0.unwrap();
+        assert_eq!((record.cancel(at(102)), &ending), (None, &upload.ending));
+        ends(&mut record, "m", ended(upload.ending.cause(), true));
+        let job = &record.job;
+        assert_eq!(
+            (&job.status, &job.leave_reason),
+            (&JobStatus::Finalizing, &ending.leave_reason)
+        );
+    }
+}

@@ -1,5 +1,7 @@
 //! Bots that are lost: who comes after them, when, and to do what.
 
+use meetbot_types::bot::LAST_ATTEMPT;
+
 use super::*;
 
 /// A job whose first bot records.
@@ -170,6 +172,27 @@ async fn after_a_permanent_failure_the_next_bot_only_finalises() {
     fixture.store.release(job, 1, at(5)).await.unwrap();
     let ending = fixture.claim(2, at(5)).await.unwrap().finalize.unwrap();
     assert_eq!(ending, Cause::Failed(failure).ending(true, false));
+}
+
+#[tokio::test]
+async fn a_job_whose_bots_are_all_lost_while_they_finalise_ends_and_keeps_its_files() {
+    let fixture = fixture().await;
+    let job = recorded(&fixture).await;
+    let leaving = BotReport::Leaving { reason: Some(LeaveReason::Solo), failure: None };
+    fixture.report(job, 1, 1, 3, &[leaving], at(4)).await;
+    for epoch in 1..=LAST_ATTEMPT {
+        let hours = at(u64::from(epoch) * 3_600);
+        assert_eq!(fixture.job(job).await.status, JobStatus::Finalizing, "{epoch}");
+        assert!(fixture.store.release(job, epoch, hours).await.unwrap());
+        let claimed = fixture.claim(2, hours).await;
+        assert_eq!(claimed.is_some(), epoch < LAST_ATTEMPT, "{epoch}");
+    }
+    let ended = fixture.job(job).await;
+    assert_eq!((ended.status, ended.manifest_uri), (JobStatus::Failed, None));
+    let spooled = async || fixture.store.spooled(job, "w1".to_owned()).await.unwrap();
+    assert_eq!(spooled().await, Spooled::Live, "the files on a worker's disk may be all there is");
+    fixture.store.delete_recording(fixture.tenant, job, at(9)).await.unwrap().unwrap();
+    assert_eq!(spooled().await, Spooled::Deleted);
 }
 
 #[tokio::test]

@@ -169,6 +169,7 @@ async fn a_worker_uploads_removes_or_keeps_the_files_on_its_disk() {
     let job = fixture.end_upload(lost, "n", None, 13).await.unwrap();
     assert_eq!(job.failure_code, Some(FailureCode::InternalError));
     assert!(job.failure_detail.unwrap().contains("worker"));
+    assert_eq!(of(lost, "w1").await, Spooled::Live, "its files may be whole after all");
 
     let erased = fixture.recorded(14).await;
     fixture.ends_on(Some("w1"), erased, left(), 15).await;

@@ -1,6 +1,8 @@
 //! The model of a job: the state after each call, in a second and simpler implementation than the server's.
 
-use meetbot_types::{CommandId, ControlAction, ControlState, EventName, JobId, JobStatus};
+use meetbot_types::{
+    CommandId, ControlAction, ControlState, EventName, JobId, JobStatus, bot::LAST_ATTEMPT,
+};
 
 use super::outbox::{ModelDelivery, urls_of};
 use crate::{clock::StoreNow, store::Tenant};
@@ -219,8 +221,13 @@ impl ModelJob {
         finalize
     }
 
-    /// Its bot is lost. The pause before the next one grows with the number of lost bots.
+    /// Its bot is lost. The pause before the next one grows with the number of lost bots; after the last one it ends.
     pub(super) fn lose_bot(&mut self, now: StoreNow) {
+        if self.epoch - self.handed_over >= LAST_ATTEMPT {
+            let is_cancelled = self.end_reason == Some(EndReason::Cancelled);
+            self.end(if is_cancelled { Cancelled } else { Failed });
+            return;
+        }
         let wall = now.wall.as_millis();
         let wait = match self.epoch - self.handed_over {
             0 | 1 => 0,
@@ -328,7 +335,8 @@ impl ModelJob {
 
     /// It is cancelled. Returns whether its bot gets a command.
     pub(super) fn cancel(&mut self, now: StoreNow) -> bool {
-        let is_ending = self.status == Finalizing && self.end_reason.is_some();
+        let is_finalised = self.status == Finalizing || self.status == Queued && self.has_media;
+        let is_ending = is_finalised && self.end_reason.is_some();
         if self.status.is_final() || is_ending || self.end_reason == Some(EndReason::Cancelled) {
             return false;
         }
