@@ -56,7 +56,8 @@ pub(crate) fn carry_forward(order: &BotOrder) -> io::Result<PathBuf> {
         if target.exists() {
             continue;
         }
-        let source = (1..order.epoch).rev().map(|epoch| folder_of(order, epoch).join(name));
+        let source =
+            (1..order.epoch).rev().map(|epoch| late::current(&folder_of(order, epoch), name));
         let Some(source) = source.into_iter().find(|path| path.exists()) else { continue };
         let mut lines = 0;
         write_whole(&target, |copy| {

@@ -1,26 +1,26 @@
 //! Adds what earlier attempts wrote after this one had copied their journal, chat and captions.
 //!
 //! A worker on another machine uploads these files every 5 s. If it is killed, the next attempt copies them without the last seconds. The worker uploads
-//! the rest when it is back, so they are read once more when the recording is finalised (docs/decisions/0082).
+//! the rest when it is back, so they are read once more when the recording is finalised (docs/decisions/0082). The files may have hundreds of MB after a flooded
+//! meeting: they are read and written line by line.
 
 mod journals;
+mod lines;
 mod messages;
+mod replace;
 
 use std::{
-    borrow::Cow,
-    fs::{self, File},
-    io::{self, BufRead as _, BufReader, Write as _},
+    fs::File,
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
 };
 
 use meetbot_types::bot::BotOrder;
 use serde::de::IgnoredAny;
 
-use super::{
-    CAPTIONS, CHAT,
-    files::{folder_of, write_whole},
-    journal,
-};
+use self::replace::Replacement;
+pub(super) use self::replace::current;
+use super::{CAPTIONS, CHAT, files::folder_of, journal};
 
 /// How the lines of an attempt's files fit into this attempt's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,43 +34,52 @@ struct Fit {
 
 /// Adds the late lines to the files in this attempt's folder. Files that lack nothing are not written.
 pub(super) fn add(order: &BotOrder, own: &Path) -> io::Result<()> {
+    add_in_steps(order, own, || Ok(()))
+}
+
+/// The same. `step` is called before each change of the folder; a test stops there.
+fn add_in_steps(
+    order: &BotOrder,
+    own: &Path,
+    step: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
     // On one disk attempts follow one another: what was copied was complete.
     if order.spool.is_none() {
         return Ok(());
     }
+    let mut replacement = Replacement::begin(own, step)?;
     let earlier: Vec<(u32, PathBuf)> =
         (1..order.epoch).map(|attempt| (attempt, folder_of(order, attempt))).collect();
     if has_all(own, &earlier)? {
         return Ok(());
     }
-    let texts = |name: &str| -> io::Result<Vec<(u32, String)>> {
-        earlier.iter().map(|(attempt, folder)| Ok((*attempt, text(&folder.join(name))?))).collect()
+    let of = |name: &str| -> Vec<(u32, PathBuf)> {
+        earlier.iter().map(|(attempt, folder)| (*attempt, current(folder, name))).collect()
     };
-    let (own_journal, journals) = (text(&own.join(journal::FILE))?, texts(journal::FILE)?);
-    let merged = journals::merge(&own_journal, &journals);
-    if let Some(lines) = merged.lines {
-        write(&own.join(journal::FILE), &lines)?;
-    }
+    let Some(journal) = journals::plan(&own.join(journal::FILE), &of(journal::FILE))? else {
+        return Ok(());
+    };
+    replacement.write(journal::FILE, |file| journal.write(file))?;
     for (name, read, same_ms) in [
         (CHAT, messages::chat as messages::Read, messages::SAME_CHAT_MS),
         (CAPTIONS, messages::caption, messages::SAME_CAPTION_MS),
     ] {
-        let (own_text, texts) = (text(&own.join(name))?, texts(name)?);
-        let fitted = texts.iter().filter_map(|(attempt, text)| {
-            merged.fits.get(attempt).map(|fit| (*fit, text.as_str()))
-        });
-        if let Some(lines) = messages::merge(&own_text, merged.own_ms, fitted, read, same_ms) {
-            write(&own.join(name), &lines)?;
+        let fitted = of(name)
+            .into_iter()
+            .filter_map(|(attempt, path)| journal.fits.get(&attempt).map(|fit| (*fit, path)));
+        let own = own.join(name);
+        if let Some(merged) = messages::plan(&own, journal.own_ms, fitted, read, same_ms)? {
+            replacement.write(name, |file| merged.write(file))?;
         }
     }
-    Ok(())
+    replacement.commit()
 }
 
 /// Whether each file begins with all lines that each earlier attempt has in the file of the same name, as is usual.
 fn has_all(own: &Path, earlier: &[(u32, PathBuf)]) -> io::Result<bool> {
     for name in [journal::FILE, CHAT, CAPTIONS] {
         for (_, folder) in earlier {
-            if !begins_with(&own.join(name), &folder.join(name))? {
+            if !begins_with(&own.join(name), &current(folder, name))? {
                 return Ok(false);
             }
         }
@@ -107,24 +116,6 @@ fn open(path: &Path) -> io::Result<Option<BufReader<File>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// The text of a file; empty if it is missing.
-fn text(path: &Path) -> io::Result<String> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The lines of a text. A last line that is incomplete and damaged ones are skipped.
-fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| serde_json::from_str::<IgnoredAny>(line).is_ok())
-}
-
-fn write(path: &Path, lines: &[Cow<'_, str>]) -> io::Result<()> {
-    write_whole(path, |file| lines.iter().try_for_each(|line| writeln!(file, "{line}")))
 }
 
 #[cfg(test)]

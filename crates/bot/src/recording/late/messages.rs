@@ -1,11 +1,23 @@
-//! The chat or the captions of an attempt with the lines that earlier attempts wrote last. Pure.
+//! The chat or the captions of an attempt with the lines that earlier attempts wrote last.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fs::File,
+    hash::{BuildHasher as _, RandomState},
+    io::{self, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use meetbot_types::bot::{Caption, ChatMessage};
 use serde::Serialize;
 
-use super::{Fit, lines};
+use super::{
+    Fit,
+    lines::{self, Lines, Placed},
+    open,
+};
 
 /// Of one message bots have one id, at whatever time it reached them.
 pub(super) const SAME_CHAT_MS: u64 = u64::MAX;
@@ -24,53 +36,95 @@ pub(super) struct Message<'a> {
     line: Cow<'a, str>,
 }
 
+/// The chat or the captions of an attempt with late lines.
+#[derive(Debug)]
+pub(super) struct Merged {
+    own: PathBuf,
+    own_ms: u64,
+    /// The files of earlier attempts, each with its [`Fit::later_ms`].
+    earlier: Vec<(File, u64)>,
+    /// The late lines, in the order of their times.
+    late: Vec<Late>,
+    read: Read,
+}
+
+/// A line that only an earlier attempt has.
+#[derive(Debug)]
+struct Late {
+    at_ms: u64,
+    /// The index of its file.
+    file: usize,
+    place: Range<u64>,
+}
+
 /// The lines of an attempt's file, `own_ms` later, and those that only the files of earlier attempts have, each where its time belongs. `None` if that changes
 /// nothing. A line that two bots wrote stands once: lines are the same within `same_ms`.
-pub(super) fn merge<'a>(
-    own: &'a str,
+pub(super) fn plan(
+    own: &Path,
     own_ms: u64,
-    earlier: impl IntoIterator<Item = (Fit, &'a str)>,
+    earlier: impl IntoIterator<Item = (Fit, PathBuf)>,
     read: Read,
     same_ms: u64,
-) -> Option<Vec<Cow<'a, str>>> {
-    let mut known: HashMap<(String, String), Vec<u64>> = HashMap::new();
-    let (mut own_lines, mut last_ms) = (Vec::new(), 0);
-    for line in lines(own) {
-        if let Some(Message { at_ms, key, line }) = read(line, own_ms) {
-            last_ms = at_ms;
-            known.entry(key).or_default().push(at_ms);
-            own_lines.push((at_ms, line));
-        } else {
-            own_lines.push((last_ms, Cow::Borrowed(line)));
+) -> io::Result<Option<Merged>> {
+    // Of a line only a hash and the time are kept in memory.
+    let hasher = RandomState::new();
+    let mut known = BTreeSet::<(u64, u64)>::new();
+    let (mut own_lines, mut is_empty) = (Lines::of(own)?, true);
+    while let Some(Placed { text, .. }) = own_lines.next()? {
+        is_empty = false;
+        if let Some(Message { at_ms, key, .. }) = read(&text, own_ms) {
+            known.insert((hasher.hash_one(key), at_ms));
         }
     }
-    let mut late = Vec::new();
-    for (fit, text) in earlier {
-        let read = lines(text).filter_map(|line| read(line, fit.later_ms));
-        let early = read.filter(|it| fit.until_ms.is_none_or(|until_ms| it.at_ms <= until_ms));
-        let is_known = |it: &Message<'_>| {
-            let times = known.get(&it.key);
-            times.is_some_and(|times| times.iter().any(|at| at.abs_diff(it.at_ms) <= same_ms))
-        };
-        let new: Vec<Message<'a>> = early.filter(|it| !is_known(it)).collect();
-        for Message { at_ms, key, line } in new {
-            known.entry(key).or_default().push(at_ms);
-            late.push((at_ms, line));
+    let (mut late, mut files) = (Vec::new(), Vec::new());
+    for (Fit { later_ms, until_ms }, path) in earlier {
+        let Some(opened) = open(&path)? else { continue };
+        let (mut lines, mut new) = (Lines::of(&path)?, Vec::new());
+        while let Some(Placed { text, place }) = lines.next()? {
+            let Some(Message { at_ms, key, .. }) = read(&text, later_ms) else { continue };
+            let hash = hasher.hash_one(key);
+            let same =
+                (hash, at_ms.saturating_sub(same_ms))..=(hash, at_ms.saturating_add(same_ms));
+            let is_early = until_ms.is_none_or(|until_ms| at_ms <= until_ms);
+            if is_early && known.range(same).next().is_none() {
+                new.push((hash, at_ms));
+                late.push(Late { at_ms, file: files.len(), place });
+            }
+        }
+        known.extend(new);
+        files.push((opened.into_inner(), later_ms));
+    }
+    if late.is_empty() && (own_ms == 0 || is_empty) {
+        return Ok(None);
+    }
+    late.sort_by_key(|late| late.at_ms);
+    Ok(Some(Merged { own: own.to_owned(), own_ms, earlier: files, late, read }))
+}
+
+impl Merged {
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let mut late = self.late.iter().peekable();
+        let (mut own, mut at_ms) = (Lines::of(&self.own)?, 0);
+        while let Some(Placed { text, .. }) = own.next()? {
+            let moved = (self.read)(&text, self.own_ms);
+            // A line that cannot be read stays behind the one before it.
+            at_ms = moved.as_ref().map_or(at_ms, |moved| moved.at_ms);
+            while let Some(before) = late.next_if(|late| late.at_ms < at_ms) {
+                self.write_late(before, to)?;
+            }
+            writeln!(to, "{}", moved.map_or(Cow::Borrowed(&*text), |moved| moved.line))?;
+        }
+        late.try_for_each(|late| self.write_late(late, to))
+    }
+
+    fn write_late(&self, late: &Late, to: &mut impl Write) -> io::Result<()> {
+        let Some((file, later_ms)) = self.earlier.get(late.file) else { return Ok(()) };
+        let text = lines::at(file, &late.place)?;
+        match text.as_ref().and_then(|text| (self.read)(text, *later_ms)) {
+            Some(Message { line, .. }) => writeln!(to, "{line}"),
+            None => Ok(()),
         }
     }
-    if late.is_empty() && (own_ms == 0 || own_lines.is_empty()) {
-        return None;
-    }
-    late.sort_by_key(|(at_ms, _)| *at_ms);
-    let (mut merged, mut late) = (Vec::new(), late.into_iter().peekable());
-    for (at_ms, line) in own_lines {
-        while let Some((_, before)) = late.next_if(|(late_ms, _)| *late_ms < at_ms) {
-            merged.push(before);
-        }
-        merged.push(line);
-    }
-    merged.extend(late.map(|(_, line)| line));
-    Some(merged)
 }
 
 /// Reads a line of `chat.jsonl`.

@@ -1,10 +1,12 @@
 //! Tests of recordings whose last lines come late.
 
 use std::{
+    fs,
     os::unix::fs::MetadataExt as _,
     time::{Duration, Instant},
 };
 
+use allocation_counter::measure;
 use meetbot_types::{
     Cause, LeaveReason, RecordingState, Timestamp,
     bot::{BegunRecording, Participant},
@@ -18,8 +20,8 @@ use crate::{
     meeting::{CaptionLine, ChatLine, Source},
     recording::{
         Counters, Recording,
-        files::{MANIFEST, make_folder},
-        finalize::finalize,
+        files::{MANIFEST, make_folder, write_whole},
+        finalize::{carry_forward, finalize},
         frames::sound,
         orders::order,
     },
@@ -102,7 +104,8 @@ impl Meeting {
         for entry in fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
             let bytes = fs::read(entry.path()).unwrap();
-            write_whole(&to.join(entry.file_name()), |file| file.write_all(&bytes)).unwrap();
+            write_whole(&to.join(entry.file_name()), |file| io::Write::write_all(file, &bytes))
+                .unwrap();
         }
     }
 
@@ -193,7 +196,7 @@ fn an_attempt_that_only_finalises_has_what_came_late_for_the_one_before_it() {
     meeting.ship();
     let manifest = finish(&BotOrder { epoch: 3, ..order.clone() }, false);
     assert_eq!(manifest["tracks"].as_array().unwrap().len(), 3, "{manifest:#}");
-    let chat = text(&folder_of(&order, 3).join(CHAT)).unwrap();
+    let chat = fs::read_to_string(folder_of(&order, 3).join(CHAT)).unwrap();
     let ids: Vec<_> =
         chat.match_indices("\"id\":\"").map(|(at, _)| &chat[at + 6..=at + 6]).collect();
     assert_eq!(ids, ["a", "b", "c"]);
@@ -238,4 +241,113 @@ fn chat_that_a_bot_reads_beside_its_successor_is_not_in_the_recording() {
     meeting.ship();
     let manifest = finish(&order, true);
     assert_eq!((&manifest["chat"], &manifest["captions"]), (&Value::Null, &Value::Null));
+}
+
+/// The journal, the chat and the captions of an attempt whose late lines are added.
+fn added(order: &BotOrder) -> [String; 3] {
+    let own = carry_forward(order).unwrap();
+    add(order, &own).unwrap();
+    let left = fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().path());
+    let parts: Vec<_> =
+        left.filter(|path| path.extension().is_some_and(|it| it == "part")).collect();
+    assert_eq!(parts, Vec::<PathBuf>::new());
+    [journal::FILE, CHAT, CAPTIONS].map(|name| fs::read_to_string(own.join(name)).unwrap())
+}
+
+/// Adds late lines, and stops before the change with this number. Whether it did stop.
+fn stops(order: &BotOrder, number: usize) -> bool {
+    let mut before = number;
+    let step = || match before.checked_sub(1) {
+        Some(left) => {
+            before = left;
+            Ok(())
+        }
+        None => Err(io::Error::other("stopped")),
+    };
+    add_in_steps(order, &folder_of(order, order.epoch), step).is_err()
+}
+
+/// A second attempt that counts from another moment than the first one, whose files come late.
+fn rebased() -> (Meeting, BotOrder) {
+    let meeting = Meeting::new();
+    meeting.first(&[]);
+    let order = meeting.order(1, 2);
+    meeting.second(&order);
+    meeting.ship();
+    (meeting, order)
+}
+
+#[test]
+fn a_stop_between_any_two_changes_of_the_files_gives_the_same_files_in_the_end() {
+    let (_meeting, order) = rebased();
+    let expected = added(&order);
+    assert!(expected.iter().all(|text| text.contains("22000")), "{expected:#?}");
+    let mut stopped = 0;
+    loop {
+        let (_meeting, order) = rebased();
+        if !stops(&order, stopped) {
+            assert_eq!(added(&order), expected);
+            break;
+        }
+        let mut again = 0;
+        loop {
+            let (_meeting, order) = rebased();
+            assert!(stops(&order, stopped));
+            let stops_again = stops(&order, again);
+            // Another attempt continues from here, and then the same one.
+            let next = BotOrder { epoch: 3, ..order.clone() };
+            assert_eq!(added(&next), expected, "{stopped} {again}");
+            assert_eq!(added(&order), expected, "{stopped} {again}");
+            if !stops_again {
+                break;
+            }
+            again += 1;
+        }
+        stopped += 1;
+    }
+    assert!(stopped >= 9, "two changes for each file that is written, and one to rename it");
+}
+
+#[test]
+fn late_lines_are_added_in_little_memory_however_many_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let order = order(&folder.path().join("job"), 2);
+    let order = BotOrder { spool: Some("w1".to_owned()), ..order };
+    let started = |attempt, at_ms| journal::Line::Started {
+        attempt,
+        at_ms,
+        started_at: Timestamp::UNIX_EPOCH,
+    };
+    let left = |at_ms| journal::Line::ParticipantLeft { at_ms, id: "Ann".repeat(60) };
+    // The second attempt has copied half of what the first one wrote.
+    for (attempt, journal_lines, messages) in [(1, 20_000, 4_000), (2, 10_000, 2_000)] {
+        let own = folder_of(&order, attempt);
+        make_folder(&own).unwrap();
+        let mut file = journal::LineFile::append(&own.join(journal::FILE)).unwrap();
+        file.push(&started(1, 0)).unwrap();
+        (0..journal_lines).for_each(|at_ms| file.push(&left(at_ms)).unwrap());
+        if attempt == 2 {
+            file.push(&started(2, 30_000)).unwrap();
+        }
+        file.close().unwrap();
+        let mut file = journal::LineFile::append(&own.join(CHAT)).unwrap();
+        for at_ms in 0..messages {
+            let message = meetbot_types::bot::ChatMessage {
+                id: at_ms.to_string(),
+                sender_id: "5".to_owned(),
+                sender: "Ann".to_owned(),
+                text: "Hello. ".repeat(140),
+                private: false,
+                at_ms,
+            };
+            file.push(&message).unwrap();
+        }
+        file.close().unwrap();
+    }
+    let size =
+        |attempt, name: &str| fs::metadata(folder_of(&order, attempt).join(name)).unwrap().len();
+    assert!([journal::FILE, CHAT].iter().all(|name| size(1, name) > 4_000_000));
+    let used = measure(|| add(&order, &folder_of(&order, 2)).unwrap());
+    assert!([journal::FILE, CHAT].iter().all(|name| size(2, name) >= size(1, name)));
+    assert!((1..1_000_000).contains(&used.bytes_max), "{used:?}");
 }

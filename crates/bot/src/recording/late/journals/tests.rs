@@ -1,9 +1,10 @@
 //! Tests of merging journals.
 
 use meetbot_types::bot::Participant;
+use tempfile::TempDir;
 
 use super::*;
-use crate::recording::{journal::Content, journal_state::JournalState};
+use crate::recording::{files::write_whole, journal::Content, journal_state::JournalState};
 
 fn started(attempt: u32, at_ms: u64) -> Line {
     Line::Started { attempt, at_ms, started_at: Timestamp::UNIX_EPOCH }
@@ -64,17 +65,58 @@ fn written(lines: &[Line]) -> String {
     lines.iter().map(|line| text(line).unwrap() + "\n").collect()
 }
 
-/// The lines that are merged into an attempt's journal; its own ones if nothing comes late.
+fn write(path: &Path, text: &str) {
+    write_whole(path, |file| file.write_all(text.as_bytes())).unwrap();
+}
+
+/// The journals of an attempt and of earlier ones, in a folder.
+struct Journals {
+    folder: TempDir,
+    earlier: Vec<(u32, PathBuf)>,
+}
+
+impl Journals {
+    fn new(own: &str, earlier: &[(u32, String)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let write_one = |(attempt, text): &(u32, String)| {
+            let path = folder.path().join(attempt.to_string());
+            write(&path, text);
+            (*attempt, path)
+        };
+        let earlier = earlier.iter().map(write_one).collect();
+        let journals = Self { folder, earlier };
+        journals.write(own);
+        journals
+    }
+
+    fn own(&self) -> PathBuf {
+        self.folder.path().join("own")
+    }
+
+    fn write(&self, own: &str) {
+        write(&self.own(), own);
+    }
+
+    fn plan(&self) -> Option<Merged> {
+        plan(&self.own(), &self.earlier).unwrap()
+    }
+
+    /// The text of the merged journal.
+    fn merge(&self) -> String {
+        let mut text = Vec::new();
+        self.plan().unwrap().write(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+}
+
+/// The lines that are merged into an attempt's journal.
 fn merged(own: &[Line], earlier: &[(u32, Vec<Line>)]) -> Vec<Line> {
     let texts: Vec<_> = earlier.iter().map(|(attempt, lines)| (*attempt, written(lines))).collect();
-    let own_text = written(own);
-    let merged = merge(&own_text, &texts);
-    let lines = merged.lines.map(|lines| {
-        let again = lines.join("\n");
-        assert!(merge(&again, &texts).lines.is_none(), "the second time changes nothing");
-        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-    });
-    lines.unwrap_or_else(|| own.to_vec())
+    let journals = Journals::new(&written(own), &texts);
+    let text = journals.merge();
+    journals.write(&text);
+    assert_eq!(journals.merge(), text, "the second time changes nothing");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn concat(parts: &[&[Line]]) -> Vec<Line> {
@@ -118,17 +160,14 @@ fn an_attempt_in_the_middle_gets_the_lines_that_it_lacks_too() {
 }
 
 #[test]
-fn nothing_is_written_where_nothing_comes_late() {
+fn a_journal_to_which_nothing_comes_late_stays_as_it_is() {
     let (first, second) = (bot(1, 0), bot(2, 20_000));
     let (own, copy) = (written(&concat(&[&first, &second])), written(&first));
     let torn = copy[..copy.len() - 5].to_owned();
     for earlier in [copy, torn, String::new()] {
-        let earlier = [(1, earlier)];
-        assert!(merge(&own, &earlier).lines.is_none());
+        assert_eq!(Journals::new(&own, &[(1, earlier)]).merge(), own);
     }
-    let empty = [(1, String::new())];
-    let merged = merge("", &empty);
-    assert!(merged.lines.is_none() && merged.fits.is_empty());
+    assert!(Journals::new("", &[(1, String::new())]).plan().is_none());
 }
 
 #[test]
@@ -218,8 +257,8 @@ fn no_own_line_is_lost_where_the_earlier_journal_is_another_one() {
     let odd = "{\"type\":\"paused\",\"atMs\":0}\n{\"type\":\"started\",\"attempt\":1,\"atMs\":0,\"startedAt\":\"1970-01-01T00:00:00Z\"}\n{\"type\":\"new\"}\n";
     let own = odd.to_owned() + &written(&second);
     let earlier = [(1, written(&[started(1, 0), joined(1, "Ann")]))];
-    let found = merge(&own, &earlier).lines.unwrap();
-    assert!(own.lines().all(|line| found.iter().any(|other| other == line)), "{found:#?}");
+    let found = Journals::new(&own, &earlier).merge();
+    assert!(own.lines().all(|line| found.lines().any(|other| other == line)), "{found:#?}");
 }
 
 #[test]
@@ -244,9 +283,7 @@ fn a_successor_that_knew_nothing_of_the_earlier_journal_counts_from_its_beginnin
         speaking("ann", 5_400, 7_300),
     ];
     assert_eq!(merged(&second, &[(1, first.to_vec())]), concat(&[&first, &moved]));
-    let texts = [(1, written(&first))];
-    let own = written(&second);
-    let found = merge(&own, &texts);
+    let found = Journals::new(&written(&second), &[(1, written(&first))]).plan().unwrap();
     assert_eq!(found.own_ms, 300);
     assert_eq!(found.fits[&1], Fit { later_ms: 0, until_ms: Some(5_300) });
     // The same where the clock of the first machine is fast.

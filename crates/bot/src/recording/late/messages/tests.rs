@@ -1,6 +1,7 @@
 //! Tests of merging chats and captions.
 
 use super::*;
+use crate::recording::files::write_whole;
 
 const NO_END: Fit = Fit { later_ms: 0, until_ms: None };
 
@@ -27,11 +28,31 @@ fn captioned(start_ms: u64, text: &str) -> String {
     serde_json::to_string(&caption).unwrap() + "\n"
 }
 
+/// An attempt's file after the merge; `None` if nothing changes.
+fn merged(
+    own: &str,
+    own_ms: u64,
+    earlier: &[(Fit, String)],
+    read: Read,
+    same_ms: u64,
+) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        write_whole(&path, |file| file.write_all(text.as_bytes())).unwrap();
+        path
+    };
+    let files = earlier.iter().enumerate();
+    let earlier: Vec<_> =
+        files.map(|(number, (fit, text))| (*fit, write(&number.to_string(), text))).collect();
+    let mut text = Vec::new();
+    plan(&write("own", own), own_ms, earlier, read, same_ms).unwrap()?.write(&mut text).unwrap();
+    Some(String::from_utf8(text).unwrap())
+}
+
 /// The chat after the merge; the own one if nothing changes.
 fn chat_of(own: &str, own_ms: u64, earlier: &[(Fit, String)]) -> String {
-    let earlier = earlier.iter().map(|(fit, text)| (*fit, text.as_str()));
-    merge(own, own_ms, earlier, chat, SAME_CHAT_MS)
-        .map_or_else(|| own.to_owned(), |lines| lines.join("\n") + "\n")
+    merged(own, own_ms, earlier, chat, SAME_CHAT_MS).unwrap_or_else(|| own.to_owned())
 }
 
 #[test]
@@ -65,9 +86,10 @@ fn nothing_changes_where_nothing_is_late() {
     let own = said(100, "a") + &said(200, "b");
     let earlier = [said(100, "a"), String::new(), said(100, "a") + "{\"id\":"];
     for earlier in &earlier {
-        assert!(merge(&own, 0, [(NO_END, earlier.as_str())], chat, SAME_CHAT_MS).is_none());
+        let earlier = [(NO_END, earlier.clone())];
+        assert_eq!(merged(&own, 0, &earlier, chat, SAME_CHAT_MS), None);
     }
-    assert!(merge("", 300, [], chat, SAME_CHAT_MS).is_none());
+    assert_eq!(merged("", 300, &[], chat, SAME_CHAT_MS), None);
 }
 
 #[test]
@@ -89,12 +111,12 @@ fn lines_of_an_own_file_that_cannot_be_read_stay() {
 fn a_caption_that_two_bots_heard_stands_once() {
     let own = captioned(5_000, "Yes.") + &captioned(9_000, "Yes.");
     let earlier = captioned(4_200, "Yes.") + &captioned(6_500, "Yes.") + &captioned(6_600, "No.");
-    let lines = merge(&own, 300, [(NO_END, &*earlier)], caption, SAME_CAPTION_MS).unwrap();
+    let earlier = [(NO_END, earlier)];
+    let merge = |own_ms| merged(&own, own_ms, &earlier, caption, SAME_CAPTION_MS).unwrap();
     let expected = captioned(5_300, "Yes.")
         + &captioned(6_500, "Yes.")
         + &captioned(6_600, "No.")
         + &captioned(9_300, "Yes.");
-    assert_eq!(lines.join("\n") + "\n", captioned(4_200, "Yes.") + &expected);
-    let lines = merge(&own, 0, [(NO_END, &*earlier)], caption, SAME_CAPTION_MS).unwrap();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(merge(300), captioned(4_200, "Yes.") + &expected);
+    assert_eq!(merge(0).lines().count(), 4);
 }
