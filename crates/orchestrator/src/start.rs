@@ -4,7 +4,7 @@ mod open;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use meetbot_types::{Availability, KeyId, bot::Secret};
+use meetbot_types::{Availability, KeyId, bot::Secret, work::Pool};
 use tokio::{
     net::TcpListener,
     sync::{Notify, Semaphore},
@@ -247,7 +247,7 @@ impl Orchestrator {
             }),
             launcher: Arc::clone(&launcher),
             max_bots,
-            max_browsers: max_bots,
+            max_browsers: config.max_browsers,
             until_idle: None,
             stop: Stop { drain: drain.clone(), leave: stop_work.clone() },
         };
@@ -255,7 +255,11 @@ impl Orchestrator {
             metrics.attempts.adopted(job.id, job.attempt, &job.platform);
             tracing::info!(job = %job.id, attempt = job.attempt, platform = %job.platform, "a bot is taken over");
         }
-        let running = running.iter().map(|job| (job.id, job.attempt)).collect();
+        // Bots in meetings that the sandbox plays in place of a platform count as others of the platform.
+        let running = running
+            .iter()
+            .map(|job| ((job.id, job.attempt), Pool::of(&job.platform, true)))
+            .collect();
         let uploading = bucket.map(|bucket| Uploads {
             store: Arc::clone(&store),
             recordings: recordings.clone(),

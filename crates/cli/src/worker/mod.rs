@@ -5,7 +5,10 @@ mod servers;
 mod spool;
 mod status;
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, fs, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use meetbot_bot::landmarks_of;
@@ -171,7 +174,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         until_idle: args.until_idle,
         stop: Stop { drain: drain.clone(), leave: leave.clone() },
     };
-    let mut work = tokio::spawn(work.run(Vec::new()));
+    let mut work = tokio::spawn(work.run(HashMap::new()));
     tokio::select! {
         crashed = &mut work => {
             crashed.context("the worker crashed")?;

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    dispatch::{Orders, Room, with_room},
+    dispatch::{Orders, POOL_POLL, Room, with_room},
     recordings::{Recordings, Uploads},
     store::{Scope, Spooled, StoreError},
     worker_statuses::Statuses,
@@ -41,8 +41,6 @@ use crate::{
 
 /// The prefix of the calls of workers.
 pub(super) const PATH: &str = "/api/v1/work";
-/// How often the queue is read for a worker of a single pool.
-const POOL_POLL: Duration = Duration::from_secs(1);
 /// The longest id of a worker.
 const LONGEST_ID: usize = 64;
 /// How long a worker counts as present that was not heard: longer than two of its claims.

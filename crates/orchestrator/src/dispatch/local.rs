@@ -8,12 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Attempt, Launcher,
-    orders::{Orders, POLL},
+    orders::{Orders, POLL, POOL_POLL},
     work::{JobSource, Room},
 };
 
-/// The room of a claim. A bot of the server that needs a browser waits for it in `joining`.
-const ONE: Room = Room { bots: 1, browsers: 1 };
 /// How often it is looked whether the bots have caught up.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -36,10 +34,22 @@ impl JobSource for LocalJobs {
                 }
                 continue;
             }
-            let wait = match orders.due(ONE, None, &Pool::ALL).await {
+            let one = Room { bots: 1, browsers: room.browsers.min(1) };
+            let wait = match orders.due(one, None, &Pool::ALL).await {
+                // The next claim may have room for a browser. No new job ends this wait, since it may be one for a browser, and the wake would be lost.
+                Ok(due) if due.is_empty() && room.browsers == 0 => {
+                    tokio::select! {
+                        () = drain.cancelled() => {}
+                        () = tokio::time::sleep(POOL_POLL) => {}
+                    }
+                    return due;
+                }
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {
-                    if room.bots == 1 {
+                    let takes_last = |order: &BotOrder| {
+                        room.bots == 1 || room.browsers == 1 && order.pool() == Pool::Browser
+                    };
+                    if due.iter().any(takes_last) {
                         orders.pass_on();
                     }
                     return due;

@@ -11,7 +11,7 @@ use meetbot_types::JobId;
 pub(crate) use self::{
     launcher::available_to,
     local::LocalJobs,
-    orders::{Orders, with_room},
+    orders::{Orders, POOL_POLL, with_room},
     reaper::Reaper,
 };
 pub use self::{

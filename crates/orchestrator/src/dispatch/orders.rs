@@ -24,6 +24,8 @@ use crate::{
 
 /// The longest wait before the queue is read again; notifications and `joinAt` end it sooner.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
+/// How often the queue is read for a claim of a single pool.
+pub(crate) const POOL_POLL: Duration = Duration::from_secs(1);
 /// The shortest wait between two reads of the queue, so that inconsistent results of the store do not take a whole core.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 const TOKEN_LETTERS: usize = 43;

@@ -63,12 +63,10 @@ type Bots = JoinSet<(Attempt, BotExit)>;
 
 impl Work {
     /// Claims until it is to drain, and ends when its last bot has that cannot go on without it. `running` are bots that the worker before has launched, and that live.
-    pub async fn run(self, running: Vec<Attempt>) {
+    pub async fn run(self, running: HashMap<Attempt, Pool>) {
         let mut bots = Bots::new();
-        // Of bots that the worker before has launched the pool is not known: one with a browser holds it, and the next bot waits.
-        let mut attempts: HashMap<Attempt, Option<Pool>> =
-            running.iter().map(|attempt| (*attempt, None)).collect();
-        for attempt in running {
+        let mut attempts = running;
+        for attempt in attempts.keys().copied() {
             let (launcher, stop) = (Arc::clone(&self.launcher), self.stop.clone());
             let bot = async move { launcher.adopt(attempt.0, attempt.1, stop).await };
             watch(attempt, bot, &mut bots);
@@ -97,7 +95,7 @@ impl Work {
                     for order in orders {
                         let attempt = (order.job_id, order.epoch);
                         if let Entry::Vacant(free) = attempts.entry(attempt) {
-                            free.insert(Some(order.pool()));
+                            free.insert(order.pool());
                             self.launch(order, &mut bots);
                             continue;
                         }
@@ -143,8 +141,8 @@ impl Work {
     }
 
     /// The room beside these bots.
-    fn room(&self, attempts: &HashMap<Attempt, Option<Pool>>) -> Room {
-        let browsers = attempts.values().filter(|pool| **pool == Some(Pool::Browser)).count();
+    fn room(&self, attempts: &HashMap<Attempt, Pool>) -> Room {
+        let browsers = attempts.values().filter(|pool| **pool == Pool::Browser).count();
         Room {
             bots: self.max_bots.saturating_sub(attempts.len()),
             browsers: self.max_browsers.saturating_sub(browsers),
@@ -351,7 +349,7 @@ mod tests {
             until_idle: None,
             stop,
         };
-        work.run(Vec::new()).await;
+        work.run(HashMap::new()).await;
         assert_eq!(*bots.0.lock().unwrap(), [(job, 1), (job, 2)]);
         assert_eq!(*source.ended.lock().unwrap(), []);
     }

@@ -50,6 +50,46 @@ fn a_worker_gets_no_jobs_of_another_pool() {
     assert!(!log.contains("a bot was given"), "{log}");
 }
 
+#[test]
+fn a_server_takes_only_as_many_jobs_for_browsers_as_it_has_browsers() {
+    let setup = Setup::new();
+    let browser = silent_browser(&setup).to_str().unwrap().to_owned();
+    let settings = [
+        ("MEETBOT_BOTS_WORKERS", "own".to_owned()),
+        (BROWSERS.0, BROWSERS.1.to_owned()),
+        ("MEETBOT_BOTS_BROWSER_BINARY", browser),
+        ("MEETBOT_BOTS_BROWSER_NO_SANDBOX", "true".to_owned()),
+        ("MEETBOT_BOTS_BROWSER_MAX", "1".to_owned()),
+    ];
+    let (server, url) = setup.serve_with(0, &settings);
+    let key = create("--live", setup.data.path(), &["--scope", "admin"]).0;
+    let live = client(&url, &key);
+    let [first, second] = [(); 2].map(|()| dispatch_to_google_meet(&live));
+    await_job(&live, &first, |job| job.status == JobStatus::Joining);
+    let runs_native = |url: &str| {
+        let test = setup.client(url);
+        let id = dispatch(&test, 1);
+        let job = await_job(&test, &id, |job| job.status.is_final());
+        assert_eq!(job.status, JobStatus::Completed, "{job:#?}");
+    };
+    let waits = |live: &MeetBot| {
+        let waiting = live.get_bot(&second).unwrap().unwrap();
+        assert_eq!(waiting.status, JobStatus::Queued, "{waiting:#?}");
+    };
+    runs_native(&url);
+    waits(&live);
+    // The bot with the browser lives on, and the next server counts it.
+    server.kill();
+    let (_server, url) = setup.serve_with(0, &settings);
+    let live = client(&url, &key);
+    runs_native(&url);
+    waits(&live);
+    live.cancel_bot(&first).unwrap();
+    await_job(&live, &second, |job| job.status == JobStatus::Joining);
+    live.cancel_bot(&second).unwrap();
+    await_job(&live, &second, |job| job.status.is_final());
+}
+
 /// A program in place of Chromium that starts and then never answers, so that its bot stays `joining`.
 fn silent_browser(setup: &Setup) -> PathBuf {
     let program = setup.data.path().join("silent-browser");
