@@ -51,8 +51,11 @@ impl Pool {
 }
 
 impl BotOrder {
-    /// The pool of its bot.
+    /// The pool of its bot. One that only finalises a recording opens no browser.
     pub fn pool(&self) -> Pool {
+        if self.finalize.is_some() {
+            return Pool::Native;
+        }
         Pool::of(&self.link.platform, self.sandbox.is_none())
     }
 }

@@ -89,11 +89,11 @@ pub(crate) fn and_of(pool: Option<Pool>) -> String {
     }
 }
 
-/// Which jobs need a browser, as a condition in SQL: [`Pool::of`].
+/// Which jobs need a browser, as a condition in SQL: [`Pool::of`]. Those whose cause to end is known are only finalised.
 pub(crate) fn in_browser() -> String {
     let platforms = Platform::ALL.iter().filter(|it| Pool::of(it, true) == Pool::Browser);
     let platforms: Vec<_> = platforms.map(|platform| format!("'{platform}'")).collect();
-    format!("(live AND platform IN ({}))", platforms.join(", "))
+    format!("(live AND cause IS NULL AND platform IN ({}))", platforms.join(", "))
 }
 
 /// The jobs of one consumer in one world and one pool that have not ended.

@@ -47,7 +47,7 @@ impl JobRecord {
     /// No bot could finish its recording, as where the log of another worker cannot be fetched. The files stay where they are.
     fn give_up(&mut self, now: Timestamp) -> Changes {
         let detail = format!(
-            "{LAST_ATTEMPT} bots were lost one after the other, and none of them could finish the recording; what was recorded stays where it is until the recording is deleted"
+            "{LAST_ATTEMPT} bots were lost one after the other, and none of them could finish the recording; whatever was recorded stays where it is until the recording is deleted"
         );
         let cause = match self.cause {
             Some(Cause::Cancelled) => Cause::Cancelled,

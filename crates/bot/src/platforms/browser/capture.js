@@ -134,7 +134,7 @@
   const look = see => new TransformStream({ transform(encoded, to) { see(encoded); to.enqueue(encoded); } });
 
   // The sources of the packet that the receiver played at a moment; null if it played none in the moment before. A busy page asks late: then a source that
-  // was played last after the moment is older than the one that is played now. The mark of the loudest speaker moves between voices and tells nothing.
+  // was played last after the moment is older than the one that is played now, unless its voice has come back meanwhile. The mark of the loudest speaker moves between voices and tells nothing.
   const HEARD_MS = 100, LOUDEST = 42;
   const heard = (receiver, at) => {
     const contributing = getContributingSources.call(receiver), moment = performance.timeOrigin + at;
@@ -148,8 +148,11 @@
   // Nothing was played: quieter than any sound of 16 bits.
   const isSilent = value => {
     const samples = new Float32Array(value.numberOfFrames);
-    value.copyTo(samples, { planeIndex: 0, format: 'f32-planar' });
-    return samples.every(sample => Math.abs(sample) < 1 / 32768);
+    for (let planeIndex = 0; planeIndex < value.numberOfChannels; planeIndex++) {
+      value.copyTo(samples, { planeIndex, format: 'f32-planar' });
+      if (samples.some(sample => Math.abs(sample) >= 1 / 32768)) return false;
+    }
+    return true;
   };
   // Audio of a receiver whose encoded frames cannot be taken: what it plays is encoded again (Opus, packets of 20 ms), and named by what it played at that time.
   const BITRATE = 48_000, MOST_QUEUED = 200;

@@ -39,9 +39,10 @@ impl<'a, S: FnMut() -> io::Result<()>> Replacement<'a, S> {
         let mut begun = Self { folder, step };
         if is_open(folder) {
             // The journal last: without it the others would count.
-            for name in [CHAT, CAPTIONS, journal::FILE] {
-                begun.undo(name)?;
-            }
+            begun.undo(CHAT)?;
+            begun.undo(CAPTIONS)?;
+            begun.sync()?;
+            begun.undo(journal::FILE)?;
         } else {
             begun.rename_others()?;
         }
@@ -66,6 +67,8 @@ impl<'a, S: FnMut() -> io::Result<()>> Replacement<'a, S> {
         (self.step)()?;
         let open = private().create(true).truncate(true).open(next(self.folder, name));
         let mut file = BufWriter::new(open?);
+        // On the disk, too, the next journal is there before the others.
+        self.sync()?;
         (self.step)()?;
         write(&mut file)?;
         file.flush()?;

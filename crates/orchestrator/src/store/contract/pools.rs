@@ -50,6 +50,19 @@ async fn a_claim_for_one_pool_takes_only_its_jobs() {
 }
 
 #[tokio::test]
+async fn a_bot_that_only_finalises_needs_no_browser() {
+    let fixture = fixture().await;
+    let job = fixture.platform(Platform::GoogleMeet, at(1)).await;
+    assert_eq!(fixture.next_of(Pool::Browser, at(1)).await, Some((job, 1)));
+    let recorded = [BotReport::Admitted, BotReport::RecordingStarted];
+    fixture.report(job, 1, 3, 1, &recorded, at(2)).await;
+    fixture.store.cancel(fixture.tenant, job, at(3)).await.unwrap();
+    assert!(fixture.store.release(job, 1, at(4)).await.unwrap());
+    assert_eq!(fixture.next_of(Pool::Browser, at(5)).await, None);
+    assert_eq!(fixture.next_of(Pool::Native, at(5)).await, Some((job, 2)));
+}
+
+#[tokio::test]
 async fn a_job_with_an_account_waits_for_its_pool() {
     let fixture = fixture().await;
     fixture.store.set_accounts(vec![("bob".to_owned(), 2)]).await.unwrap();

@@ -1,25 +1,24 @@
 //! Claims of jobs. The lock of claims lets one transaction after the other, so those that wait at the same moment are made in one: else each would wait for the commits
 //! of all before it.
 //!
-//! Such a transaction keeps the locks of one claim while it takes those of the next. So that it never waits for one that is taken before them in the order of locks,
-//! it ends where the next job is locked by another transaction, and where further endpoints of a tenant are to be locked.
+//! Such a transaction keeps the locks of one claim while it takes those of the next, in another order than that of all others. So it waits for none of them: it ends where
+//! another transaction has one.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
-use meetbot_types::{JobId, JobStatus, work::Pool};
+use meetbot_types::{JobId, JobStatus, Timestamp, work::Pool};
 use tokio::sync::oneshot;
 
 use super::{
-    Outcome, PostgresStore, accounts, consumers, jobs,
+    Outcome, PostgresStore, accounts, consumers, endpoints, jobs,
     line::Line,
     paused, quotas, records,
     together::both,
-    transaction::{Caller, Failure, Transaction},
+    transaction::{Caller, Failure, Reason, Transaction},
     values::parsed,
 };
 use crate::{
     clock::StoreNow,
-    deliveries::endpoint_of,
     jobs::{
         Changes, JobRecord,
         quota::{GUEST_WAITING, and_of},
@@ -76,10 +75,19 @@ impl PostgresStore {
     /// Makes claims for one pool: all, or the first ones; the others wait again.
     async fn claim_all(&self, mut waiting: Vec<Waiting>) {
         let mut made = self.try_claim(&waiting).await;
-        if waiting.len() > 1 && made.as_ref().is_err_and(|failure| failure.is_of_values) {
-            // What cannot be claimed harms only one.
-            self.claims.put_back(waiting.split_off(1));
-            made = self.try_claim(&waiting).await;
+        if let Err(failure) = &made
+            && waiting.len() > 1
+        {
+            match failure.reason {
+                // Any of them may be the reason, and harms only itself.
+                Reason::Values => {
+                    self.claims.put_back(waiting.split_off(1));
+                    made = self.try_claim(&waiting).await;
+                }
+                // Only the first one waits for locks.
+                Reason::Lock => self.claims.put_back(waiting.split_off(1)),
+                Reason::Other => {}
+            }
         }
         let made = match made {
             Ok(made) => made.into_iter().map(Ok).collect(),
@@ -122,42 +130,59 @@ async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcom
             }
             Found::Locked => break,
         };
-        if record.needs_minutes()
-            && let Some(minutes) = quotas::used_up(
-                transaction,
-                record.tenant,
-                &record.job.platform,
-                now.wall,
-                now.wall,
-            )
-            .await?
-        {
-            let changes = record.refuse_for_minutes(minutes, now.wall);
-            if search.may_lock(&record, &changes) {
-                let holder = asked.worker.as_deref().unwrap_or(node);
-                jobs::save(transaction, holder, &record, changes, now.wall).await?;
-                claims.push(Claim::NoMinutes(record.job.id));
-            }
-            // The job has ended, and locks counters.
-            break;
-        }
+        let minutes = used_up(transaction, &record, now.wall).await?;
         let consumer = if record.needs_consumer() {
             consumers::name(transaction, record.tenant.consumer).await?
         } else {
             None
         };
-        let available = (asked.lookup)(record.tenant.live, consumer.as_deref());
-        let (finalize, changes) = record.claim(asked.token_hash, &available, now);
-        if !search.may_lock(&record, &changes) {
+        let (finalize, changes) = if let Some(minutes) = minutes {
+            (None, record.refuse_for_minutes(minutes, now.wall))
+        } else {
+            let available = (asked.lookup)(record.tenant.live, consumer.as_deref());
+            record.claim(asked.token_hash, &available, now)
+        };
+        if !claims.is_empty() && !has_locks(transaction, &record, &changes).await? {
             break;
         }
         // A worker's lease has no node, so no node takes it over at its start.
         let holder = asked.worker.as_deref().unwrap_or(node);
         jobs::save(transaction, holder, &record, changes, now.wall).await?;
+        if minutes.is_some() {
+            claims.push(Claim::NoMinutes(record.job.id));
+            // The job has ended, and locks counters.
+            break;
+        }
         let JobRecord { job, tenant, link, .. } = record;
         claims.push(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })));
     }
     Ok(claims)
+}
+
+/// The minutes that the job's consumer had, where the job needs some and none are left.
+async fn used_up(
+    transaction: &Transaction,
+    record: &JobRecord,
+    now: Timestamp,
+) -> Outcome<Option<NonZeroU32>> {
+    if !record.needs_minutes() {
+        return Ok(None);
+    }
+    quotas::used_up(transaction, record.tenant, &record.job.platform, now, now).await
+}
+
+/// Locks what these changes of a job will lock, if no other transaction has any of it.
+async fn has_locks(
+    transaction: &Transaction,
+    record: &JobRecord,
+    changes: &Changes,
+) -> Outcome<bool> {
+    if !quotas::try_lock(transaction, record.tenant).await? {
+        return Ok(false);
+    }
+    let urls: Vec<&str> =
+        changes.events.iter().flat_map(|emitted| emitted.urls(&record.job)).collect();
+    endpoints::try_lock(transaction, record.tenant, &urls).await
 }
 
 /// What a claim has found.
@@ -166,7 +191,7 @@ enum Found {
     Job(Box<JobRecord>),
     /// No job is due.
     Nothing,
-    /// Another transaction has the lock of the next job.
+    /// Another transaction has the lock of the next job, or of its tenant.
     Locked,
 }
 
@@ -181,6 +206,8 @@ enum Queue {
     Guests,
     /// No job is due in any of them.
     Over,
+    /// Another transaction has the lock of the tenant whose job would be next.
+    Locked,
 }
 
 /// The search of a transaction for jobs of one pool.
@@ -189,8 +216,6 @@ struct Search {
     queue: Queue,
     /// The transaction has locks that it may not keep while it waits for that of a job.
     has_locks: bool,
-    /// The endpoints that it has locked.
-    endpoints: Vec<(Tenant, String)>,
 }
 
 impl Search {
@@ -202,10 +227,11 @@ impl Search {
     ) -> Outcome<Found> {
         for _ in 0..LOOKS {
             let Some(id) = self.find(transaction, due, pool).await? else {
-                if self.queue == Queue::Over {
-                    break;
+                match self.queue {
+                    Queue::Over => break,
+                    Queue::Locked => return Ok(Found::Locked),
+                    _ => continue,
                 }
-                continue;
             };
             // The job is found: all that follows names rows by their keys.
             let keeps = transaction.keep_plans();
@@ -262,25 +288,20 @@ impl Search {
             return Ok(None);
         };
         let first = first_of(transaction, tenant, pool).await?;
-        // Else the row of the tenant was set right, and is locked.
-        self.has_locks |= first.is_none();
-        Ok(first)
-    }
-
-    /// Whether the endpoints that get these events may be locked: those of a tenant are locked together, in one order.
-    fn may_lock(&mut self, record: &JobRecord, changes: &Changes) -> bool {
-        let urls = changes.events.iter().flat_map(|emitted| emitted.urls(&record.job));
-        let wanted: Vec<_> = urls.map(|url| (record.tenant, endpoint_of(url).to_owned())).collect();
-        let are_locked = wanted.iter().all(|endpoint| self.endpoints.contains(endpoint));
-        let may = are_locked || self.endpoints.iter().all(|(tenant, _)| *tenant != record.tenant);
-        if may && !are_locked {
-            self.endpoints.extend(wanted);
+        if first.is_none() {
+            // The tenant's row was wrong, or is about to change: it is set right.
+            if self.has_locks && !quotas::try_lock(transaction, tenant).await? {
+                self.queue = Queue::Locked;
+                return Ok(None);
+            }
+            quotas::settle(transaction, tenant).await?;
+            self.has_locks = true;
         }
-        may
+        Ok(first)
     }
 }
 
-/// A tenant's job without an account that has waited longest. Where there is none, the tenant's row was wrong or is about to change: it is set right.
+/// A tenant's job without an account that has waited longest.
 async fn first_of(
     transaction: &Transaction,
     tenant: Tenant,
@@ -293,10 +314,7 @@ async fn first_of(
             &[&tenant.consumer.to_string(), &tenant.live],
         )
         .await?;
-    match first {
-        Some(row) => Ok(Some(parsed(&row, 0, "a job's id")?)),
-        None => quotas::settle(transaction, tenant).await.map(|()| None),
-    }
+    first.map(|row| parsed(&row, 0, "a job's id")).transpose()
 }
 
 #[cfg(test)]
@@ -368,6 +386,12 @@ mod tests {
         let database = Database::new(&server.socket());
         let mut store = PostgresStore::open(&races::url(&database)).await.unwrap();
         let (one, other) = (tenant(&store, "one").await, tenant(&store, "other").await);
+        // An endpoint's first event makes its row, which only the first claim of a transaction does.
+        create(&store, one, "one.example/hook?job=").await;
+        races::create(&store, other).await;
+        for _ in 0..2 {
+            id(together(&store, 1).await[0].as_ref());
+        }
         let mut of_one = Vec::new();
         for _ in 0..3 {
             of_one.push(create(&store, one, "one.example/hook?job=").await);
@@ -391,42 +415,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_transaction_of_claims_ends_before_a_job_that_another_one_has_locked() {
+    async fn only_the_first_claim_of_a_transaction_waits_for_a_lock() {
         let server = races::server();
         let database = Database::new(&server.socket());
         let store = PostgresStore::open(&races::url(&database)).await.unwrap();
         let tenant = tenant(&store, "one").await;
-        let (first, second) = (
-            create(&store, tenant, "one.example/").await,
-            create(&store, tenant, "one.example/").await,
-        );
+        create(&store, tenant, "b.example/").await;
+        id(together(&store, 1).await[0].as_ref());
+        let job = create(&store, tenant, "one.example/").await;
+        assert_eq!(id(together(&store, 1).await[0].as_ref()), job);
         let other = connection(&races::url(&database)).await.unwrap();
-        other.batch_execute("BEGIN").await.unwrap();
-        let lock = "SELECT 1 FROM jobs WHERE id = $1 FOR NO KEY UPDATE";
-        other.query(lock, &[&second.to_string()]).await.unwrap();
-        let claims = together(&store, 3).await;
-        assert_eq!(id(claims[0].as_ref()), first);
-        assert!(claims[1].is_none() && claims[2].is_none(), "{claims:?}");
-        other.batch_execute("COMMIT").await.unwrap();
-        assert_eq!(id(together(&store, 1).await[0].as_ref()), second);
+        for lock in [
+            "SELECT 1 FROM jobs WHERE epoch = 0 ORDER BY id DESC LIMIT 1 FOR NO KEY UPDATE",
+            "SELECT 1 FROM tenants FOR NO KEY UPDATE",
+            "SELECT 1 FROM endpoints WHERE url LIKE '%b.example%' FOR NO KEY UPDATE",
+        ] {
+            // A job that has had a bot keeps its place, so that the tenant's row is not changed; and its changes go to another endpoint.
+            let attempt = store.job(tenant, job).await.unwrap().unwrap().attempt;
+            assert!(store.hand_over(job, attempt, store.now()).await.unwrap());
+            let next = create(&store, tenant, "b.example/").await;
+            other.batch_execute("BEGIN").await.unwrap();
+            assert_eq!(other.query(lock, &[]).await.unwrap().len(), 1, "{lock}");
+            let claims = together(&store, 3).await;
+            assert_eq!(id(claims[0].as_ref()), job, "{lock}");
+            assert!(claims[1].is_none() && claims[2].is_none(), "{lock}: {claims:?}");
+            other.batch_execute("COMMIT").await.unwrap();
+            // Nothing of it is changed.
+            assert_eq!(id(together(&store, 1).await[0].as_ref()), next, "{lock}");
+        }
     }
 
     #[tokio::test]
-    async fn a_transaction_of_claims_locks_endpoints_of_a_tenant_only_once() {
+    async fn a_lock_that_the_first_claim_waits_for_too_long_fails_no_other() {
         let server = races::server();
         let database = Database::new(&server.socket());
         let store = PostgresStore::open(&races::url(&database)).await.unwrap();
         let tenant = tenant(&store, "one").await;
-        let mut jobs = Vec::new();
-        for path in ["a.example/", "a.example/?again", "b.example/", "a.example/"] {
-            jobs.push(create(&store, tenant, path).await);
-        }
-        let claims = together(&store, 4).await;
-        assert_eq!([0, 1].map(|at| id(claims[at].as_ref())), [jobs[0], jobs[1]]);
-        assert!(claims[2].is_none(), "{claims:?}");
-        // What was not claimed is not changed.
-        let claims = together(&store, 4).await;
-        assert_eq!((id(claims[0].as_ref()), claims[1].is_none()), (jobs[2], true));
+        create(&store, tenant, "one.example/").await;
+        let other = connection(&races::url(&database)).await.unwrap();
+        other.batch_execute("BEGIN").await.unwrap();
+        other.query("SELECT 1 FROM jobs FOR NO KEY UPDATE", &[]).await.unwrap();
+        let (waiting, results): (Vec<_>, Vec<_>) = (0..2).map(|_| waiting(&store)).unzip();
+        store.claim_all(waiting).await;
+        assert_eq!(store.claims.take(MOST, |_, _| true).len(), 1);
+        let first = results.into_iter().next().unwrap().await.unwrap();
+        assert!(matches!(first, Err(StoreError::Unavailable(_))), "{first:?}");
     }
 
     #[tokio::test]

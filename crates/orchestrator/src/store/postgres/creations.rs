@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     Outcome, PostgresStore, feed, idempotency, quotas, records, timeline,
     together::{all, both},
-    transaction::{Caller, Failure, Transaction},
+    transaction::{Caller, Failure, Reason, Transaction},
     values::{escaped, read_as},
 };
 use crate::{
@@ -133,7 +133,7 @@ impl PostgresStore {
         let news = Arc::new(news);
         let mut created = match self.try_create(first, (Arc::clone(&news), 0..news.len())).await {
             Ok(created) => created.into_iter().map(Ok).collect(),
-            Err(Failure { is_of_values: true, .. }) if news.len() > 1 => Vec::new(),
+            Err(Failure { reason: Reason::Values, .. }) if news.len() > 1 => Vec::new(),
             Err(Failure { error, .. }) => vec![Err(error); news.len()],
         };
         // One that cannot be created harms no other.

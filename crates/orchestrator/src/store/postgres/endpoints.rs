@@ -1,6 +1,6 @@
 //! Endpoints: how each has been, and when something is due there. An endpoint's row is the lock of its deliveries.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use meetbot_types::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::{
     Outcome,
-    transaction::Transaction,
+    transaction::{Transaction, Value},
     values::{escaped, number, optional_time, text},
 };
 use crate::{
@@ -91,6 +91,22 @@ pub(super) async fn lock(
     let lock = "SELECT 1 FROM endpoints WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE";
     transaction.rows(lock, &[&ids]).await?;
     Ok(())
+}
+
+/// Locks the endpoints behind these URLs, if all are there and no other transaction has a lock.
+pub(super) async fn try_lock(
+    transaction: &Transaction,
+    tenant: Tenant,
+    urls: &[&str],
+) -> Outcome<bool> {
+    if urls.is_empty() {
+        return Ok(true);
+    }
+    let hashes: BTreeSet<Vec<u8>> = urls.iter().map(|url| without_query(url).1).collect();
+    let hashes: Vec<Vec<u8>> = hashes.into_iter().collect();
+    let lock = "SELECT 1 FROM endpoints WHERE consumer = $1 AND live = $2 AND url_hash = ANY ($3) FOR NO KEY UPDATE SKIP LOCKED";
+    let values: [Value<'_>; 3] = [&tenant.consumer.to_string(), &tenant.live, &hashes];
+    Ok(transaction.rows(lock, &values).await?.len() == hashes.len())
 }
 
 /// An endpoint with its lock; `None` where it was erased.

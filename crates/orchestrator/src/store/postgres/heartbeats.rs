@@ -15,7 +15,7 @@ use super::{
     leases,
     line::Line,
     records,
-    transaction::{Caller, Failure, Transaction},
+    transaction::{Caller, Failure, Reason, Transaction},
 };
 use crate::{
     clock::StoreNow,
@@ -95,7 +95,7 @@ impl PostgresStore {
             });
         let applied = match attempt.await {
             Ok(applied) => applied.into_iter().map(|reported| reported.map(Ok)).collect(),
-            Err(Failure { is_of_values: true, .. }) => answers.iter().map(|_| None).collect(),
+            Err(Failure { reason: Reason::Values, .. }) => answers.iter().map(|_| None).collect(),
             Err(Failure { error, .. }) => vec![Some(Err(error)); answers.len()],
         };
         for (((report, now), answer), applied) in reports.into_iter().zip(answers).zip(applied) {

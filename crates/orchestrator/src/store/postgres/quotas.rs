@@ -88,6 +88,14 @@ pub(super) async fn lock(transaction: &Transaction, tenant: Tenant) -> Outcome<C
     }
 }
 
+/// Locks a tenant's row, if no other transaction has its lock.
+pub(super) async fn try_lock(transaction: &Transaction, tenant: Tenant) -> Outcome<bool> {
+    let lock =
+        "SELECT 1 FROM tenants WHERE consumer = $1 AND live = $2 FOR NO KEY UPDATE SKIP LOCKED";
+    let row = transaction.row(lock, &[&tenant.consumer.to_string(), &tenant.live]).await?;
+    Ok(row.is_some())
+}
+
 /// New jobs of this tenant, whose row is locked, wait. `due` is when the first of those without an account may start, `None` where there are none or all slots are taken.
 pub(super) async fn joined(
     transaction: &Transaction,

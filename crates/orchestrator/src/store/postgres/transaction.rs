@@ -37,8 +37,18 @@ pub(super) type Work<A, T> = for<'t> fn(&'t Transaction, &'t A) -> BoxFuture<'t,
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: StoreError,
-    /// Whether a value or a stored row was the reason: all of it was undone, and another transaction may do the part without it.
-    pub(super) is_of_values: bool,
+    pub(super) reason: Reason,
+}
+
+/// What was the reason, as far as another transaction may do a part of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A value or a stored row. All of it was undone.
+    Values,
+    /// A lock that another transaction had for too long. All of it was undone.
+    Lock,
+    /// The database, or the way to it. It may have been done.
+    Other,
 }
 
 /// Who asks; none of them gets all connections.
@@ -155,7 +165,7 @@ impl Transaction {
             let committed = client.batch_execute("COMMIT").await;
             if let Err(error) = committed {
                 drop(Object::take(client));
-                return Err(Failure { error: Problem::from(error).into(), is_of_values: false });
+                return Err(Failure { error: Problem::from(error).into(), reason: Reason::Other });
             }
         }
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
@@ -332,7 +342,7 @@ impl Connections {
         });
         task.await.unwrap_or_else(|_| {
             let error = StoreError::Unavailable("a verb panicked".into());
-            Err(Failure { error, is_of_values: false })
+            Err(Failure { error, reason: Reason::Other })
         })
     }
 
@@ -358,8 +368,8 @@ impl Connections {
                 Err(problem) => problem,
             };
             if tries == TRIES || !problem.passes() {
-                let is_of_values = problem.is_of_values();
-                return Err(Failure { error: problem.into(), is_of_values });
+                let reason = problem.reason();
+                return Err(Failure { error: problem.into(), reason });
             }
             tracing::debug!(?problem, "a transaction is tried again");
             let jitter = getrandom::u32().unwrap_or(0) % 20;
@@ -369,15 +379,17 @@ impl Connections {
 }
 
 impl Problem {
-    /// Whether a value or a stored row was the reason, and not the database or the way to it.
-    fn is_of_values(&self) -> bool {
+    /// Of an error before COMMIT.
+    fn reason(&self) -> Reason {
         match self {
-            Self::Corrupt(_) => true,
-            // Data exceptions, violated constraints, and what exceeds a limit of PostgreSQL.
-            Self::Sql(error) => error.code().is_some_and(|code| {
-                ["22", "23", "54"].iter().any(|class| code.code().starts_with(class))
-            }),
-            Self::Again | Self::Unavailable(_) => false,
+            Self::Corrupt(_) => Reason::Values,
+            Self::Sql(error) => match error.code() {
+                Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE => Reason::Lock,
+                // Data exceptions, violated constraints, and what exceeds a limit of PostgreSQL.
+                Some(code) if ["22", "23", "54"].contains(&&code.code()[..2]) => Reason::Values,
+                _ => Reason::Other,
+            },
+            Self::Again | Self::Unavailable(_) => Reason::Other,
         }
     }
 
