@@ -109,6 +109,9 @@ impl Peer {
         // Datagrams of other sessions may arrive without a pause, and must not keep this one alive.
         self.check_for_silence(now);
         self.pauses.begin(datagrams, now);
+        if self.pauses.until.is_some() {
+            self.sockets.unwatch()?;
+        }
         Ok(datagrams == DATAGRAMS_AT_ONCE)
     }
 }

@@ -7,8 +7,9 @@
 use std::{
     future::poll_fn,
     io::{self, IoSliceMut},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd as _,
+    mem,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd},
     task::Poll,
     time::{Duration, SystemTime},
 };
@@ -21,7 +22,7 @@ use nix::sys::{
     time::{TimeVal, TimeValLike as _},
 };
 use rustix::net::SendFlags;
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::io::Interest;
 
 /// The receive buffer of a socket. It holds some seconds of a small meeting while the peer is delayed, for example by a slow disk; the system's
 /// default holds a fraction of a second.
@@ -36,6 +37,8 @@ const ANY_PORT: u16 = 9;
 /// The sockets of a peer.
 pub(super) struct Sockets {
     open: Vec<Socket>,
+    /// The index of the socket that is read next.
+    next: usize,
     /// The buffer into which the system writes a datagram's time of arrival, and how many were dropped before it.
     control: Vec<u8>,
     /// Datagrams that the system dropped because a socket was full.
@@ -55,15 +58,48 @@ pub(super) struct Received {
 
 impl Default for Sockets {
     fn default() -> Self {
-        Self { open: Vec::new(), control: nix::cmsg_space!(TimeVal, u32), dropped: 0 }
+        let control = nix::cmsg_space!(TimeVal, u32);
+        Self { open: Vec::new(), next: 0, control, dropped: 0 }
     }
 }
 
 struct Socket {
-    udp: UdpSocket,
+    udp: Udp,
     address: SocketAddr,
     /// The system's last count of dropped datagrams, which wraps.
     dropped: u32,
+}
+
+enum Udp {
+    /// Each datagram wakes a thread of the runtime, even if no task waits for it.
+    Watched(tokio::net::UdpSocket),
+    /// Datagrams wake nothing.
+    Unwatched(UdpSocket),
+}
+
+impl Udp {
+    fn watched(self) -> io::Result<Self> {
+        match self {
+            Self::Unwatched(udp) => tokio::net::UdpSocket::from_std(udp).map(Self::Watched),
+            Self::Watched(_) => Ok(self),
+        }
+    }
+
+    fn unwatched(self) -> io::Result<Self> {
+        match self {
+            Self::Watched(udp) => udp.into_std().map(Self::Unwatched),
+            Self::Unwatched(_) => Ok(self),
+        }
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Watched(udp) => udp.as_fd(),
+            Self::Unwatched(udp) => udp.as_fd(),
+        }
+    }
 }
 
 impl Sockets {
@@ -80,7 +116,7 @@ impl Sockets {
         if self.open.len() == MOST_SOCKETS || self.addresses().any(|bound| bound.ip() == ip) {
             return Ok(None);
         }
-        let udp = std::net::UdpSocket::bind((ip, 0))?;
+        let udp = UdpSocket::bind((ip, 0))?;
         udp.set_nonblocking(true)?;
         // Best effort: the system may grant less (`net.core.rmem_max`).
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&udp, SOCKET_BYTES);
@@ -89,7 +125,7 @@ impl Sockets {
         // Without it nothing counts as dropped.
         let _ = setsockopt(&udp, RxqOvfl, &1);
         let address = udp.local_addr()?;
-        self.open.push(Socket { udp: UdpSocket::from_std(udp)?, address, dropped: 0 });
+        self.open.push(Socket { udp: Udp::Unwatched(udp), address, dropped: 0 });
         Ok(Some(address))
     }
 
@@ -99,12 +135,14 @@ impl Sockets {
     }
 
     /// Waits until a datagram can be read from one of them.
-    pub(super) async fn readable(&self) -> io::Result<()> {
+    pub(super) async fn readable(&mut self) -> io::Result<()> {
+        self.change(Udp::watched)?;
         poll_fn(|context| {
             let mut readable = Poll::Pending;
             for socket in &self.open {
+                let Udp::Watched(udp) = &socket.udp else { continue };
                 // Each is polled, so that each wakes this task.
-                match socket.udp.poll_recv_ready(context) {
+                match udp.poll_recv_ready(context) {
                     Poll::Ready(Ok(())) => readable = Poll::Ready(Ok(())),
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {}
@@ -115,32 +153,47 @@ impl Sockets {
         .await
     }
 
+    /// From now on datagrams wake nothing, until [`Sockets::readable`] is called.
+    pub(super) fn unwatch(&mut self) -> io::Result<()> {
+        self.change(Udp::unwatched)
+    }
+
+    fn change(&mut self, change: impl Fn(Udp) -> io::Result<Udp>) -> io::Result<()> {
+        let change = |socket: Socket| Ok(Socket { udp: change(socket.udp)?, ..socket });
+        self.open = mem::take(&mut self.open).into_iter().map(change).collect::<io::Result<_>>()?;
+        Ok(())
+    }
+
     /// The next datagram of any of them.
     pub(super) fn receive(&mut self, datagram: &mut [u8]) -> io::Result<Option<Received>> {
-        for Socket { udp, address, dropped } in &mut self.open {
-            loop {
-                let take = || take(udp, datagram, &mut self.control);
-                match udp.try_io(Interest::READABLE, take) {
-                    Ok(taken) => {
-                        let Taken { length, source, arrived, .. } = taken;
-                        if let Some(count) = taken.dropped {
-                            self.dropped += u64::from(count.wrapping_sub(*dropped));
-                            *dropped = count;
-                        }
-                        let destination = *address;
-                        return Ok(Some(Received { length, source, destination, arrived }));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                    // An ICMP answer to a packet of ours: the other side's socket is closed. The silence timeout will detect it.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-                    Err(error) => return Err(error),
+        while let Some(Socket { udp, address, dropped }) = self.open.get_mut(self.next) {
+            let control = &mut self.control;
+            let taken = match udp {
+                Udp::Watched(udp) => {
+                    udp.try_io(Interest::READABLE, || take(udp.as_fd(), datagram, control))
                 }
+                Udp::Unwatched(udp) => take(udp.as_fd(), datagram, control),
+            };
+            match taken {
+                Ok(Taken { length, source, arrived, dropped: count }) => {
+                    if let Some(count) = count {
+                        self.dropped += u64::from(count.wrapping_sub(*dropped));
+                        *dropped = count;
+                    }
+                    let destination = *address;
+                    return Ok(Some(Received { length, source, destination, arrived }));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.next += 1,
+                // An ICMP answer to a packet of ours: the other side's socket is closed. The silence timeout will detect it.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+                Err(error) => return Err(error),
             }
         }
+        self.next = 0;
         Ok(None)
     }
 
-    /// Sends a datagram from one of our addresses. It does not use tokio's send, which regards a socket as full until its first readiness event.
+    /// Sends a datagram from one of our addresses.
     pub(super) fn send(
         &self,
         datagram: &[u8],
@@ -164,7 +217,7 @@ struct Taken {
 }
 
 /// Reads a datagram from a socket.
-fn take(udp: &UdpSocket, datagram: &mut [u8], control: &mut [u8]) -> io::Result<Taken> {
+fn take(udp: BorrowedFd<'_>, datagram: &mut [u8], control: &mut [u8]) -> io::Result<Taken> {
     let mut parts = [IoSliceMut::new(datagram)];
     let message = recvmsg::<SockaddrStorage>(
         udp.as_raw_fd(),
@@ -203,7 +256,7 @@ pub(super) fn source_towards(destination: IpAddr) -> io::Result<IpAddr> {
     if destination == any || destination.is_multicast() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is the address of no host"));
     }
-    let socket = std::net::UdpSocket::bind((any, 0))?;
+    let socket = UdpSocket::bind((any, 0))?;
     socket.connect((destination, ANY_PORT))?;
     let source = socket.local_addr()?.ip();
     // A link-local address is valid on one link only, and a candidate cannot name the link.
@@ -220,6 +273,8 @@ pub(super) fn source_towards(destination: IpAddr) -> io::Result<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::UdpSocket;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -294,6 +349,25 @@ mod tests {
             sockets.send(b"back", destination, source).unwrap();
             let (_, from) = sender.recv_from(&mut datagram).await.unwrap();
             assert_eq!(from, to, "the answer comes from the address that was written to");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_read_while_it_is_not_watched_and_then_wakes_the_task_again() {
+        let mut sockets = Sockets::default();
+        let to = sockets.bind(ip("127.0.0.1")).unwrap().unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        for _ in 0..2 {
+            // It came before the socket was watched.
+            sender.send_to(b"one", to).await.unwrap();
+            sockets.readable().await.unwrap();
+            assert!(sockets.receive(&mut [0; 10]).unwrap().is_some());
+            assert!(sockets.receive(&mut [0; 10]).unwrap().is_none());
+            sockets.unwatch().unwrap();
+            assert!(matches!(sockets.open[0].udp, Udp::Unwatched(_)));
+            sender.send_to(b"two", to).await.unwrap();
+            assert!(sockets.receive(&mut [0; 10]).unwrap().is_some());
+            assert!(sockets.receive(&mut [0; 10]).unwrap().is_none());
         }
     }
 
