@@ -6,6 +6,7 @@ mod discover;
 mod events;
 mod path;
 mod pause;
+mod read;
 mod remotes;
 mod send;
 mod sockets;
@@ -18,7 +19,7 @@ use std::{
     fmt,
     net::IpAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use str0m::{
@@ -27,7 +28,6 @@ use str0m::{
     channel::ChannelId,
     config::CryptoProvider,
     media::{Direction, KeyframeRequestKind, MediaKind, Mid},
-    net::{DatagramRecv, Protocol, Receive},
     rtp::{Extension, Ssrc},
 };
 
@@ -36,7 +36,7 @@ use self::{
     path::Path,
     pause::Pauses,
     remotes::Remotes,
-    sockets::{Received, Sockets},
+    sockets::Sockets,
     timer::Timer,
 };
 pub use self::{
@@ -72,17 +72,11 @@ const EXTENSIONS: [(u8, Extension); 6] = [
     (13, Extension::VideoOrientation),
 ];
 
-/// Datagrams that are read in one turn: about a millisecond of work. Then the task yields to others on the same thread, even if more datagrams wait.
-const DATAGRAMS_AT_ONCE: usize = 100;
-
 /// The largest message of a data channel, announced as `max-message-size`. It is also the default of RFC 8841.
 const MOST_MESSAGE_BYTES: u32 = 64 * 1024;
 
 /// Data channels that the other side may open in the life of a peer. The session scans all of them for each message.
 const MOST_CHANNELS: usize = 64;
-
-/// A successful answer to a check (RFC 8489, 5: the message type).
-const BINDING_SUCCESS: [u8; 2] = [0x01, 0x01];
 
 /// A track of a session: its `mid` in the session description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -151,13 +145,6 @@ impl fmt::Debug for Peer {
 #[expect(clippy::disallowed_methods, reason = "the socket and its timers live on the real clock")]
 fn now() -> Instant {
     Instant::now()
-}
-
-/// The moment at which the wall clock showed `arrived`, at most `now`. If the wall clock was set in between, it is wrong by that difference.
-#[expect(clippy::disallowed_methods, reason = "the system dates datagrams by the wall clock")]
-fn moment(arrived: SystemTime, now: Instant) -> Instant {
-    let age = SystemTime::now().duration_since(arrived).unwrap_or_default();
-    now.checked_sub(age).unwrap_or(now)
 }
 
 /// The cryptography provider, created once in a process.
@@ -408,47 +395,6 @@ impl Peer {
         self.drain()
     }
 
-    /// Reads up to [`DATAGRAMS_AT_ONCE`] datagrams from the sockets. Returns how many: if so many, more may be waiting.
-    fn receive(&mut self) -> Result<usize, Error> {
-        for count in 0..DATAGRAMS_AT_ONCE {
-            let received = self.sockets.receive(self.datagram.as_mut_slice())?;
-            let Some(Received { length, source, destination, arrived }) = received else {
-                return Ok(count);
-            };
-            let now = now();
-            let arrived = arrived.map_or(now, |arrived| moment(arrived, now));
-            if count == 0 {
-                self.pauses.begin_reading(arrived, now);
-            }
-            let arrived = arrived.max(self.latest);
-            if self.wake < arrived {
-                self.advance(arrived)?;
-            }
-            self.latest = arrived;
-            let is_answer = self.datagram[..length].starts_with(&BINDING_SUCCESS);
-            let Ok(contents) = DatagramRecv::try_from(&self.datagram[..length]) else { continue };
-            let receive = Receive { proto: Protocol::Udp, source, destination, contents };
-            let input = Input::Receive(arrived, receive);
-            if self.rtc.accepts(&input) {
-                // A connectivity check from an unknown address makes that address a (peer-reflexive) candidate.
-                if let Err(why) = self.remotes.add(source) {
-                    tracing::trace!(%source, %why, "a connectivity check is not answered");
-                    continue;
-                }
-                if is_answer {
-                    self.remotes.answered(source);
-                }
-                self.last_heard = now;
-                if !self.connected {
-                    self.path.heard(source);
-                }
-                self.rtc.handle_input(input)?;
-                self.drain()?;
-            }
-        }
-        Ok(DATAGRAMS_AT_ONCE)
-    }
-
     /// Sends the session's datagrams and queues its events, until it waits for a timeout.
     fn drain(&mut self) -> Result<(), Error> {
         loop {
@@ -487,45 +433,5 @@ impl Peer {
                 return Err(Error::TooManyChannels);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_peer_reads_a_bounded_number_of_datagrams_in_one_turn_and_the_rest_in_the_next() {
-        let bind = || Peer::bind(Ipv4Addr::LOCALHOST.into(), Guard::everywhere()).unwrap();
-        let (mut sender, mut receiver) = (bind(), bind());
-        let (tracks, offer) = sender.offer(&[(Kind::Audio, "voice".to_owned())]).unwrap();
-        sender.accept_answer(&receiver.accept_offer(&offer).unwrap()).unwrap();
-        while !sender.connected || !receiver.connected {
-            tokio::select! {
-                event = sender.next() => drop(event.unwrap()),
-                event = receiver.next() => drop(event.unwrap()),
-            }
-        }
-        // Only the sender is driven.
-        for number in 0..150 {
-            let packet = AudioPacket {
-                rtp_time: number * 960,
-                level_dbov: -20,
-                voice: true,
-                data: Arc::from([0xF8; 3]),
-            };
-            sender.send_audio(tracks[0], &packet).unwrap();
-            let _ = tokio::time::timeout(Duration::ZERO, sender.next()).await;
-        }
-        receiver.sockets.readable().await.unwrap();
-        receiver.events.clear();
-        assert_eq!(receiver.receive().unwrap(), DATAGRAMS_AT_ONCE, "more datagrams wait");
-        let frames = receiver.events.len();
-        assert!((1..=DATAGRAMS_AT_ONCE).contains(&frames), "{frames}");
-        while receiver.receive().unwrap() > 0 {}
-        let all = receiver.events.iter().filter(|event| matches!(event, Event::Frame(_))).count();
-        assert_eq!(all, 150);
     }
 }

@@ -39,7 +39,9 @@ impl Peer {
                 }
             }
             SessionEvent::MediaData(mut data) => {
-                data.contiguous &= !self.dropped_frames.remove(&data.mid);
+                if !self.dropped_frames.is_empty() {
+                    data.contiguous &= !self.dropped_frames.remove(&data.mid);
+                }
                 self.events.extend(frame(data).map(Event::Frame));
             }
             SessionEvent::KeyframeRequest(request) => {

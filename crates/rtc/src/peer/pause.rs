@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{DATAGRAMS_AT_ONCE, Peer, now};
+use super::{Peer, now, read::DATAGRAMS_AT_ONCE};
 use crate::{Error, Event};
 
 /// How long the sockets are left alone after a reading that brought something. Each voice sends a packet in 20 ms.
