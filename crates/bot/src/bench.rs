@@ -93,7 +93,7 @@ impl Recorder {
         self.0.frame(ID, source, &frame).unwrap();
     }
 
-    /// Writes what is buffered, as the bot does every 450 ms.
+    /// Writes what is buffered, as the bot does every 400 ms.
     ///
     /// # Panics
     /// When a file cannot be written.

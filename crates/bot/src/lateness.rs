@@ -14,7 +14,7 @@ use crate::{clock, recording::files::private};
 
 /// Readings that are late for this long show that the machine has too many bots. A shorter spell may be one slow write to the disk, or a machine that was suspended.
 const SPELL: Duration = Duration::from_secs(3);
-/// Late readings that are further apart are not of one spell. Bots report theirs every 450 ms.
+/// Late readings that are further apart are not of one spell. Bots report theirs every 400 ms.
 const APART: Duration = Duration::from_secs(1);
 /// For how long bots must have read in time before they have caught up.
 const CAUGHT_UP: Duration = Duration::from_secs(10);

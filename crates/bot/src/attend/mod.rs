@@ -35,9 +35,9 @@ use crate::{
     reporter::Reporter,
 };
 
-/// How often buffered media is written to the files. Before that, media wait in a socket for up to 40 ms (`crates/rtc/src/peer/pause.rs`): a crash loses half a
+/// How often buffered media is written to the files. Before that, media wait in a socket for up to 80 ms (`crates/rtc/src/peer/pause.rs`): a crash loses half a
 /// second at most.
-const FLUSH: Duration = Duration::from_millis(450);
+const FLUSH: Duration = Duration::from_millis(400);
 /// The waits between tries to join. They double, and are reset after the bot was in the meeting for [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 const LONGEST_RETRY: Duration = Duration::from_secs(8);

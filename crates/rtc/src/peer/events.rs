@@ -32,6 +32,9 @@ impl Peer {
             }
             SessionEvent::MediaAdded(media) => {
                 if matches!(media.direction, Direction::RecvOnly | Direction::SendRecv) {
+                    if media.kind == MediaKind::Video {
+                        self.pauses.shorten_for_video();
+                    }
                     self.events.push_back(Event::TrackAdded {
                         track: TrackId(media.mid),
                         kind: kind(media.kind),
