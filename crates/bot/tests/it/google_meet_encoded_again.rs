@@ -1,5 +1,7 @@
 //! Tests with a page whose encoded frames cannot be taken.
 
+use std::{collections::BTreeMap, time::Instant};
+
 use meetbot_imitation::{Action, Dialect, Scenario, Signal, Sound};
 use meetbot_types::{
     ControlAction,
@@ -23,6 +25,11 @@ async fn voices_whose_encoded_frames_cannot_be_taken_are_encoded_again_and_stay_
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the page plays by the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 async fn are_encoded_again(dialect: Dialect) {
     let people = [("Ann Host", 500), ("Ben Weber", 700), ("Cleo Jones", 1_100)];
     let scenario = Scenario {
@@ -39,18 +46,24 @@ async fn are_encoded_again(dialect: Dialect) {
     fixture.wait_for(|report| matches!(report, BotReport::Admitted)).await;
     imitation.act(Action::Camera { person: people[0].0.to_owned(), on: true });
     // One after the other on one lane; then all at once. The page reads the end of one voice, and the silence of the other lanes, when the next voices have begun.
+    // For how long each spoke, in ms: a machine that is busy sends packets late, and the page fills the time.
+    let mut spoken = BTreeMap::new();
     for (person, _) in people {
+        let began = now();
         imitation.act(says(person, 2_000));
         imitation.until(|seen| seen.sent.get(person) >= Some(&60)).await;
         imitation.act(Action::Busy(1_500));
         imitation.until(|seen| seen.sent.get(person) >= Some(&100)).await;
+        spoken.insert(person, (now() - began).as_millis());
     }
+    let began = now();
     for (person, _) in people {
         imitation.act(says(person, 4_000));
     }
     for (person, _) in people {
         imitation.until(|seen| seen.sent.get(person) >= Some(&300)).await;
     }
+    let together = (now() - began).as_millis();
     fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
     fixture.command(command(2, ControlAction::LeaveCall, None));
@@ -75,8 +88,9 @@ async fn are_encoded_again(dialect: Dialect) {
         let packets: u64 = voices().map(|track| track.packets).sum();
         assert!(packets * 100 >= sent * 95, "{name}: {packets} of {sent}: {manifest:#?}");
         // What the page plays after the end of a voice belongs to it for a moment.
+        let most = (spoken[name] + together) / 20 * 110 / 100;
         let packets: u64 = played.iter().map(|track| track.packets).sum();
-        assert!(packets * 100 <= sent * 110, "{name}: {packets} of {sent}: {manifest:#?}");
+        assert!(u128::from(packets) <= most, "{name}: {packets} of {most}: {manifest:#?}");
         let mut tones = 0;
         for track in played {
             assert_eq!(track.codec, "opus");
@@ -91,8 +105,8 @@ async fn are_encoded_again(dialect: Dialect) {
             }
             tones += holds(hz);
         }
-        // Pieces of 100 ms, of which each of the two voices may begin and end in one.
-        assert!(tones <= 60 + 2 * 2, "{name}: {tones}: {manifest:#?}");
+        // In pieces of 100 ms.
+        assert!(tones as u128 <= most / 5, "{name}: {tones} of {most} packets: {manifest:#?}");
         assert!(person.speaking_ms >= 5_000, "{person:?}");
     }
     let missing = &manifest.unavailable;
