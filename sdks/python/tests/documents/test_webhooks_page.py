@@ -48,7 +48,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
         mb = MeetBot(environment["MEETBOT_API_KEY"], environment["MEETBOT_API_BASE_URL"])
         with listening(listen) as (came, last), listening(forward.replace("http://localhost:8000/webhook/meetbot", last)) as (passed_on, url):
             job = mb.dispatch_bot(
-                meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=1", on_finalize_url=url
+                meeting_url="https://sandbox.meetbot.dev/two-speakers?seconds=5", on_finalize_url=url
             )
             for lines in (passed_on, came):
                 heard(lines, "job.finalized")

@@ -61,7 +61,7 @@ async function receives(folder: string, file: string, code: string): Promise<voi
   const running = run(folder, file);
   await running.heard("listening");
   const url = `http://127.0.0.1:${port}/webhook/meetbot`;
-  const job = await mb.dispatchBot({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=1", onFinalizeUrl: url });
+  const job = await mb.dispatchBot({ meetingUrl: "https://sandbox.meetbot.dev/two-speakers?seconds=5", onFinalizeUrl: url });
   assert.match(await running.heard("recorded:"), new RegExp(`recorded: ${job.id} file://`));
   const { body, headers } = signWebhook({ event: "job.finalized", jobId: "job_forged" }, "whsec_b3RoZXI=");
   const refused = await fetch(url, { method: "POST", body: body as BodyInit, headers });
