@@ -463,7 +463,7 @@ async fn voices_stay_separate_while_connections_sources_and_names_change() {
             let file = fixture.folder(1).join(&track.file);
             for other in [500, 700, 1_100, 1_700].into_iter().filter(|other| *other != hz) {
                 let apart = tone_db(&file, hz) - tone_db(&file, other);
-                // A packet of another voice is 14 dB below. A lost packet is a step in the tone, which is 39 dB above silence at other frequencies.
+                // One packet of another voice is 14 dB below the tone in its 100 ms. A lost packet is a step in the tone, whose other frequencies are 39 dB below.
                 assert!(apart >= 30.0, "{name}: {other} Hz is {apart} dB below");
             }
         }
