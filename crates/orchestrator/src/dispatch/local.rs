@@ -21,6 +21,22 @@ pub(crate) struct LocalJobs {
     pub(crate) launcher: Arc<dyn Launcher>,
 }
 
+impl LocalJobs {
+    /// Waits until the bots read their media in time again.
+    async fn catch_up(&self, drain: &CancellationToken) {
+        tracing::warn!(
+            "the bots read their media too late: no jobs are taken until they have read in time for 10 s"
+        );
+        while self.launcher.is_behind() {
+            tokio::select! {
+                () = drain.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        tracing::info!("the bots have caught up: jobs are taken again");
+    }
+}
+
 #[async_trait]
 impl JobSource for LocalJobs {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
@@ -28,10 +44,7 @@ impl JobSource for LocalJobs {
         let Self { orders, launcher } = self;
         while !drain.is_cancelled() {
             if launcher.is_behind() {
-                tokio::select! {
-                    () = drain.cancelled() => {}
-                    () = tokio::time::sleep(LOOK) => {}
-                }
+                self.catch_up(drain).await;
                 continue;
             }
             let one = Room { bots: 1, browsers: room.browsers.min(1) };

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::{
     Outcome, PostgresStore, feed, idempotency, quotas, records, timeline,
     together::{all, both},
-    transaction::{Caller, Failure, Reason, Transaction},
+    transaction::{Caller, Failure, Reason, Transaction, Value},
     values::{escaped, read_as},
 };
 use crate::{
@@ -164,13 +164,13 @@ impl PostgresStore {
 async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<Vec<Creation>> {
     let Some(tenant) = news.first().map(|(new, _)| new.tenant) else { return Ok(Vec::new()) };
     let consumer = tenant.consumer.to_string();
-    let counts = quotas::lock(transaction, tenant).await?;
-    let before = news.iter().map(|new| before(transaction, new));
-    let ((quota, feed), before) = both(
-        both(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant)),
-        all(before),
-    )
-    .await?;
+    let reads = || {
+        let before = news.iter().map(|new| before(transaction, new));
+        let of_tenant =
+            both(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant));
+        both(of_tenant, all(before))
+    };
+    let (counts, ((quota, feed), before)) = quotas::lock_and(transaction, tenant, reads).await?;
     let mut waiting = counts.waiting;
     let mut creations = Vec::with_capacity(news.len());
     for ((New { job, start, .. }, now), before) in news.iter().zip(before) {
@@ -190,23 +190,22 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
         waiting += u32::from(matches!(creation, Creation::Created(_)));
         creations.push(creation);
     }
-    let created =
-        || news.iter().zip(&creations).filter(|(_, is)| matches!(is, Creation::Created(_)));
-    let first = created().map(|((new, _), _)| new).filter(|new| new.job.account.is_none());
-    let first = first.map(|new| new.start.from.as_millis()).min();
-    let joined = async {
-        match waiting - counts.waiting {
-            0 => Ok(()),
-            count => {
-                let due = quota::due(counts.bots, quota.bots, first);
-                quotas::joined(transaction, tenant, count, due).await
-            }
-        }
-    };
-    let inserted = created().map(|((new, _), _)| insert(transaction, &consumer, new, feed));
+    let is_created = |creation: &Creation| matches!(creation, Creation::Created(_));
+    let created = news.iter().zip(&creations).filter(|(_, creation)| is_created(creation));
+    let created: Vec<&New> = created.map(|((new, _), _)| new).collect();
     let answered =
         news.iter().zip(&creations).map(|(new, creation)| answer(transaction, new, creation));
-    both(joined, both(all(inserted), all(answered))).await?;
+    let written = async {
+        if created.is_empty() {
+            return Ok(());
+        }
+        let first = created.iter().filter(|new| new.job.account.is_none());
+        let first = first.map(|new| new.start.from.as_millis()).min();
+        let due = quota::due(counts.bots, quota.bots, first);
+        let joined = quotas::joined(transaction, tenant, waiting - counts.waiting, due);
+        both(joined, insert(transaction, tenant, feed, &created)).await.map(drop)
+    };
+    both(written, all(answered)).await?;
     Ok(creations)
 }
 
@@ -236,33 +235,53 @@ async fn before(
     Ok(existing.map(|existing| Before::Job(Box::new(existing.job))))
 }
 
-/// Writes a job, and its event of the feed.
-async fn insert(transaction: &Transaction, consumer: &str, new: &New, feed: i64) -> Outcome<()> {
-    let New { tenant, job, link, start, .. } = new;
-    let inserted = async {
-        transaction
-            .run(
-                "INSERT INTO jobs (id, consumer, live, external_id, platform, status, created_at, run_at, start_by, link, job, account)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-                &[
-                    &job.id.to_string(),
-                    &consumer,
-                    &tenant.live,
-                    &job.external_id.as_deref().map(escaped),
-                    &job.platform.as_str(),
-                    &job.status.as_str(),
-                    &job.created_at.as_millis(),
-                    &start.from.as_millis(),
-                    &start.by.as_millis(),
-                    &read_as(serde_json::to_string(link), "a link")?,
-                    &read_as(serde_json::to_string(job), "a job")?,
-                    &job.account,
-                ],
-            )
-            .await
-    };
-    let event = EmittedEvent::created(job);
-    both(inserted, timeline::insert(transaction, job, &event, feed, None)).await?;
+/// Writes jobs of one tenant, and their events of the feed.
+async fn insert(
+    transaction: &Transaction,
+    tenant: Tenant,
+    feed: i64,
+    created: &[&New],
+) -> Outcome<()> {
+    let (mut ids, mut external_ids, mut platforms, mut statuses) = (vec![], vec![], vec![], vec![]);
+    let (mut times, mut from, mut by) = (vec![], vec![], vec![]);
+    let (mut links, mut jobs, mut accounts) = (vec![], vec![], vec![]);
+    for New { job, link, start, .. } in created {
+        ids.push(job.id.to_string());
+        external_ids.push(job.external_id.as_deref().map(escaped));
+        platforms.push(job.platform.as_str());
+        statuses.push(job.status.as_str());
+        times.push(job.created_at.as_millis());
+        from.push(start.from.as_millis());
+        by.push(start.by.as_millis());
+        links.push(read_as(serde_json::to_string(link), "a link")?);
+        jobs.push(read_as(serde_json::to_string(job), "a job")?);
+        accounts.push(job.account.as_deref());
+    }
+    let consumer = tenant.consumer.to_string();
+    let values: [Value<'_>; 12] = [
+        &consumer,
+        &tenant.live,
+        &ids,
+        &external_ids,
+        &platforms,
+        &statuses,
+        &times,
+        &from,
+        &by,
+        &links,
+        &jobs,
+        &accounts,
+    ];
+    let inserted = transaction.run(
+        "INSERT INTO jobs (consumer, live, id, external_id, platform, status, created_at, run_at, start_by, link, job, account)
+         SELECT $1, $2, * FROM unnest($3::TEXT[], $4::TEXT[], $5::TEXT[], $6::TEXT[], $7::BIGINT[], $8::BIGINT[], $9::BIGINT[],
+            $10::TEXT[], $11::TEXT[], $12::TEXT[])",
+        &values,
+    );
+    let events: Vec<_> = created.iter().map(|new| EmittedEvent::created(&new.job)).collect();
+    let events: Vec<_> =
+        created.iter().zip(&events).map(|(new, event)| (&new.job, event, None)).collect();
+    both(inserted, timeline::insert(transaction, feed, &events)).await?;
     Ok(())
 }
 

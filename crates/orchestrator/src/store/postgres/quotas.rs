@@ -71,20 +71,40 @@ async fn counts(transaction: &Transaction, tenant: Tenant) -> Outcome<Counts> {
     Ok(found.as_ref().map(counts_of).transpose()?.unwrap_or_default())
 }
 
+const LOCK: &str =
+    "SELECT bots, waiting FROM tenants WHERE consumer = $1 AND live = $2 FOR NO KEY UPDATE";
+
 /// Locks a tenant's row, which is made where there is none. Nobody else changes these counts until the transaction ends.
 pub(super) async fn lock(transaction: &Transaction, tenant: Tenant) -> Outcome<Counts> {
     let consumer = tenant.consumer.to_string();
-    let lock =
-        "SELECT bots, waiting FROM tenants WHERE consumer = $1 AND live = $2 FOR NO KEY UPDATE";
-    if let Some(row) = transaction.row(lock, &[&consumer, &tenant.live]).await? {
+    if let Some(row) = transaction.row(LOCK, &[&consumer, &tenant.live]).await? {
         return counts_of(&row);
     }
     // Its consumer may just have been erased, with its row.
     let insert = "INSERT INTO tenants (consumer, live) SELECT id, $2 FROM consumers WHERE id = $1 ON CONFLICT DO NOTHING";
     transaction.run(insert, &[&consumer, &tenant.live]).await?;
-    match transaction.row(lock, &[&consumer, &tenant.live]).await? {
+    match transaction.row(LOCK, &[&consumer, &tenant.live]).await? {
         Some(row) => counts_of(&row),
         None => Err(Problem::Unavailable(format!("there is no consumer {consumer}"))),
+    }
+}
+
+/// [`lock`], and what is read behind the lock. The reads are sent right after it, and see what its last holder has changed.
+pub(super) async fn lock_and<T, R>(
+    transaction: &Transaction,
+    tenant: Tenant,
+    reads: impl Fn() -> R,
+) -> Outcome<(Counts, T)>
+where
+    R: Future<Output = Outcome<T>>,
+{
+    // Else the reads could be sent first.
+    transaction.prepare(LOCK).await?;
+    let consumer = tenant.consumer.to_string();
+    let values: [Value<'_>; 2] = [&consumer, &tenant.live];
+    match both(transaction.row(LOCK, &values), reads()).await? {
+        (Some(row), read) => Ok((counts_of(&row)?, read)),
+        (None, _) => Ok((lock(transaction, tenant).await?, reads().await?)),
     }
 }
 

@@ -35,11 +35,11 @@ pub(super) async fn write(
         return Ok(());
     }
     let feed = feed::id_of(transaction, *tenant).await?;
-    for emitted in events {
+    let rows = events.iter().map(|emitted| Ok((job, emitted, Some(stored(emitted.sequence)?))));
+    insert(transaction, feed, &rows.collect::<Outcome<Vec<_>>>()?).await?;
+    for emitted in &events {
         let sequence = emitted.sequence;
-        let urls: Vec<&str> = emitted.urls(job).collect();
-        insert(transaction, job, &emitted, feed, Some(stored(sequence)?)).await?;
-        for url in urls {
+        for url in emitted.urls(job) {
             let event = outbox::Put { tenant: *tenant, job: &id, sequence, url };
             outbox::put(transaction, &event, &endpoints[url], now).await?;
         }
@@ -55,25 +55,33 @@ pub(super) async fn write_to_feed(
     emitted: &EmittedEvent,
 ) -> Outcome<()> {
     let feed = feed::id_of(transaction, tenant).await?;
-    insert(transaction, job, emitted, feed, None).await
+    insert(transaction, feed, &[(job, emitted, None)]).await
 }
 
-/// Writes an event: into the timeline as the row with this number, or into the feed alone.
+/// Writes events of one feed in this order: each into the timeline of its job as the row with this number, or into the feed alone.
 pub(super) async fn insert(
     transaction: &Transaction,
-    job: &Job,
-    emitted: &EmittedEvent,
     feed: i64,
-    row: Option<i64>,
+    events: &[(&Job, &EmittedEvent, Option<i64>)],
 ) -> Outcome<()> {
-    let data = read_as(serde_json::to_string(&emitted.data(job)), "an event")?;
-    let (job, id) = (job.id.to_string(), EventId::generate(emitted.at).to_string());
+    let (mut jobs, mut rows, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut names, mut times, mut data) = (Vec::new(), Vec::new(), Vec::new());
+    for (job, emitted, row) in events {
+        jobs.push(job.id.to_string());
+        rows.push(*row);
+        ids.push(EventId::generate(emitted.at).to_string());
+        names.push(emitted.event.as_str());
+        times.push(emitted.at.as_millis());
+        data.push(read_as(serde_json::to_string(&emitted.data(job)), "an event")?);
+    }
     transaction
         .run(
-            "WITH next AS (SELECT nextval('feed_numbers') AS number)
-             INSERT INTO events (job, sequence, id, name, at, data, feed, transaction, number)
-             SELECT $1, coalesce($2, -number), $3, $4, $5, $6, $7, pg_current_xact_id()::TEXT::BIGINT, number FROM next",
-            &[&job, &row, &id, &emitted.event.as_str(), &emitted.at.as_millis(), &data, &feed],
+            "INSERT INTO events (job, sequence, id, name, at, data, feed, transaction, number)
+             SELECT job, coalesce(row, -number), id, name, at, data, $1, pg_current_xact_id()::TEXT::BIGINT, number
+             FROM (SELECT *, nextval('feed_numbers') AS number
+                FROM unnest($2::TEXT[], $3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::BIGINT[], $7::TEXT[])
+                    AS given (job, row, id, name, at, data)) AS numbered",
+            &[&feed, &jobs, &rows, &ids, &names, &times, &data],
         )
         .await?;
     Ok(())

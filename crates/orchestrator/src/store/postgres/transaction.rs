@@ -8,7 +8,7 @@ use std::{
 use deadpool_postgres::{Object, Pool};
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio_postgres::{Row, SimpleQueryMessage, error::SqlState, types::ToSql};
+use tokio_postgres::{Row, error::SqlState, types::ToSql};
 
 use super::{Outcome, Problem, together::both};
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 const TRIES: u32 = 3;
 /// Limits of each transaction. They are not startup parameters, which connection poolers refuse.
 const LIMITS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL lock_timeout = '2s'; SET LOCAL idle_in_transaction_session_timeout = '10s'";
+
+/// Lease time when a transaction begins, since when bots can be heard, and whether a server has its row in `nodes`.
+const STATE: &str = "SELECT meetbot_now(), up_since, $1::TEXT IS NULL OR EXISTS (SELECT FROM nodes WHERE boot = $1) FROM cluster";
 
 /// The lock of claims: those of all servers go one after the other, so that each sees what all before it took.
 pub(super) const CLAIM_LOCK: i64 = 0x6d65_6574_626f_7401;
@@ -98,6 +101,12 @@ impl Transaction {
         let client = self.client()?;
         let statement = client.prepare_cached(sql).await?;
         Ok(client.query(&statement, values).await?)
+    }
+
+    /// Prepares a statement, so that it is sent as soon as it is run.
+    pub(super) async fn prepare(&self, sql: &str) -> Outcome<()> {
+        self.client()?.prepare_cached(sql).await?;
+        Ok(())
     }
 
     /// All rows of a query that is sent right after another statement, whose locks and changes it sees; and how many rows that had.
@@ -241,25 +250,21 @@ impl Connections {
             Caller::Claimer => format!("SELECT pg_advisory_xact_lock({CLAIM_LOCK});"),
             Caller::Sender | Caller::Other => String::new(),
         };
-        let is_here = self.boot.as_deref().map_or_else(
-            || "TRUE".to_owned(),
-            |boot| format!("EXISTS (SELECT FROM nodes WHERE boot = '{boot}')"),
-        );
-        let begin = format!(
-            "{first}; {LIMITS}; {plans} {lock} {reported} SELECT meetbot_now(), up_since, {is_here} FROM cluster"
-        );
-        let answers = transaction.client()?.simple_query(&begin).await?;
-        let last = answers.iter().rev().find_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        let number = |column: usize| last?.get(column)?.parse().ok();
-        let (Some(now), Some(up_since)) = (number(0), number(1)) else {
+        let begin = format!("{first}; {LIMITS}; {plans} {lock} {reported}");
+        let client = transaction.client()?;
+        // Else the query could be sent first.
+        let state = client.prepare_cached(STATE).await?;
+        let begun = async { Ok(client.batch_execute(&begin).await?) };
+        let boot = self.boot.as_deref();
+        let state = async { Ok(client.query_opt(&state, &[&boot]).await?) };
+        let ((), state) = both(begun, state).await?;
+        let Some(state) = state else {
             return Err(Problem::Corrupt("the table cluster has no row".to_owned()));
         };
-        if last.and_then(|row| row.get(2)) == Some("f") {
+        if !state.try_get::<_, bool>(2)? {
             return Err(Problem::Unavailable(DISPLACED.to_owned()));
         }
+        let (now, up_since) = (state.try_get(0)?, state.try_get(1)?);
         transaction.lease = LeaseTime::from_millis(now);
         transaction.up_since = LeaseTime::from_millis(up_since);
         Ok(transaction)
