@@ -66,6 +66,7 @@ usage: cargo xtask COMMAND
   bench bots      CPU and memory of each bot, and of an idle server
   bench bots --janus  the same in a real Janus, beside a browser there, and how many bots lose nothing
   bench floor [--beside PROGRAM] [N…]  what N (1, 50) bots cost beside a bare loop that records the same packets, and beside bots of another build
+  bench floor --kill N  what the files lack of N meetings whose process is killed
   bench bots --rtms   what a bot of Zoom costs beside one in a real Janus
   bench dashboard  frames of a meeting of an hour with 20 people, the first paint, and the page's weight
   bench hostile   what a hostile meeting costs fifty others and the API beside it

@@ -2,6 +2,8 @@
 //!
 //! The least is a bare loop that receives as many datagrams of the same sizes, in the same seconds: see `bare`. With `--beside PROGRAM`, bots of another
 //! build of meetbot are in the same meetings. Numbers choose how many meetings there are (1 and 50). The senders run in other processes and are not measured.
+//!
+//! With `--kill N` it shows instead what the files lack of N meetings whose process is killed.
 
 #![expect(
     clippy::disallowed_methods,
@@ -25,11 +27,11 @@ mod program;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fs,
     path::Path,
     process::Command,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use meetbot::{JobStatus, ListBots, NewJob, blocking::MeetBot};
@@ -59,6 +61,9 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["--bare", meetings, folder] = arguments[..] {
         bare::run(meetings.parse().unwrap(), Path::new(folder));
+    }
+    if let ["--kill", count] = arguments[..] {
+        return kill(count.parse().unwrap());
     }
     let (beside, counts) = match arguments[..] {
         ["--beside", program, ref counts @ ..] => (Some(program), counts),
@@ -105,6 +110,43 @@ fn main() {
     for person in people {
         runtime.block_on(person.leave());
     }
+}
+
+/// Kills the process of so many bots of two voices, and prints how long before its end each file was written last. What a bot received until then is in its files,
+/// but for the datagrams that waited in its sockets.
+fn kill(count: usize) {
+    let (_sandbox, address) = program::sandbox();
+    let Server { process, _data: data, .. } = {
+        let server = Server::start(None, Some(&address));
+        server.gather("https://sandbox.meetbot.dev/two-speakers?seconds=3600", count);
+        thread::sleep(WINDOW);
+        server
+    };
+    let before = cpu_seconds(process.child.id());
+    thread::sleep(WINDOW);
+    let percent = (cpu_seconds(process.child.id()) - before) / WINDOW.as_secs_f64() * 100.0;
+    process.kill();
+    let killed = SystemTime::now();
+    let mut lacks = Vec::new();
+    for job in fs::read_dir(data.path().join("recordings")).unwrap() {
+        for file in fs::read_dir(job.unwrap().path().join("e1")).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|extension| extension == "webm") {
+                let written = fs::metadata(file).unwrap().modified().unwrap();
+                lacks.push(killed.duration_since(written).unwrap_or_default().as_secs_f64());
+            }
+        }
+    }
+    lacks.sort_unstable_by(f64::total_cmp);
+    let at = |share: usize| lacks[(lacks.len() - 1) * share / 100] * 1_000.0;
+    println!("bots   % of a core   files   last written before the end, ms: p50     p99     max");
+    println!(
+        "{count:>4}   {percent:>11.1}   {:>5}   {:>36.0}   {:>5.0}   {:>5.0}",
+        lacks.len(),
+        at(50),
+        at(99),
+        at(100),
+    );
 }
 
 /// One voice speaks, the others send silence, as in the sandbox.
