@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use meetbot_orchestrator::store::{ConsumerUse, Store};
-use meetbot_types::{Consumer, QuotaLimit, admin::QuotaChange};
+use meetbot_types::{Consumer, Labels, QuotaLimit, admin::QuotaChange, labels::InvalidLabels};
 use serde_json::json;
 
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
 /// What to do with consumers.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// List the consumers: bots, minutes of this month (UTC), jobs in the queue, and what each may use; what recordings of jobs that have ended have on disk.
+    /// List the consumers: bots, minutes of this month (UTC), jobs in the queue, and what each may use; what recordings of jobs that have ended have on disk; the labels of the workers that run their bots.
     List(TargetArgs),
-    /// Give a consumer a limit of its own; a running server keeps to it at once. No bot leaves its meeting for that.
+    /// Give a consumer a limit of its own, or say which workers run its bots; a running server keeps to it at once. No bot leaves its meeting for that.
     Limit(LimitArgs),
 }
 
 /// The arguments of `consumers limit`.
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").args(["bots", "minutes", "queued"]).required(true).multiple(true))]
+#[command(group = clap::ArgGroup::new("what").args(["bots", "minutes", "queued", "labels"]).required(true).multiple(true))]
 pub(crate) struct LimitArgs {
     #[command(flatten)]
     target: TargetArgs,
@@ -38,9 +38,16 @@ pub(crate) struct LimitArgs {
     /// Jobs that have had no bot yet, in each world: a number, none (no limit) or default (what the settings say).
     #[arg(long, value_name = "COUNT", value_parser = limit_of)]
     queued: Option<QuotaLimit>,
+    /// The labels that a worker must have to run its bots, of both worlds; '' lets any worker run them.
+    #[arg(long, value_name = "LABEL,LABEL", value_parser = labels_of)]
+    labels: Option<Labels>,
 }
 
 fn limit_of(text: &str) -> Result<QuotaLimit, &'static str> {
+    text.parse()
+}
+
+fn labels_of(text: &str) -> Result<Labels, InvalidLabels> {
     text.parse()
 }
 
@@ -74,6 +81,7 @@ async fn list(args: &TargetArgs, output: Output) -> anyhow::Result<()> {
             "maxBots": one.max_bots,
             "maxMinutes": one.max_minutes,
             "maxQueuedJobs": one.max_queued_jobs,
+            "workerLabels": one.worker_labels,
         }))?;
         rows.push(vec![
             one.name,
@@ -85,6 +93,7 @@ async fn list(args: &TargetArgs, output: Output) -> anyhow::Result<()> {
             of(one.test.queued_jobs, one.max_queued_jobs),
             size(one.live.recording_bytes),
             size(one.test.recording_bytes),
+            one.worker_labels.to_string(),
         ]);
     }
     let columns = [
@@ -97,6 +106,7 @@ async fn list(args: &TargetArgs, output: Output) -> anyhow::Result<()> {
         "test queued jobs",
         "recordings",
         "test recordings",
+        "worker labels",
     ];
     output.lines(table(&columns, &rows));
     Ok(())
@@ -107,11 +117,16 @@ fn of(used: u64, limit: Option<u64>) -> String {
 }
 
 async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
-    let change = QuotaChange { bots: args.bots, minutes: args.minutes, queued_jobs: args.queued };
+    let change = QuotaChange {
+        bots: args.bots,
+        minutes: args.minutes,
+        queued_jobs: args.queued,
+        worker_labels: args.labels.clone(),
+    };
     let changed = match args.target.target()? {
         Target::Folder(folder) => {
             let change = async |store: &dyn Store| {
-                if !store.change_quota(&args.consumer, change.into()).await? {
+                if !store.change_quota(&args.consumer, change.clone().into()).await? {
                     return Err(unknown(&args.consumer));
                 }
                 Ok(store.consumers(store.now()).await?)
@@ -128,15 +143,26 @@ async fn limit(args: &LimitArgs, output: Output) -> anyhow::Result<()> {
     };
     let changed: Consumer = changed
         .with_context(|| format!("the consumer {:?} was erased meanwhile", args.consumer))?;
-    let Consumer { name, max_bots, max_minutes, max_queued_jobs, .. } = changed;
+    let Consumer { name, max_bots, max_minutes, max_queued_jobs, worker_labels, .. } = changed;
+    // An older server ignores them.
+    anyhow::ensure!(
+        args.labels.as_ref().is_none_or(|labels| *labels == worker_labels),
+        "the server knows no labels of workers: upgrade it first"
+    );
     output.object(&json!({
         "consumer": name, "maxBots": max_bots, "maxMinutes": max_minutes, "maxQueuedJobs": max_queued_jobs,
+        "workerLabels": worker_labels,
     }))?;
     let number = |limit: Option<u64>, thing: &str| {
         limit.map_or_else(|| format!("any number of {thing}s"), |limit| counted(limit, thing))
     };
+    let on = if worker_labels.is_empty() {
+        String::new()
+    } else {
+        format!("; only workers with the labels {worker_labels} run its bots")
+    };
     output.line(format_args!(
-        "{name} may have {} at the same time, {} in a month and {} in the queue",
+        "{name} may have {} at the same time, {} in a month and {} in the queue{on}",
         number(max_bots, "bot"),
         number(max_minutes, "minute"),
         number(max_queued_jobs, "job")

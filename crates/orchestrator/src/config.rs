@@ -5,7 +5,7 @@ mod sections;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use meetbot_types::{AddressPolicy, address_policy::Network, bot::BrowserSettings};
+use meetbot_types::{AddressPolicy, Labels, address_policy::Network, bot::BrowserSettings};
 
 pub use self::layers::SettingsFile;
 use self::layers::{defaults, find, like, merge, names, type_name};
@@ -95,6 +95,8 @@ pub struct Config {
     pub own_processes: bool,
     /// Who runs a server's bots.
     pub workers: Workers,
+    /// The labels of this machine's bots, by which some consumers choose who runs theirs.
+    pub labels: Labels,
     /// How many browsers run concurrently.
     pub max_browsers: usize,
     /// How long recordings are kept after their job has ended; `None`: without limit.
@@ -360,6 +362,9 @@ mod tests {
         assert!(problem("[webhooks]\nallow_networks = [\"x\"]").contains("not a network"));
         assert!(problem("[bots]\nallow_networks = [\"x\"]").contains("bots.allow_networks"));
         assert!(problem("[bots]\nstun_servers = [\"x\"]").contains("stun.example.com:3478"));
+        assert!(
+            problem("[bots]\nlabels = [\"EU\"]").contains("bots.labels: \"EU\" is not a label")
+        );
         assert!(problem("[recordings]\nmix_at_once = -2").contains("-1, 0 or more"));
         assert!(problem("[log]\nformat = \"xml\"").contains("neither text nor json"));
         assert!(problem("[zoom]\nhosts = [\"10.0.0.1\"]").contains("as in zoom.us"));

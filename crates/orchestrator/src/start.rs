@@ -244,6 +244,7 @@ impl Orchestrator {
             source: Arc::new(LocalJobs {
                 orders: Arc::clone(&orders),
                 launcher: Arc::clone(&launcher),
+                labels: config.labels,
             }),
             launcher: Arc::clone(&launcher),
             max_bots,

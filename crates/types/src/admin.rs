@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, num::NonZeroU32, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{ConsumerId, ErrorCode, JobId, KeyId, Timestamp, UseId};
+use crate::{ConsumerId, ErrorCode, JobId, KeyId, Labels, Timestamp, UseId};
 
 words! {
     /// What a key may do. Each scope includes those before it, but for `worker`, which is for workers alone.
@@ -203,7 +203,7 @@ pub struct ConsumerQuota {
 }
 
 /// A change of what a consumer may use: the body of `PATCH /api/v1/admin/consumers/{id}/quota`. What is missing stays as it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(min_properties = 1))]
 #[serde(rename_all = "camelCase")]
@@ -220,6 +220,10 @@ pub struct QuotaChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub queued_jobs: Option<QuotaLimit>,
+    /// The labels that a worker must have to run its bots, at most 16; `[]`: any worker runs them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(nullable = false))]
+    pub worker_labels: Option<Labels>,
 }
 
 /// A consumer: a tenant of the server.
@@ -246,6 +250,10 @@ pub struct Consumer {
     pub max_queued_jobs: Option<u64>,
     /// What is set for it, from which the three numbers above follow.
     pub quota: ConsumerQuota,
+    /// The labels that a worker must have to run its bots. `[]`: any worker runs them.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
+    pub worker_labels: Labels,
 }
 
 /// A line of the audit log: what a key was used for, and what became of it. Refusals of one key for one reason in a minute are one line, and so is a change

@@ -20,6 +20,7 @@ pub mod failure;
 pub mod host;
 pub mod id;
 pub mod job;
+pub mod labels;
 pub mod link;
 pub mod login;
 pub mod manifest;
@@ -58,6 +59,7 @@ pub use id::{CommandId, ConsumerId, DeliveryId, EventId, JobId, KeyId, RequestId
 pub use job::{
     Job, JobEvent, JobStatus, LeaveReason, NewJob, Permission, Recording, RecordingState, Webhooks,
 };
+pub use labels::Labels;
 pub use link::{JanusLink, MeetingLink, Platform};
 pub use manifest::Manifest;
 pub use metadata::{InvalidMetadata, Metadata};

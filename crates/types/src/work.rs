@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{JobId, Platform, Via, availability::via_of, bot::BotOrder};
+use crate::{JobId, Labels, Platform, Via, availability::via_of, bot::BotOrder};
 
 /// The version of these messages. A server refuses workers of another one.
 pub const VERSION: u32 = 3;
@@ -114,6 +114,9 @@ pub struct WorkerDescription {
     /// The bots that it takes jobs for; at least one pool.
     #[serde(default = "all_pools")]
     pub pools: Vec<Pool>,
+    /// Its labels. A server that does not know them gives it jobs of every consumer.
+    #[serde(default)]
+    pub labels: Labels,
 }
 
 fn all_pools() -> Vec<Pool> {

@@ -19,7 +19,9 @@ use meetbot_orchestrator::{
     store::{Found, SqliteStore},
 };
 use meetbot_types::{
+    Labels,
     bot::Secret,
+    labels::InvalidLabels,
     work::{Pool, VERSION, WorkHeard, WorkerDescription},
 };
 use serde_json::json;
@@ -54,7 +56,7 @@ pub(crate) struct Args {
     /// The folder that bots record into: the server's data folder, or on another machine one of the worker's own, whose recordings go into the bucket of `storage.url` [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.own_processes`, `bots.browser`, `storage`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
+    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.labels`, `bots.own_processes`, `bots.browser`, `storage`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many bots it runs at most [default: `bots.max`]
@@ -63,6 +65,9 @@ pub(crate) struct Args {
     /// The bots that it takes jobs for: native (those without a browser), browser [default: both]
     #[arg(long, value_name = "POOL,POOL", value_delimiter = ',')]
     pools: Vec<Pool>,
+    /// A label of the worker, as in eu or net=fast; may be repeated. Consumers may require labels of the workers that run their bots [default: `bots.labels`]
+    #[arg(long, value_name = "LABEL", value_parser = label)]
+    label: Vec<String>,
     /// The address of the worker's own metrics, a loopback or private one, as in 127.0.0.1:9310 [default: none]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
@@ -77,6 +82,10 @@ pub(crate) struct Args {
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+}
+
+fn label(text: &str) -> Result<String, InvalidLabels> {
+    Labels::read([text]).map(|_| text.to_owned())
 }
 
 /// `60` and `60s` are the same.
@@ -118,7 +127,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         urls: args.servers,
         key,
         http: servers::client()?,
-        worker: describe(&config, bucket.as_ref(), &args.pools)?,
+        worker: describe(&config, bucket.as_ref(), &args.pools, args.label)?,
         recordings: data_dir.join("recordings"),
         spool: None,
         status: Arc::clone(&status),
@@ -256,7 +265,13 @@ fn describe(
     config: &Config,
     bucket: Option<&Bucket>,
     pools: &[Pool],
+    labels: Vec<String>,
 ) -> anyhow::Result<WorkerDescription> {
+    let labels = if labels.is_empty() {
+        config.labels.clone()
+    } else {
+        Labels::read(labels).map_err(|error| Usage(format!("--label: {error}")))?
+    };
     let random = Secret::random();
     if pools.contains(&Pool::Browser) && config.browser.is_none() {
         let message = "--pools browser needs bots.browser.enabled = true in the worker's settings";
@@ -270,6 +285,7 @@ fn describe(
         bucket: bucket.map(|bucket| bucket.url().to_owned()),
         browsers: config.browser.is_some(),
         pools: Pool::ALL.into_iter().filter(takes).collect(),
+        labels,
     })
 }
 

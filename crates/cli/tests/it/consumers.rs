@@ -21,8 +21,7 @@ fn a_changed_limit_applies_at_once_and_is_shown() {
     let mb = client(&url, &key);
     let output =
         consumers(data.path(), &["limit", "acme", "--bots", "1", "--minutes", "60", "--json"]);
-    let limits =
-        json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000});
+    let limits = json!({"consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000, "workerLabels": []});
     assert_eq!(output.json(), limits);
     let dispatch = || {
         let meeting_url = "https://sandbox.meetbot.dev/two-speakers?seconds=600".to_owned();
@@ -44,7 +43,7 @@ fn a_changed_limit_applies_at_once_and_is_shown() {
     let acme = listed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let acme = acme.into_iter().find(|one| one["consumer"] == "acme").unwrap();
     let expected = json!({
-        "consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000,
+        "consumer": "acme", "maxBots": 1, "maxMinutes": 60, "maxQueuedJobs": 10_000, "workerLabels": [],
         "live": {"bots": 0, "minutes": 0, "queuedJobs": 0, "recordingBytes": 0},
         "test": {"bots": 1, "minutes": 1, "queuedJobs": 1, "recordingBytes": 0},
     });

@@ -111,6 +111,11 @@ fn each_command_prints_the_same_by_server_and_on_the_data_folder() {
     ops.same(&["consumers", "limit", "acme", "--bots", "3", "--minutes", "none"]);
     let limited = ops.same(&["consumers", "limit", "acme", "--bots", "default"]);
     assert!(limited.out.contains("acme may have any number of bots"), "{limited:?}");
+    let labelled = ops.same(&["consumers", "limit", "acme", "--labels", "eu,fast"]);
+    assert!(labelled.out.contains("only workers with the labels eu,fast"), "{labelled:?}");
+    assert!(ops.same(&["consumers", "list"]).out.contains("eu,fast"));
+    let any = ops.same(&["consumers", "limit", "acme", "--labels", ""]);
+    assert!(!any.out.contains("labels"), "{any:?}");
     ops.same(&["webhooks", "secrets"]);
     let rotated = ops.same(&["webhooks", "rotate", "--consumer", "zebra", "--overlap", "0"]);
     assert!(rotated.err.contains("no longer valid"), "{rotated:?}");
@@ -142,6 +147,7 @@ fn invalid_calls_are_refused_alike_by_server_and_on_the_data_folder() {
         (&["keys", "create", "--test", "--scope", "operator"], 2, "give --live"),
         (&["keys", "create", "--live", "--scope", "root"], 2, "possible values"),
         (&["consumers", "limit", "nobody", "--bots", "1"], 2, "there is no consumer \"nobody\""),
+        (&["consumers", "limit", "ops", "--labels", "EU"], 2, "\"EU\" is not a label"),
         (&["webhooks", "rotate", "--consumer", "nobody"], 2, "there is no consumer \"nobody\""),
     ] {
         for output in both(arguments) {

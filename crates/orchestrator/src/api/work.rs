@@ -280,8 +280,7 @@ async fn claim(
     }
     let (orders, id) = (&workers.orders, worker.worker.as_str());
     let room = Room { bots: room.min(MOST_ORDERS), browsers: browser_room.unwrap_or(usize::MAX) };
-    // A worker of all pools is woken for each job. One that takes those of a single pool is not, since the job may be another pool's, and the wake would be lost.
-    let takes_all = with_room(&worker.pools, room.browsers).len() > 1;
+    let takes_all_pools = with_room(&worker.pools, room.browsers).len() > 1;
     let is_full = room.browsers == 0 && worker.pools.contains(&Pool::Browser);
     let held = if is_full { FULL_CLAIM_SECONDS } else { CLAIM_SECONDS };
     let _hold = connection.map(|Extension(connection)| connection.hold());
@@ -297,7 +296,7 @@ async fn claim(
         if room.bots == 0 || no_jobs || workers.is_draining(id) {
             return Ok(Json(WorkOrders { orders: Vec::new() }));
         }
-        let due = orders.due(room, Some(id), &worker.pools).await?;
+        let due = orders.due(room, Some(id), &worker.pools, &worker.labels).await?;
         let browsers = due.iter().filter(|order| order.pool() == Pool::Browser).count();
         if due.len() == room.bots || browsers > 0 && browsers == room.browsers {
             orders.pass_on();
@@ -305,6 +304,8 @@ async fn claim(
         if !due.is_empty() {
             return Ok(Json(WorkOrders { orders: due }));
         }
+        // A worker that may take every job is woken for each. Another one is not, since it may not take the new job, and the wake would be lost.
+        let takes_all = takes_all_pools && orders.are_all_for(&worker.labels).await;
         let next = if takes_all { orders.until_next().await } else { POOL_POLL };
         tokio::select! {
             () = orders.queue.notified(), if takes_all => {}

@@ -8,6 +8,7 @@ use std::{
 };
 
 use meetbot_types::{
+    Labels,
     address_policy::{Network, NotANetwork},
     bot::BrowserSettings,
 };
@@ -79,6 +80,7 @@ struct Bots {
     stun_servers: Vec<String>,
     own_processes: bool,
     workers: String,
+    labels: Vec<String>,
     browser: Browser,
 }
 
@@ -292,6 +294,8 @@ impl Config {
         }
         let workers =
             settings.bots.workers.parse().map_err(|problem| invalid("bots.workers", problem))?;
+        let labels = Labels::read(settings.bots.labels)
+            .map_err(|error| invalid("bots.labels", error.to_string()))?;
         let mix_at_once = match settings.recordings.mix_at_once {
             -1 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get).max(2) - 1,
             at_once => usize::try_from(at_once).map_err(|_| {
@@ -321,6 +325,7 @@ impl Config {
             stun_servers,
             own_processes: settings.bots.own_processes,
             workers,
+            labels,
             max_browsers,
             accounts,
             browser: browser.enabled.then(|| BrowserSettings {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use meetbot_types::{bot::BotOrder, work::Pool};
+use meetbot_types::{Labels, bot::BotOrder, work::Pool};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -19,6 +19,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(crate) struct LocalJobs {
     pub(crate) orders: Arc<Orders>,
     pub(crate) launcher: Arc<dyn Launcher>,
+    /// The labels of this server's own bots.
+    pub(crate) labels: Labels,
 }
 
 impl LocalJobs {
@@ -41,14 +43,14 @@ impl LocalJobs {
 impl JobSource for LocalJobs {
     /// One order, so that its bot starts before the next job is claimed: many claims take as many writes to the disk.
     async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder> {
-        let Self { orders, launcher } = self;
+        let Self { orders, launcher, labels } = self;
         while !drain.is_cancelled() {
             if launcher.is_behind() {
                 self.catch_up(drain).await;
                 continue;
             }
             let one = Room { bots: 1, browsers: room.browsers.min(1) };
-            let wait = match orders.due(one, None, &Pool::ALL).await {
+            let wait = match orders.due(one, None, &Pool::ALL, labels).await {
                 // The next claim may have room for a browser. No new job ends this wait, since it may be one for a browser, and the wake would be lost.
                 Ok(due) if due.is_empty() && room.browsers == 0 => {
                     tokio::select! {
@@ -56,6 +58,14 @@ impl JobSource for LocalJobs {
                         () = tokio::time::sleep(POOL_POLL) => {}
                     }
                     return due;
+                }
+                // The next job may be one that this server may not take: no new job ends the wait, as above.
+                Ok(due) if due.is_empty() && !orders.are_all_for(labels).await => {
+                    tokio::select! {
+                        () = drain.cancelled() => {}
+                        () = tokio::time::sleep(POOL_POLL) => {}
+                    }
+                    continue;
                 }
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {

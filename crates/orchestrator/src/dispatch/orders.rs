@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use meetbot_types::{
-    AddressPolicy, Availability, Cause, Ending, Failure, FailureCode, Job, Platform, Timestamp,
+    AddressPolicy, Availability, Cause, Ending, Failure, FailureCode, Job, Labels, Platform,
+    Timestamp,
     availability::with_test_key,
     bot::{BegunRecording, BotOrder, SandboxSeat, Secret, ZoomApp},
     work::Pool,
@@ -18,13 +19,13 @@ use crate::{
     jobs::create,
     keys,
     metrics::Metrics,
-    store::{AvailabilityLookup, Claim, Claimed, Store, StoreError},
+    store::{AvailabilityLookup, Claim, Claimed, Claimer, Store, StoreError},
     zoom::Zoom,
 };
 
 /// The longest wait before the queue is read again; notifications and `joinAt` end it sooner.
 pub(crate) const POLL: Duration = Duration::from_secs(5);
-/// How often the queue is read for a claim of a single pool.
+/// How often the queue is read for a claim that may not take every job.
 pub(crate) const POOL_POLL: Duration = Duration::from_secs(1);
 /// The shortest wait between two reads of the queue, so that inconsistent results of the store do not take a whole core.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
@@ -61,12 +62,13 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Orders for bots of these pools that a worker, or this server, has room for; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
+    /// Orders for bots of these pools that a worker with these labels, or this server, has room for; fewer where no more jobs are due. Orders claimed before an error are returned without the error.
     pub(crate) async fn due(
         &self,
         room: Room,
         worker: Option<&str>,
         pools: &[Pool],
+        labels: &Labels,
     ) -> Result<Vec<BotOrder>, StoreError> {
         let (mut orders, lookup) = (Vec::<BotOrder>::new(), self.availability_lookup());
         let of_browsers = |order: &&BotOrder| order.pool() == Pool::Browser;
@@ -79,8 +81,9 @@ impl Orders {
             };
             let token = crate::letters::letters(TOKEN_LETTERS);
             let worker = worker.map(|worker| format!("worker:{worker}"));
+            let by = Claimer { worker, pool, labels: labels.clone() };
             let (hash, now) = (keys::hash(&token), self.store.now());
-            match self.store.claim_for(worker, pool, hash, Arc::clone(&lookup), now).await {
+            match self.store.claim_for(by, hash, Arc::clone(&lookup), now).await {
                 Ok(Claim::Bot(claimed)) => orders.push(self.order(*claimed, token)),
                 Ok(Claim::NoMinutes(job)) => {
                     tracing::info!(%job, "a job met a consumer without minutes");
@@ -102,6 +105,12 @@ impl Orders {
     /// A caller has no capacity left, and more jobs may be due: wakes another one.
     pub(crate) fn pass_on(&self) {
         self.queue.notify_one();
+    }
+
+    /// Whether a worker with these labels may take jobs of all consumers. `false` if that is not known.
+    pub(crate) async fn are_all_for(&self, labels: &Labels) -> bool {
+        let required = self.store.required_labels().await;
+        required.is_ok_and(|required| required.iter().all(|required| labels.include(required)))
     }
 
     /// How long until a job is due.

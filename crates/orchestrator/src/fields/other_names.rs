@@ -110,6 +110,7 @@ pub(super) const OF_A_QUOTA: OtherNames = &[
     ("bots", &["max_bots"]),
     ("minutes", &["max_minutes"]),
     ("queuedJobs", &["max_queued_jobs", "queued", "queue"]),
+    ("workerLabels", &["labels"]),
 ];
 
 /// Query parameters of all calls. Entries for a parameter that a call does not have are skipped; of two with the same name the first applies.

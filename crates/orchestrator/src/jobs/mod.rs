@@ -9,6 +9,7 @@ mod control;
 pub(crate) mod create;
 mod delete;
 pub(crate) mod derive;
+mod eligible;
 mod end;
 mod expire;
 mod hold;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
     delete::has_no_more_bots,
+    eligible::Eligible,
     end::JobEnd,
     record::JobRecord,
 };

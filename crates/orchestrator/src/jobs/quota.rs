@@ -80,15 +80,6 @@ pub(crate) const GUEST_WAITING: &str = "account IS NULL AND status = 'queued' AN
 /// Which jobs wait for their first bot with an account.
 pub(crate) const ACCOUNT_WAITING: &str = "account IS NOT NULL AND status = 'queued' AND epoch = 0";
 
-/// The condition in SQL that a job's bot is one of a pool, to be added to others; nothing where it may be any.
-pub(crate) fn and_of(pool: Option<Pool>) -> String {
-    match pool {
-        None => String::new(),
-        Some(Pool::Browser) => format!(" AND {}", in_browser()),
-        Some(Pool::Native) => format!(" AND NOT {}", in_browser()),
-    }
-}
-
 /// Which jobs need a browser, as a condition in SQL: [`Pool::of`]. Those whose cause to end is known are only finalised.
 pub(crate) fn in_browser() -> String {
     let platforms = Platform::ALL.iter().filter(|it| Pool::of(it, true) == Pool::Browser);

@@ -1,8 +1,19 @@
 //! Results of the store's calls for bots.
 
-use meetbot_types::{Ending, Job, JobId, MeetingLink};
+use meetbot_types::{Ending, Job, JobId, Labels, MeetingLink, work::Pool};
 
 use super::{Awaited, Tenant};
+
+/// Who asks for a job, and which it may take.
+#[derive(Debug, Clone, Default)]
+pub struct Claimer {
+    /// The worker's id; `None`: this server, for its own bots. A server that starts keeps the attempts of workers, since these do not end with the previous server.
+    pub worker: Option<String>,
+    /// Only jobs for bots of this pool are considered.
+    pub pool: Option<Pool>,
+    /// The worker's labels: jobs of consumers that require others are not considered.
+    pub labels: Labels,
+}
 
 /// What a claim does with the next job.
 #[derive(Debug, Clone, Default)]

@@ -8,6 +8,7 @@ mod commands;
 mod erasure;
 mod feed;
 mod keys;
+mod labels;
 mod life;
 mod lost;
 mod mixes;
@@ -74,6 +75,11 @@ async fn fixture() -> Fixture {
     let store = backend.open();
     let (key, _) = store.create_key(key("acme", true), at(0)).await.unwrap();
     Fixture { store, tenant: key.tenant, backend }
+}
+
+/// A worker for bots of all pools, without labels.
+fn worker() -> Claimer {
+    Claimer { worker: Some("worker:a".to_owned()), ..Claimer::default() }
 }
 
 /// A claim's bots can join every platform.

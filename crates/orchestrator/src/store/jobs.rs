@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
+    CommandId, ControlAction, Job, JobId, Labels, MeetingLink, Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
-    work::Pool,
 };
 
 use super::{
-    AvailabilityLookup, Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey, IsAlive,
-    JobFilter, OldRecording, PriorRequest, Recorded, Reported, Result, Start, StoredResponse,
-    TakenOver, Tenant, WaitingMixes, Window,
+    AvailabilityLookup, Claim, Claimer, Command, CommandOutcome, Creation, Expired, IdempotencyKey,
+    IsAlive, JobFilter, OldRecording, PriorRequest, Recorded, Reported, Result, Start,
+    StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -140,14 +139,12 @@ pub trait JobStore: Send + Sync + 'static {
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        self.claim_for(None, None, token_hash, lookup, now).await
+        self.claim_for(Claimer::default(), token_hash, lookup, now).await
     }
-    /// [`JobStore::claim`] for a worker, by its id. A server that starts keeps the attempts of workers, since these do not end with the previous server. `None`: for this
-    /// server's own bots. With a `pool`, only jobs for its bots are considered, in the same order.
+    /// [`JobStore::claim`], of the jobs that this one may take, in the same order.
     async fn claim_for(
         &self,
-        worker: Option<String>,
-        pool: Option<Pool>,
+        claimer: Claimer,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
@@ -189,4 +186,6 @@ pub trait JobStore: Send + Sync + 'static {
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>>;
     /// When the next queued job with a free slot is due.
     async fn next_start(&self) -> Result<Option<Timestamp>>;
+    /// The labels of workers that consumers require, each set of them once.
+    async fn required_labels(&self) -> Result<Vec<Labels>>;
 }

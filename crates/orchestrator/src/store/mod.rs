@@ -36,7 +36,7 @@ use meetbot_types::{
 pub(crate) use self::backend::Backend;
 pub(crate) use self::bots::Leases;
 pub use self::{
-    bots::{Claim, Claimed, Expired, IsAlive, TakenOver},
+    bots::{Claim, Claimed, Claimer, Expired, IsAlive, TakenOver},
     creation::Creation,
     deliveries::{
         Capacity, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, DueDelivery,

@@ -1,7 +1,7 @@
 //! Limits and usage of consumers, as stored.
 
 use meetbot_types::{
-    Consumer, ConsumerId, ConsumerQuota, ConsumerUsage, QuotaLimit, Timestamp,
+    Consumer, ConsumerId, ConsumerQuota, ConsumerUsage, Labels, QuotaLimit, Timestamp,
     admin::{self, ConsumerSecret},
 };
 
@@ -11,7 +11,7 @@ pub use crate::jobs::quota::Quota;
 pub type QuotaOverride = QuotaLimit;
 
 /// A change of a consumer's limits. `None` leaves a limit as it is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct QuotaChange {
     /// Bots at the same time.
     pub bots: Option<QuotaOverride>,
@@ -19,6 +19,8 @@ pub struct QuotaChange {
     pub minutes: Option<QuotaOverride>,
     /// Jobs in the queue.
     pub queued: Option<QuotaOverride>,
+    /// The labels that a worker must have to run its bots.
+    pub worker_labels: Option<Labels>,
 }
 
 /// What a consumer has used of its quota in a world.
@@ -45,6 +47,8 @@ pub struct ConsumerUse {
     pub created_at: Timestamp,
     /// The limits that are set for it; the others are the settings'.
     pub overrides: ConsumerQuota,
+    /// The labels that a worker must have to run its bots.
+    pub worker_labels: Labels,
     /// Until when the webhook secret before its current one is good; it may be over.
     pub previous_until: Option<Timestamp>,
     /// With live keys.
@@ -68,7 +72,12 @@ pub struct ConsumerFilter {
 
 impl From<admin::QuotaChange> for QuotaChange {
     fn from(change: admin::QuotaChange) -> Self {
-        Self { bots: change.bots, minutes: change.minutes, queued: change.queued_jobs }
+        Self {
+            bots: change.bots,
+            minutes: change.minutes,
+            queued: change.queued_jobs,
+            worker_labels: change.worker_labels,
+        }
     }
 }
 
@@ -98,6 +107,7 @@ impl ConsumerUse {
             max_minutes: number(minutes),
             max_queued_jobs: number(queued),
             quota: self.overrides,
+            worker_labels: self.worker_labels,
         }
     }
 

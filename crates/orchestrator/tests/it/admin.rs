@@ -132,6 +132,7 @@ async fn each_issue_of_a_body_has_its_path() {
         (Method::PATCH, &quota, r#"{"bots":0}"#, ("bots", "out_of_range")),
         (Method::PATCH, &quota, r#"{"maxBots":1}"#, ("maxBots", "unknown_field")),
         (Method::PATCH, &quota, "{}", ("", "required")),
+        (Method::PATCH, &quota, r#"{"workerLabels":["EU"]}"#, ("workerLabels", "invalid_label")),
         (Method::POST, &rotate, r#"{"overlap_seconds":0}"#, ("overlap_seconds", "unknown_field")),
         (Method::GET, "keys?limit=201", "", ("limit", "invalid_parameter")),
         (Method::GET, "keys?cursor=job_1", "", ("cursor", "invalid_parameter")),
@@ -201,6 +202,11 @@ async fn a_consumers_quota_is_read_set_and_cleared() {
     let _second_bot = ops.server.bot().await;
     assert_eq!(cleared["quota"], before["quota"]);
     assert_eq!(cleared["maxQueuedJobs"], before["maxQueuedJobs"]);
+    assert_eq!(before["workerLabels"], json!([]));
+    let labelled = change(json!({"workerLabels": ["net=fast", "eu"]})).await;
+    assert_eq!(labelled["workerLabels"], json!(["eu", "net=fast"]));
+    assert_eq!(change(json!({"bots": 9})).await["workerLabels"], labelled["workerLabels"]);
+    assert_eq!(change(json!({"workerLabels": []})).await["workerLabels"], json!([]));
     for wrong in [NOBODY, "acme", "%FF"] {
         is_error(
             &answered(ops.ask(Method::GET, &format!("consumers/{wrong}"))).await,

@@ -3,6 +3,7 @@
 mod behind;
 mod far;
 mod kills;
+mod labels;
 mod pools;
 mod refused;
 mod shared;

@@ -3,8 +3,9 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use meetbot_types::{
-    Issue, QuotaLimit, Timestamp,
+    Issue, Labels, QuotaLimit, Timestamp,
     admin::{self, DEFAULT_OVERLAP_SECONDS, LIMIT_WANTED, LONGEST_OVERLAP_SECONDS},
+    labels::InvalidLabels,
     time::InvalidTimestamp,
     visible::is_blank,
 };
@@ -136,12 +137,37 @@ pub(in crate::api) fn quota_change(
         bots: limit("bots"),
         minutes: limit("minutes"),
         queued_jobs: limit("queuedJobs"),
+        worker_labels: worker_labels(&fields, &mut issues),
     };
     QUOTA_CHANGE.check_names(&fields, &mut issues, &mut ignored);
     if issues.is_empty() && change == admin::QuotaChange::default() {
-        issues.add(&[], "required", "at least one of bots, minutes and queuedJobs is required");
+        issues.add(
+            &[],
+            "required",
+            "at least one of bots, minutes, queuedJobs and workerLabels is required",
+        );
     }
     if issues.is_empty() { Ok((change, ignored)) } else { Err(issues.into_vec()) }
+}
+
+fn worker_labels(fields: &Fields<'_>, issues: &mut Issues) -> Option<Labels> {
+    const NAME: &str = "workerLabels";
+    const WANTED: &str = "a list of strings; [] lets any worker run the bots";
+    if fields.is_null(NAME) {
+        issues.wrong_type(&[NAME], WANTED);
+    }
+    let Ok(texts) = serde_json::from_value::<Vec<String>>(fields.value(NAME, issues)?) else {
+        issues.wrong_type(&[NAME], WANTED);
+        return None;
+    };
+    match Labels::read(texts) {
+        Ok(labels) => return Some(labels),
+        Err(error @ InvalidLabels::TooMany(_)) => {
+            issues.add(&[NAME], "too_many_items", error.to_string());
+        }
+        Err(error) => issues.add(&[NAME], "invalid_label", error.to_string()),
+    }
+    None
 }
 
 fn read_limit(value: &Value) -> Option<QuotaLimit> {
@@ -273,6 +299,7 @@ mod tests {
             bots: limit(5),
             minutes: Some(QuotaLimit::Unlimited),
             queued_jobs: Some(QuotaLimit::Default),
+            worker_labels: None,
         };
         assert_eq!((change, ignored.header()), (expected, Some("note")));
         let (change, _) = quota_change(r#"{"bots":4294967295}"#).unwrap();
@@ -289,9 +316,22 @@ mod tests {
             (r#"{"bots":[1]}"#, "bots invalid_type"),
             (r#"{"maxBots":1}"#, "maxBots unknown_field"),
             (r#"{"bots":1,"bots":2}"#, "bots duplicate_field"),
+            (r#"{"workerLabels":null}"#, "workerLabels invalid_type"),
+            (r#"{"workerLabels":"eu"}"#, "workerLabels invalid_type"),
+            (r#"{"workerLabels":[1]}"#, "workerLabels invalid_type"),
+            (r#"{"workerLabels":["EU"]}"#, "workerLabels invalid_label"),
+            (r#"{"labels":["eu"]}"#, "labels unknown_field"),
         ] {
             assert_eq!(problems(quota_change(body)), [problem], "{body}");
         }
+        let (change, _) = quota_change(r#"{"workerLabels":["us","eu"]}"#).unwrap();
+        assert_eq!(change.worker_labels.unwrap().to_string(), "eu,us");
+        assert!(
+            quota_change(r#"{"workerLabels":[]}"#).unwrap().0.worker_labels.unwrap().is_empty()
+        );
+        let many: Vec<_> = (0..17).map(|number| number.to_string()).collect();
+        let many = json!({"workerLabels": many}).to_string();
+        assert_eq!(problems(quota_change(&many)), ["workerLabels too_many_items"]);
     }
 
     #[test]

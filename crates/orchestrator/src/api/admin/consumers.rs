@@ -83,7 +83,7 @@ async fn find(server: &Server, id: ConsumerId) -> Result<Consumer, ApiError> {
     Ok(found.shown())
 }
 
-/// Change what a consumer may use; what is not named stays as it is. It holds at once, and no bot leaves its meeting for that.
+/// Change what a consumer may use, and which workers run its bots; what is not named stays as it is. It holds at once, and no bot leaves its meeting for that.
 #[utoipa::path(patch, path = "/api/v1/admin/consumers/{id}/quota", tag = "operators",
     params(("id" = ConsumerId, Path)), request_body = QuotaChange,
     responses(

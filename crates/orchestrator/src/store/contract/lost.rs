@@ -75,9 +75,8 @@ async fn a_bot_that_outlived_its_server_keeps_its_job_and_gets_a_full_lease() {
 async fn a_restart_of_a_server_keeps_the_jobs_of_workers() {
     let fixture = fixture().await;
     let job = fixture.create(|_| {}, at(1)).await;
-    let worker = Some("worker:a".to_owned());
     let Claim::Bot(claimed) =
-        fixture.store.claim_for(worker, None, [1; 32], all_available(), at(2)).await.unwrap()
+        fixture.store.claim_for(worker(), [1; 32], all_available(), at(2)).await.unwrap()
     else {
         panic!("it is due")
     };

@@ -12,9 +12,8 @@ impl Fixture {
     }
 
     async fn next_of(&self, pool: Pool, now: StoreNow) -> Option<(JobId, u32)> {
-        let worker = Some("worker:a".to_owned());
-        match self.store.claim_for(worker, Some(pool), [3; 32], all_available(), now).await.unwrap()
-        {
+        let by = Claimer { pool: Some(pool), ..worker() };
+        match self.store.claim_for(by, [3; 32], all_available(), now).await.unwrap() {
             Claim::Bot(claimed) => Some((claimed.job.id, claimed.job.attempt)),
             Claim::Nothing => None,
             Claim::NoMinutes(job) => panic!("{job} finds no minutes"),
@@ -114,7 +113,7 @@ async fn the_places_wanted_are_those_of_jobs_that_run_or_may_start() {
     assert!(fixture.store.hand_over(first, 1, at(8)).await.unwrap());
     assert_eq!(fixture.wanted(at(8)).await, [4, 1]);
     let bots = NonZeroU32::new(2).map(QuotaOverride::Limit);
-    let change = QuotaChange { bots, minutes: None, queued: None };
+    let change = QuotaChange { bots, ..QuotaChange::default() };
     assert!(fixture.store.change_quota("acme", change).await.unwrap());
     assert_eq!(fixture.wanted(at(9)).await, [2, 1], "others wait for a slot");
     assert_eq!(fixture.next_of(Pool::Native, at(9)).await, Some((first, 2)));

@@ -19,7 +19,8 @@ impl Fixture {
         let own = |limit| {
             Some(NonZeroU32::new(limit).map_or(QuotaOverride::Unlimited, QuotaOverride::Limit))
         };
-        let change = QuotaChange { bots: own(bots), minutes: own(minutes), queued: None };
+        let change =
+            QuotaChange { bots: own(bots), minutes: own(minutes), ..QuotaChange::default() };
         assert!(self.store.change_quota("acme", change).await.unwrap());
     }
 
@@ -211,8 +212,9 @@ async fn limits_of_a_consumer_override_the_settings_and_both_can_change() {
     fixture.limit(0, 0).await;
     assert_eq!(quota().await, Quota::default());
     let default = Some(QuotaOverride::Default);
-    let back = QuotaChange { bots: default, minutes: default, queued: default };
-    assert!(fixture.store.change_quota("acme", back).await.unwrap());
+    let back =
+        QuotaChange { bots: default, minutes: default, queued: default, ..QuotaChange::default() };
+    assert!(fixture.store.change_quota("acme", back.clone()).await.unwrap());
     assert_eq!(fixture.next(at(6)).await, None);
     fixture.store.set_default_quota(limits(3, 0)).await.unwrap();
     assert!(fixture.next(at(7)).await.is_some(), "the settings were raised");
@@ -406,7 +408,8 @@ async fn consumers_come_in_pages_newest_first_with_what_is_set_for_them() {
         store.create_key(key(&format!("c{second}"), true), at(second)).await.unwrap();
     }
     let bots = Some(QuotaOverride::Limit(NonZeroU32::MIN));
-    let change = QuotaChange { bots, minutes: Some(QuotaOverride::Unlimited), queued: None };
+    let change =
+        QuotaChange { bots, minutes: Some(QuotaOverride::Unlimited), ..QuotaChange::default() };
     assert!(store.change_quota("c2", change).await.unwrap());
     let list = async |filter: ConsumerFilter, after| {
         let window = Window { limit: 2, after };

@@ -190,7 +190,7 @@ impl ModelTest {
         };
         self.limits = limits.map(|limit| NonZeroU32::new(limit.into()));
         let [bots, minutes, queued] = self.limits.map(own);
-        let change = QuotaChange { bots, minutes, queued };
+        let change = QuotaChange { bots, minutes, queued, worker_labels: None };
         assert!(self.store.change_quota("acme", change).await.unwrap());
         self.compare_all().await;
     }

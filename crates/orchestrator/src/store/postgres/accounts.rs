@@ -1,6 +1,6 @@
 //! The places of accounts, and the queue of the jobs that wait for one. Claims are locked out of each other, so that no place is given twice.
 
-use meetbot_types::{JobId, work::Pool};
+use meetbot_types::JobId;
 
 use super::{
     Outcome, quotas,
@@ -8,7 +8,10 @@ use super::{
     values::{number, optional, parsed, text},
 };
 use crate::{
-    jobs::quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full, and_of},
+    jobs::{
+        Eligible,
+        quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full},
+    },
     store::Tenant,
 };
 
@@ -55,12 +58,12 @@ pub(super) async fn is_full(transaction: &Transaction, account: &str) -> Outcome
 }
 
 /// The first jobs that could start, if they are due: of each account with a free place and each tenant with a free slot, the longest due first.
-pub(super) async fn first(transaction: &Transaction, pool: Option<Pool>) -> Outcome<Vec<First>> {
-    let of_pool = and_of(pool);
+pub(super) async fn first(transaction: &Transaction, eligible: &Eligible) -> Outcome<Vec<First>> {
+    let and_job = eligible.and_job();
     let rows = transaction
         .rows(
             &format!(
-                "SELECT account, consumer, live, min(run_at) FROM jobs WHERE {ACCOUNT_WAITING}{of_pool}
+                "SELECT account, consumer, live, min(run_at) FROM jobs WHERE {ACCOUNT_WAITING}{and_job}
                  GROUP BY account, consumer, live ORDER BY 4, 1, 2, 3"
             ),
             &[],
@@ -84,15 +87,15 @@ pub(super) async fn first(transaction: &Transaction, pool: Option<Pool>) -> Outc
 pub(super) async fn next(
     transaction: &Transaction,
     due: i64,
-    pool: Option<Pool>,
+    eligible: &Eligible,
 ) -> Outcome<Option<JobId>> {
-    let of_pool = and_of(pool);
-    let first = first(transaction, pool).await?.into_iter().find(|first| first.from <= due);
+    let and_job = eligible.and_job();
+    let first = first(transaction, eligible).await?.into_iter().find(|first| first.from <= due);
     let Some(First { account, tenant, .. }) = first else { return Ok(None) };
     let found = transaction
         .row(
             &format!(
-                "SELECT id FROM jobs WHERE account = $1 AND consumer = $2 AND live = $3 AND {ACCOUNT_WAITING}{of_pool}
+                "SELECT id FROM jobs WHERE account = $1 AND consumer = $2 AND live = $3 AND {ACCOUNT_WAITING}{and_job}
                  ORDER BY run_at, id LIMIT 1"
             ),
             &[&account, &tenant.consumer.to_string(), &tenant.live],

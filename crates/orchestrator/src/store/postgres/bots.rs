@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Awaited, Changes, JobRecord},
+    jobs::{Awaited, Changes, Eligible, JobRecord},
     store::{Expired, IsAlive, Leases, Recorded, Reported},
 };
 
@@ -212,8 +212,11 @@ pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Tim
             &[],
         )
         .await?;
-    let of_accounts =
-        accounts::first(transaction, None).await?.into_iter().map(|first| first.from).min();
+    let of_accounts = accounts::first(transaction, &Eligible::default())
+        .await?
+        .into_iter()
+        .map(|first| first.from)
+        .min();
     let next = optional_time(&next, 0)?;
     Ok(next.into_iter().chain(of_accounts.map(Timestamp::from_millis)).min())
 }

@@ -6,11 +6,11 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use meetbot_types::{JobId, JobStatus, Timestamp, work::Pool};
+use meetbot_types::{JobId, JobStatus, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
-    Outcome, PostgresStore, accounts, consumers, endpoints, jobs,
+    Outcome, PostgresStore, accounts, consumers, endpoints, jobs, labels,
     line::Line,
     paused, quotas, records,
     together::both,
@@ -19,11 +19,8 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    jobs::{
-        Changes, JobRecord,
-        quota::{GUEST_WAITING, and_of},
-    },
-    store::{AvailabilityLookup, Claim, Claimed, StoreError, Tenant},
+    jobs::{Changes, Eligible, JobRecord, quota::GUEST_WAITING},
+    store::{AvailabilityLookup, Claim, Claimed, Claimer, StoreError, Tenant},
 };
 
 /// How many jobs are claimed in one transaction at most.
@@ -34,12 +31,18 @@ const LOOKS: u32 = 32;
 /// Who asks for a job.
 #[derive(Clone)]
 pub(super) struct Asked {
-    /// The worker's id; `None` for this server's own bots.
-    pub(super) worker: Option<String>,
-    pub(super) pool: Option<Pool>,
+    pub(super) claimer: Claimer,
     pub(super) token_hash: [u8; 32],
     pub(super) lookup: Arc<AvailabilityLookup>,
     pub(super) now: StoreNow,
+}
+
+impl Asked {
+    /// Whether the jobs that this one may take are those of the other.
+    fn may_take_the_same(&self, other: &Self) -> bool {
+        let (one, other) = (&self.claimer, &other.claimer);
+        one.pool == other.pool && one.labels == other.labels
+    }
 }
 
 /// A claim that is not made yet, and who waits for the result.
@@ -60,8 +63,9 @@ impl PostgresStore {
                 loop {
                     // A caller that is gone gets no job.
                     store.claims.retain(|waiting| !waiting.answer.is_closed());
-                    let waiting =
-                        store.claims.take(MOST, |one, other| one.asked.pool == other.asked.pool);
+                    let waiting = store
+                        .claims
+                        .take(MOST, |one, other| one.asked.may_take_the_same(&other.asked));
                     if waiting.is_empty() {
                         return;
                     }
@@ -72,7 +76,7 @@ impl PostgresStore {
         claimed.await.unwrap_or_else(|_| Err(StoreError::Unavailable("a verb panicked".into())))
     }
 
-    /// Makes claims for one pool: all, or the first ones; the others wait again.
+    /// Makes claims of those that may take the same jobs: all, or the first ones; the others wait again.
     async fn claim_all(&self, mut waiting: Vec<Waiting>) {
         let mut made = self.try_claim(&waiting).await;
         if let Err(failure) = &made
@@ -113,14 +117,17 @@ impl PostgresStore {
 
 /// Gives the next jobs to bots of nodes or workers. The transaction has the lock of claims. The last of those that ask may have no result.
 async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcome<Vec<Claim>> {
-    let is_paused = paused::is(transaction).await?;
+    let (is_paused, required) =
+        both(paused::is(transaction), labels::required(transaction)).await?;
     let (mut claims, mut search) = (Vec::new(), Search::default());
     for asked in asked {
         let now = transaction.at(asked.now);
         let found = if is_paused {
             Found::Nothing
         } else {
-            search.next(transaction, now.wall.as_millis(), asked.pool).await?
+            let Claimer { pool, labels, .. } = &asked.claimer;
+            let eligible = Eligible::new(*pool, labels, required.iter().cloned());
+            search.next(transaction, now.wall.as_millis(), &eligible).await?
         };
         let mut record = match found {
             Found::Job(record) => *record,
@@ -146,7 +153,7 @@ async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcom
             break;
         }
         // A worker's lease has no node, so no node takes it over at its start.
-        let holder = asked.worker.as_deref().unwrap_or(node);
+        let holder = asked.claimer.worker.as_deref().unwrap_or(node);
         jobs::save(transaction, holder, &record, changes, now.wall).await?;
         if minutes.is_some() {
             claims.push(Claim::NoMinutes(record.job.id));
@@ -210,7 +217,7 @@ enum Queue {
     Locked,
 }
 
-/// The search of a transaction for jobs of one pool.
+/// The search of a transaction for jobs; in all its claims the same ones are eligible.
 #[derive(Default)]
 struct Search {
     queue: Queue,
@@ -223,10 +230,10 @@ impl Search {
         &mut self,
         transaction: &Transaction,
         due: i64,
-        pool: Option<Pool>,
+        eligible: &Eligible,
     ) -> Outcome<Found> {
         for _ in 0..LOOKS {
-            let Some(id) = self.find(transaction, due, pool).await? else {
+            let Some(id) = self.find(transaction, due, eligible).await? else {
                 match self.queue {
                     Queue::Over => break,
                     Queue::Locked => return Ok(Found::Locked),
@@ -261,7 +268,7 @@ impl Search {
         &mut self,
         transaction: &Transaction,
         due: i64,
-        pool: Option<Pool>,
+        eligible: &Eligible,
     ) -> Outcome<Option<JobId>> {
         if self.has_locks {
             transaction.plan_anew().await?;
@@ -269,7 +276,7 @@ impl Search {
         if self.queue == Queue::Lost {
             let lost = format!(
                 "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
-                and_of(pool)
+                eligible.and_job()
             );
             if let Some(row) = transaction.row(&lost, &[&due]).await? {
                 return Ok(Some(parsed(&row, 0, "a job's id")?));
@@ -277,17 +284,17 @@ impl Search {
             self.queue = Queue::Accounts;
         }
         if self.queue == Queue::Accounts {
-            let next = accounts::next(transaction, due, pool).await?;
+            let next = accounts::next(transaction, due, eligible).await?;
             if next.is_some() {
                 return Ok(next);
             }
             self.queue = Queue::Guests;
         }
-        let Some(tenant) = quotas::next_tenant(transaction, due, pool).await? else {
+        let Some(tenant) = quotas::next_tenant(transaction, due, eligible).await? else {
             self.queue = Queue::Over;
             return Ok(None);
         };
-        let first = first_of(transaction, tenant, pool).await?;
+        let first = first_of(transaction, tenant, eligible).await?;
         if first.is_none() {
             // The tenant's row was wrong, or is about to change: it is set right.
             if self.has_locks && !quotas::try_lock(transaction, tenant).await? {
@@ -305,12 +312,12 @@ impl Search {
 async fn first_of(
     transaction: &Transaction,
     tenant: Tenant,
-    pool: Option<Pool>,
+    eligible: &Eligible,
 ) -> Outcome<Option<JobId>> {
-    let of_pool = and_of(pool);
+    let and_job = eligible.and_job();
     let first = transaction
         .row(
-            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"),
+            &format!("SELECT id FROM jobs WHERE consumer = $1 AND live = $2 AND {GUEST_WAITING}{and_job} ORDER BY run_at, id LIMIT 1"),
             &[&tenant.consumer.to_string(), &tenant.live],
         )
         .await?;
@@ -332,8 +339,7 @@ mod tests {
     fn waiting(store: &PostgresStore) -> (Waiting, oneshot::Receiver<Result<Claim, StoreError>>) {
         let (answer, claimed) = oneshot::channel();
         let asked = Asked {
-            worker: None,
-            pool: None,
+            claimer: Claimer::default(),
             token_hash: [1; 32],
             lookup: contract::all_available(),
             now: store.now(),

@@ -23,6 +23,7 @@ mod heartbeats;
 mod idempotency;
 mod jobs;
 mod keys;
+mod labels;
 mod leases;
 mod line;
 mod migrate;

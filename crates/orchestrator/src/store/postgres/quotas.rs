@@ -6,17 +6,15 @@ use meetbot_types::{ConsumerId, ConsumerQuota, JobId, Page, Platform, Timestamp,
 use tokio_postgres::Row;
 
 use super::{
-    Outcome, Problem, recordings,
+    Outcome, Problem, labels, recordings,
     together::both,
     transaction::{CLAIM_LOCK, Transaction, Value},
     values::{escaped, number, optional, optional_time, parsed, stored, text, time, unescaped},
 };
 use crate::{
     jobs::{
-        JobRecord,
-        quota::{
-            self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING, and_of,
-        },
+        Eligible, JobRecord,
+        quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING},
     },
     store::{
         ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window,
@@ -191,21 +189,16 @@ async fn set(transaction: &Transaction, tenant: Tenant, counts: Counts) -> Outco
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
 /// One lookup for each distinct number of bots, however many consumers and jobs wait.
-/// With a pool only jobs for its bots count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched then.
+/// Only eligible jobs count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched where only those of one are eligible.
 pub(super) async fn next_tenant(
     transaction: &Transaction,
     due: i64,
-    pool: Option<Pool>,
+    eligible: &Eligible,
 ) -> Outcome<Option<Tenant>> {
-    let of_pool = pool.map_or_else(String::new, |pool| {
-        format!(
-            "AND EXISTS (SELECT 1 FROM jobs WHERE consumer = t.consumer AND live = t.live
-                 AND {GUEST_WAITING} AND run_at <= $2{})",
-            and_of(Some(pool))
-        )
-    });
+    let and_eligible = eligible.and_consumer()
+        + &eligible.and_tenant_has(&format!("{GUEST_WAITING} AND run_at <= $2"));
     let with_so_many = format!(
-        "SELECT consumer, live FROM tenants t WHERE bots = $1 AND due_at <= $2 {of_pool}
+        "SELECT consumer, live FROM tenants t WHERE bots = $1 AND due_at <= $2{and_eligible}
          ORDER BY due_at, consumer, live LIMIT 1"
     );
     let mut number = -1_i64;
@@ -342,8 +335,7 @@ pub(super) async fn used(
 }
 
 /// What of a consumer does not depend on what it uses.
-const CONSUMER: &str =
-    "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
+const CONSUMER: &str = "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until, worker_labels FROM consumers";
 pub(super) async fn list(transaction: &Transaction, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
     let rows = transaction.rows(&format!("{CONSUMER} ORDER BY name"), &[]).await?;
     let mut consumers = Vec::new();
@@ -395,6 +387,7 @@ async fn consumer(transaction: &Transaction, row: &Row, now: Timestamp) -> Outco
         consumer: unescaped(text(row, 1)?),
         created_at: time(row, 2)?,
         overrides: ConsumerQuota { bots, minutes, queued_jobs },
+        worker_labels: labels::read(row, 7)?,
         previous_until: optional_time(row, 6)?,
         live: used(transaction, live, now).await?,
         live_recording_bytes: recordings::bytes_of(transaction, live).await?,
@@ -447,7 +440,7 @@ pub(super) async fn set_default(transaction: &Transaction, quota: Quota) -> Outc
 pub(super) async fn change(
     transaction: &Transaction,
     name: &str,
-    change: QuotaChange,
+    change: &QuotaChange,
 ) -> Outcome<bool> {
     let found =
         transaction.row("SELECT id FROM consumers WHERE name = $1", &[&escaped(name)]).await?;
@@ -470,6 +463,10 @@ pub(super) async fn change(
         };
         let set = format!("UPDATE consumers SET {column} = $2 WHERE id = $1");
         transaction.run(&set, &[&consumer.to_string(), &number]).await?;
+    }
+    if let Some(labels) = &change.worker_labels {
+        let set = "UPDATE consumers SET worker_labels = $2 WHERE id = $1";
+        transaction.run(set, &[&consumer.to_string(), &labels::column(labels)]).await?;
     }
     for live in [false, true] {
         settle(transaction, Tenant { consumer, live }).await?;

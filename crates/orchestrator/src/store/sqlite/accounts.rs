@@ -1,11 +1,14 @@
 //! The places of accounts, and the queue of the jobs that wait for one.
 
-use meetbot_types::{JobId, work::Pool};
+use meetbot_types::JobId;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{Outcome, quotas, read_as};
 use crate::{
-    jobs::quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full, and_of},
+    jobs::{
+        Eligible,
+        quota::{ACCOUNT_WAITING, HOLDS_SLOT, account_is_full},
+    },
     store::Tenant,
 };
 
@@ -50,11 +53,11 @@ pub(super) fn is_full(connection: &Connection, account: &str) -> Outcome<bool> {
 }
 
 /// The first jobs that could start, if they are due: of each account with a free place and each tenant with a free slot, the longest due first.
-pub(super) fn first(connection: &Connection, pool: Option<Pool>) -> Outcome<Vec<First>> {
-    let of_pool = and_of(pool);
+pub(super) fn first(connection: &Connection, eligible: &Eligible) -> Outcome<Vec<First>> {
+    let and_job = eligible.and_job();
     // The planner prefers `jobs_waiting`, in which each job without an account is looked at.
     let mut waiting = connection.prepare_cached(&format!(
-        "SELECT account, consumer, live, min(run_at) FROM jobs INDEXED BY jobs_account_waiting WHERE {ACCOUNT_WAITING}{of_pool}
+        "SELECT account, consumer, live, min(run_at) FROM jobs INDEXED BY jobs_account_waiting WHERE {ACCOUNT_WAITING}{and_job}
          GROUP BY account, consumer, live ORDER BY 4, 1, 2, 3"
     ))?;
     let mut rows = waiting.query([])?;
@@ -74,17 +77,17 @@ pub(super) fn first(connection: &Connection, pool: Option<Pool>) -> Outcome<Vec<
 pub(super) fn next(
     connection: &Connection,
     due: i64,
-    pool: Option<Pool>,
+    eligible: &Eligible,
 ) -> Outcome<Option<JobId>> {
-    let of_pool = and_of(pool);
+    let and_job = eligible.and_job();
     let Some(First { account, tenant, .. }) =
-        first(connection, pool)?.into_iter().find(|first| first.from <= due)
+        first(connection, eligible)?.into_iter().find(|first| first.from <= due)
     else {
         return Ok(None);
     };
     let id: Option<String> = connection
         .prepare_cached(&format!(
-            "SELECT id FROM jobs WHERE account = ?1 AND consumer = ?2 AND live = ?3 AND {ACCOUNT_WAITING}{of_pool}
+            "SELECT id FROM jobs WHERE account = ?1 AND consumer = ?2 AND live = ?3 AND {ACCOUNT_WAITING}{and_job}
              ORDER BY run_at, id LIMIT 1"
         ))?
         .query_row(params![account, tenant.consumer.to_string(), tenant.live], |row| row.get(0))

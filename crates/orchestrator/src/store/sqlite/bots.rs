@@ -3,21 +3,19 @@
 use meetbot_types::{
     JobId, Timestamp,
     bot::{BotCommand, IngestRequest},
-    work::Pool,
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Outcome, accounts, commands, consumers, jobs, outbox, quotas, records, writer::Transaction,
+    Outcome, accounts, commands, consumers, jobs, labels, outbox, quotas, records,
+    writer::Transaction,
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{
-        Awaited, Changes, JobRecord,
-        quota::{GUEST_WAITING, and_of},
-    },
+    jobs::{Awaited, Changes, Eligible, JobRecord, quota::GUEST_WAITING},
     store::{
-        AvailabilityLookup, Claim, Claimed, Expired, IsAlive, Leases, Recorded, Reported, TakenOver,
+        AvailabilityLookup, Claim, Claimed, Claimer, Expired, IsAlive, Leases, Recorded, Reported,
+        TakenOver,
     },
 };
 
@@ -33,28 +31,30 @@ impl Leases {
 
 pub(super) fn claim(
     transaction: &Transaction<'_>,
-    (worker, pool): (Option<&str>, Option<Pool>),
+    claimer: &Claimer,
     token_hash: [u8; 32],
     lookup: &AvailabilityLookup,
     now: StoreNow,
 ) -> Outcome<Claim> {
     let due = now.wall.as_millis();
-    let of_pool = and_of(pool);
+    let required = labels::required(transaction)?;
+    let eligible = Eligible::new(claimer.pool, &claimer.labels, required);
+    let and_job = eligible.and_job();
     let lost = format!(
-        "status = 'queued' AND epoch > 0 AND run_at <= ?1{of_pool} ORDER BY run_at, id LIMIT 1"
+        "status = 'queued' AND epoch > 0 AND run_at <= ?1{and_job} ORDER BY run_at, id LIMIT 1"
     );
     let mut found = records::load(transaction, &lost, &[&due])?;
     // Before those of guests, which it can hold up by as many bots as accounts have places.
     if found.is_none()
-        && let Some(id) = accounts::next(transaction, due, pool)?
+        && let Some(id) = accounts::next(transaction, due, &eligible)?
     {
         found = records::of_any(transaction, id)?;
     }
     if found.is_none()
-        && let Some((consumer, live)) = quotas::next_tenant(transaction, due, pool)?
+        && let Some((consumer, live)) = quotas::next_tenant(transaction, due, &eligible)?
     {
         let first = format!(
-            "consumer = ?1 AND live = ?2 AND {GUEST_WAITING}{of_pool} ORDER BY run_at, id LIMIT 1"
+            "consumer = ?1 AND live = ?2 AND {GUEST_WAITING}{and_job} ORDER BY run_at, id LIMIT 1"
         );
         found = records::load(transaction, &first, &[&consumer, &live])?;
     }
@@ -77,7 +77,7 @@ pub(super) fn claim(
     jobs::save(transaction, &record, changes, now.wall)?;
     transaction
         .prepare_cached("UPDATE jobs SET worker = ?2 WHERE id = ?1 AND worker IS NOT ?2")?
-        .execute(params![record.job.id.to_string(), worker])?;
+        .execute(params![record.job.id.to_string(), claimer.worker])?;
     let JobRecord { job, tenant, link, .. } = record;
     Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
 }
@@ -219,6 +219,9 @@ pub(super) fn first_start(connection: &Connection) -> Outcome<Option<Timestamp>>
         .query_row([], |row| row.get(0))
         .optional()?
         .flatten();
-    let of_accounts = accounts::first(connection, None)?.into_iter().map(|first| first.from).min();
+    let of_accounts = accounts::first(connection, &Eligible::default())?
+        .into_iter()
+        .map(|first| first.from)
+        .min();
     Ok(next.into_iter().chain(of_accounts).min().map(Timestamp::from_millis))
 }

@@ -16,6 +16,7 @@ mod feed;
 mod idempotency;
 mod jobs;
 mod keys;
+mod labels;
 mod mixes;
 mod outbox;
 mod pages;

@@ -5,10 +5,11 @@ use std::num::NonZeroU32;
 use meetbot_types::{ConsumerId, ConsumerQuota, Page, Platform, Timestamp, work::Pool};
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter, types::Value};
 
-use super::{Outcome, Problem, pages, read_as, recordings};
+use super::{Outcome, Problem, labels, pages, read_as, recordings};
 use crate::{
-    jobs::quota::{
-        self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING, and_of,
+    jobs::{
+        Eligible,
+        quota::{self, Counts, GUEST_WAITING, HOLDS_SLOT, OpenJobs, Quota, SlotChange, WAITING},
     },
     store::{ConsumerFilter, ConsumerUse, QuotaChange, QuotaOverride, Tenant, Used, Window},
 };
@@ -98,23 +99,18 @@ pub(super) fn queue_is_full(
 
 /// Whose job gets the next bot: of those that have a job that is due and a place for it, who has the fewest bots, and of these whose job has been due for longest.
 /// One lookup for each distinct number of bots, however many consumers and jobs wait.
-/// With a pool only jobs for its bots count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched then.
+/// Only eligible jobs count. The tenants' rows do not know pools, so the waiting jobs of a tenant are searched where only those of one are eligible.
 pub(super) fn next_tenant(
     connection: &Connection,
     due: i64,
-    pool: Option<Pool>,
+    eligible: &Eligible,
 ) -> Outcome<Option<(String, bool)>> {
     let mut numbers = connection
         .prepare_cached("SELECT min(bots) FROM tenants WHERE due_at IS NOT NULL AND bots > ?1")?;
-    let of_pool = pool.map_or_else(String::new, |pool| {
-        format!(
-            "AND EXISTS (SELECT 1 FROM jobs WHERE consumer = t.consumer AND live = t.live
-                 AND {GUEST_WAITING} AND run_at <= ?2{})",
-            and_of(Some(pool))
-        )
-    });
+    let and_eligible = eligible.and_consumer()
+        + &eligible.and_tenant_has(&format!("{GUEST_WAITING} AND run_at <= ?2"));
     let mut with_so_many = connection.prepare_cached(&format!(
-        "SELECT consumer, live FROM tenants t WHERE bots = ?1 AND due_at <= ?2 {of_pool} ORDER BY due_at, consumer, live LIMIT 1",
+        "SELECT consumer, live FROM tenants t WHERE bots = ?1 AND due_at <= ?2{and_eligible} ORDER BY due_at, consumer, live LIMIT 1",
     ))?;
     let mut number = -1_i64;
     while let Some(next) = numbers.query_row([number], |row| row.get::<_, Option<i64>>(0))? {
@@ -220,8 +216,7 @@ pub(super) fn used(connection: &Connection, tenant: Tenant, now: Timestamp) -> O
 }
 
 /// What of a consumer does not depend on what it uses.
-const CONSUMER: &str =
-    "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until FROM consumers";
+const CONSUMER: &str = "SELECT id, name, created_at, max_bots, max_minutes, max_queued, previous_until, worker_labels FROM consumers";
 pub(super) fn list(connection: &Connection, now: Timestamp) -> Outcome<Vec<ConsumerUse>> {
     let mut statement = connection.prepare_cached(&format!("{CONSUMER} ORDER BY name"))?;
     let mut rows = statement.query([])?;
@@ -278,6 +273,7 @@ fn consumer(connection: &Connection, row: &Row<'_>, now: Timestamp) -> Outcome<C
         consumer: row.get(1)?,
         created_at: Timestamp::from_millis(row.get(2)?),
         overrides: ConsumerQuota { bots, minutes, queued_jobs },
+        worker_labels: labels::read(row.get(7)?)?,
         previous_until: row.get::<_, Option<i64>>(6)?.map(Timestamp::from_millis),
         live: used(connection, live, now)?,
         live_recording_bytes: recordings::bytes_of(connection, live)?,
@@ -318,7 +314,7 @@ pub(super) fn set_default(connection: &Connection, quota: Quota) -> Outcome<()> 
     Ok(())
 }
 
-pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -> Outcome<bool> {
+pub(super) fn change(connection: &Connection, name: &str, change: &QuotaChange) -> Outcome<bool> {
     let id: Option<String> = connection
         .query_row("SELECT id FROM consumers WHERE name = ?1", [name], |row| row.get(0))
         .optional()?;
@@ -334,6 +330,10 @@ pub(super) fn change(connection: &Connection, name: &str, change: QuotaChange) -
         };
         let set = format!("UPDATE consumers SET {column} = ?2 WHERE id = ?1");
         connection.execute(&set, params![id, number])?;
+    }
+    if let Some(labels) = &change.worker_labels {
+        let set = "UPDATE consumers SET worker_labels = ?2 WHERE id = ?1";
+        connection.execute(set, params![id, labels::column(labels)])?;
     }
     for live in [true, false] {
         settle(connection, &id, live, SlotChange::default())?;

@@ -8,28 +8,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, EventName, Job, JobId, MeetingLink,
-    Page, Redeliver, TimelineEvent, Timestamp,
+    CommandId, ConsumerId, ControlAction, Delivery, DeliveryId, EventName, Job, JobId, Labels,
+    MeetingLink, Page, Redeliver, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
     work::Pool,
 };
 
 use super::{
-    SqliteStore, bots, commands, deliveries, erasure, feed, idempotency, jobs, mixes, outbox,
-    paused, quotas, recordings, records, room_bots, secrets, tally, timeline,
+    SqliteStore, bots, commands, deliveries, erasure, feed, idempotency, jobs, labels, mixes,
+    outbox, paused, quotas, recordings, records, room_bots, secrets, tally, timeline,
     writer::{Asker, Transaction},
     zoom,
 };
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        AvailabilityLookup, Capacity, Claim, Command, CommandOutcome, ConsumerFilter, ConsumerUse,
-        Creation, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch, EndpointRedelivery,
-        Expired, Feed, FeedCursor, FeedStore, IdempotencyKey, IsAlive, JobFilter, JobStore, Leases,
-        OldRecording, PriorRequest, Quota, QuotaChange, Recorded, Redelivery, Reported, Result,
-        Start, Store, StoredResponse, TakenOver, Tally, Tenant, UsageStore, Used, WaitingMixes,
-        Window,
+        AvailabilityLookup, Capacity, Claim, Claimer, Command, CommandOutcome, ConsumerFilter,
+        ConsumerUse, Creation, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch,
+        EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore, IdempotencyKey, IsAlive,
+        JobFilter, JobStore, Leases, OldRecording, PriorRequest, Quota, QuotaChange, Recorded,
+        Redelivery, Reported, Result, Start, Store, StoredResponse, TakenOver, Tally, Tenant,
+        UsageStore, Used, WaitingMixes, Window,
     },
 };
 
@@ -58,7 +58,7 @@ impl UsageStore for SqliteStore {
 
     async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool> {
         let consumer = consumer.to_owned();
-        self.writer.write(move |connection| quotas::change(connection, &consumer, change)).await
+        self.writer.write(move |connection| quotas::change(connection, &consumer, &change)).await
     }
 
     async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool> {
@@ -270,15 +270,14 @@ impl JobStore for SqliteStore {
 
     async fn claim_for(
         &self,
-        worker: Option<String>,
-        pool: Option<Pool>,
+        claimer: Claimer,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
         let claim = move |connection: &Transaction<'_>| {
             paused::unless(connection, || {
-                bots::claim(connection, (worker.as_deref(), pool), token_hash, &*lookup, now)
+                bots::claim(connection, &claimer, token_hash, &*lookup, now)
             })
         };
         self.writer.write(claim).await
@@ -349,6 +348,10 @@ impl JobStore for SqliteStore {
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {
         self.read(|connection| paused::unless(connection, || bots::first_start(connection))).await
+    }
+
+    async fn required_labels(&self) -> Result<Vec<Labels>> {
+        self.read(labels::required).await
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) const STORAGE: &str = "storage";
 pub(super) const TABLES: &[Table] = &[
     Table {
         name: "consumers",
-        rows: "SELECT id, name, webhook_secret, previous_secret, previous_until, created_at, max_bots, max_minutes, max_queued FROM consumers",
+        rows: "SELECT id, name, webhook_secret, previous_secret, previous_until, created_at, max_bots, max_minutes, max_queued, worker_labels FROM consumers",
         columns: &[
             ("id", Text),
             ("name", Escaped),
@@ -43,6 +43,7 @@ pub(super) const TABLES: &[Table] = &[
             ("max_bots", Number),
             ("max_minutes", Number),
             ("max_queued", Number),
+            ("worker_labels", Text),
         ],
         computed: None,
     },

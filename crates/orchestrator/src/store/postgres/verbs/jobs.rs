@@ -4,21 +4,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use meetbot_types::{
-    CommandId, ControlAction, Job, JobId, MeetingLink, Page, TimelineEvent, Timestamp,
+    CommandId, ControlAction, Job, JobId, Labels, MeetingLink, Page, TimelineEvent, Timestamp,
     bot::{BotCommand, IngestRequest},
     manifest::File,
-    work::Pool,
 };
 
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
-        AvailabilityLookup, Claim, Command, CommandOutcome, Creation, Expired, IdempotencyKey,
-        IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded, Reported,
-        Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
+        AvailabilityLookup, Claim, Claimer, Command, CommandOutcome, Creation, Expired,
+        IdempotencyKey, IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded,
+        Reported, Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
         postgres::{
             PostgresStore, bots, claims::Asked, commands, creations::New, erasure, heartbeats,
-            idempotency, jobs, mixes, paused, recordings, records, room_bots, timeline,
+            idempotency, jobs, labels, mixes, paused, recordings, records, room_bots, timeline,
             transaction::Caller,
         },
     },
@@ -251,13 +250,12 @@ impl JobStore for PostgresStore {
 
     async fn claim_for(
         &self,
-        worker: Option<String>,
-        pool: Option<Pool>,
+        claimer: Claimer,
         token_hash: [u8; 32],
         lookup: Arc<AvailabilityLookup>,
         now: StoreNow,
     ) -> Result<Claim> {
-        self.claim_next(Asked { worker, pool, token_hash, lookup, now }).await
+        self.claim_next(Asked { claimer, token_hash, lookup, now }).await
     }
 
     async fn report(
@@ -379,5 +377,9 @@ impl JobStore for PostgresStore {
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {
         self.read((), |it, ()| Box::pin(bots::first_start(it))).await
+    }
+
+    async fn required_labels(&self) -> Result<Vec<Labels>> {
+        self.read((), |it, ()| Box::pin(labels::required(it))).await
     }
 }

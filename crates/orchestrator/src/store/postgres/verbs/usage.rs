@@ -41,7 +41,7 @@ impl UsageStore for PostgresStore {
 
     async fn change_quota(&self, consumer: &str, change: QuotaChange) -> Result<bool> {
         let asked = (consumer.to_owned(), change);
-        self.write(asked, |it, (name, change)| Box::pin(quotas::change(it, name, *change))).await
+        self.write(asked, |it, (name, change)| Box::pin(quotas::change(it, name, change))).await
     }
 
     async fn at_bot_limit(&self, tenant: Tenant) -> Result<bool> {

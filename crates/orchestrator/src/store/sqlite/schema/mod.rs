@@ -36,6 +36,7 @@ const STEPS: &[&str] = &[
     include_str!("workers.sql"),
     include_str!("accounts.sql"),
     include_str!("removals.sql"),
+    include_str!("worker_labels.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
