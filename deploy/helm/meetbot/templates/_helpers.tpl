@@ -178,6 +178,9 @@ spec:
         - --key-file=/run/secrets/worker/{{ $key }}
         - --pools={{ .name }}
         - --bots={{ $pool.places }}
+        {{- range $pool.labels }}
+        - --label={{ . }}
+        {{- end }}
         {{- if $metrics.enabled }}
         - --metrics=$(POD_IP):{{ $metrics.port }}
         {{- end }}
