@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use meetbot_types::bot::{ALONE_HOURS, HEARTBEAT_SECONDS, LEASE_SECONDS};
 use serde::Deserialize;
 
-/// The environment variable with shorter times for tests, as in `{"leaseMs":6000}`; accepted by a server that listens on loopback.
+/// The environment variable with shorter times for tests, as in `{"leaseMs":6000}`; accepted by a server that listens on loopback, and by a worker.
 pub(crate) const VARIABLE: &str = "MEETBOT_TEST_TIMING";
 
 /// The longest pause between two bots of a job.
@@ -56,8 +56,9 @@ impl Timing {
         Duration::from_millis(self.removed_again_ms.get().into())
     }
 
-    /// How long no server hears of a worker until another one finishes its recordings: longer than a machine takes to start again.
-    pub(crate) fn silent(self) -> Duration {
+    /// How long no server hears of a worker until another one finishes its recordings: longer than a machine takes to start again. For so long also a worker that
+    /// is to end tries to upload files for which no job waits.
+    pub fn silent(self) -> Duration {
         Duration::from_millis(self.silent_ms.get().into())
     }
 

@@ -1,5 +1,6 @@
 //! `meetbot worker`: runs bots for a server, on its machine or on another one.
 
+mod leftover;
 mod metrics;
 mod servers;
 mod spool;
@@ -160,7 +161,9 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     let [drain, leave, ended, over] = [(); 4].map(|()| CancellationToken::new());
     let servers = Arc::new(servers);
-    let spooler = spool.map(|spool| Spooler::new(spool, Arc::clone(&servers), Arc::clone(&status)));
+    let spooler = spool.map(|spool| {
+        Spooler::new(spool, Arc::clone(&servers), Arc::clone(&status), config.timing.silent())
+    });
     let launcher: Arc<dyn Launcher> = match &spooler {
         Some(spooler) => Arc::new(SpoolLauncher { bots, spooler: spooler.clone() }),
         None => Arc::new(bots),

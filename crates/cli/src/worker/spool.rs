@@ -17,7 +17,11 @@ use meetbot_types::{
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{servers::Servers, status::Status};
+use super::{
+    leftover::{Left, Stuck},
+    servers::Servers,
+    status::Status,
+};
 use crate::launcher::BotLauncher;
 
 /// How often what bots have recorded is uploaded, and how often servers are asked about the files of bots that have ended.
@@ -43,6 +47,8 @@ pub(super) struct Spooler {
     /// Notified when a bot has ended.
     wake: Arc<Notify>,
     status: Arc<Status>,
+    /// How long a worker that is to end tries without progress to upload files for which no job waits.
+    patience: Duration,
 }
 
 /// Runs bots that continue the recordings of other workers, and whose own recordings are uploaded.
@@ -52,10 +58,16 @@ pub(super) struct SpoolLauncher {
 }
 
 impl Spooler {
-    pub(super) fn new(spool: Arc<Spool>, servers: Arc<Servers>, status: Arc<Status>) -> Self {
+    pub(super) fn new(
+        spool: Arc<Spool>,
+        servers: Arc<Servers>,
+        status: Arc<Status>,
+        patience: Duration,
+    ) -> Self {
         Self {
             spool,
             servers,
+            patience,
             running: Arc::default(),
             unknown: Arc::default(),
             wake: Arc::default(),
@@ -63,14 +75,20 @@ impl Spooler {
         }
     }
 
-    /// Runs until `ended`, and then until no finished recording waits for its upload.
+    /// Runs until `ended`, and then until no finished recording waits for its upload, and other files are uploaded or stuck for long.
     pub(super) async fn run(self, ended: CancellationToken) {
-        let mut tries = 0;
+        let (mut tries, mut stuck) = (0, Stuck::default());
         loop {
             let is_last = ended.is_cancelled();
-            let all_done = self.look().await;
+            let left = self.look().await;
+            let all_done = left.is_nothing();
             tries = if all_done { 0 } else { tries + 1 };
             if is_last && all_done {
+                return;
+            }
+            let uploaded = self.spool.shipped_bytes();
+            if is_last && stuck.ends(&left, uploaded, self.status.now(), self.patience) {
+                self.give_up(&left);
                 return;
             }
             let pause = if all_done { EVERY } else { Spool::pause(tries) };
@@ -82,13 +100,31 @@ impl Spooler {
         }
     }
 
-    /// Does once what is to be done with the files of bots that have ended. Returns whether everything was done.
-    async fn look(&self) -> bool {
+    /// Reports what stays on this machine's disk.
+    fn give_up(&self, left: &Left) {
+        let recordings = self.spool.recordings();
+        if left.is_unreadable {
+            tracing::error!(folder = %recordings.display(), "the worker ends: the recordings on this machine's disk cannot be listed, and stay");
+        }
+        for job in &left.stuck {
+            let folder = recordings.join(job.to_string());
+            tracing::error!(
+                %job,
+                folder = %folder.display(),
+                "the worker ends, and files that it could not upload stay: the next worker on this data folder tries again"
+            );
+        }
+    }
+
+    /// Does once what is to be done with the files of bots that have ended. Returns what is left.
+    async fn look(&self) -> Left {
+        let mut left = Left::default();
         let jobs = match self.spool.jobs() {
             Ok(jobs) => jobs,
             Err(error) => {
                 tracing::error!(%error, "the recordings on this machine's disk cannot be listed");
-                return false;
+                left.is_unreadable = true;
+                return left;
             }
         };
         let jobs: Vec<JobId> = jobs.into_iter().filter(|job| !self.runs(*job)).collect();
@@ -97,20 +133,27 @@ impl Spooler {
             self.status.unshipped.waits(*job, self.status.now());
         }
         if jobs.is_empty() {
-            return true;
+            return left;
         }
-        let Some(states) = self.servers.spooled(&jobs).await else { return false };
-        let (mut all_done, mut uploads) = (states.len() == jobs.len(), JoinSet::new());
+        let Some(states) = self.servers.spooled(&jobs).await else {
+            left.others = true;
+            return left;
+        };
+        left.others = states.len() != jobs.len();
+        let mut uploads = JoinSet::new();
         for SpooledJob { job_id, state } in states {
             match state {
                 SpoolState::Live if self.runs(job_id) => {}
-                SpoolState::Live => all_done &= self.ship(job_id).await,
-                SpoolState::Over => all_done &= self.end(job_id).await,
+                SpoolState::Live if self.ship(job_id).await => {}
+                SpoolState::Over if self.end(job_id).await => {}
+                SpoolState::Live | SpoolState::Over => {
+                    left.stuck.insert(job_id);
+                }
                 SpoolState::Deleted => self.forget(job_id).await,
                 SpoolState::Unknown => self.keep(job_id),
                 SpoolState::Upload { epoch, nonce } => {
                     if uploads.len() >= AT_ONCE {
-                        all_done &= matches!(uploads.join_next().await, Some(Ok(true)));
+                        left.others |= !matches!(uploads.join_next().await, Some(Ok(true)));
                     }
                     let spooler = self.clone();
                     uploads.spawn(async move { spooler.upload(job_id, epoch, nonce).await });
@@ -118,9 +161,9 @@ impl Spooler {
             }
         }
         while let Some(uploaded) = uploads.join_next().await {
-            all_done &= matches!(uploaded, Ok(true));
+            left.others |= !matches!(uploaded, Ok(true));
         }
-        all_done
+        left
     }
 
     fn runs(&self, job: JobId) -> bool {

@@ -144,6 +144,12 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
+    /// The same, and all that it logged.
+    pub(crate) fn ended_with_log(self) -> (Option<i32>, String) {
+        let log = self.log.clone();
+        (self.ended(), std::fs::read_to_string(log).unwrap())
+    }
+
     /// SIGTERM, and its exit code.
     pub(crate) fn terminate(self) -> Option<i32> {
         self.signal();
@@ -152,8 +158,8 @@ impl Running {
 
     /// SIGTERM, its exit code, and all that it logged.
     pub(crate) fn terminate_with_log(self) -> (Option<i32>, String) {
-        let log = self.log.clone();
-        (self.terminate(), std::fs::read_to_string(log).unwrap())
+        self.signal();
+        self.ended_with_log()
     }
 
     fn end(&mut self) {

@@ -1,6 +1,7 @@
 //! Workers that share no disk with their server: their recordings go into the bucket.
 
 mod elsewhere;
+mod idle;
 mod late;
 mod restored;
 

@@ -12,7 +12,10 @@ use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,8 @@ pub struct Spool {
     recordings: PathBuf,
     /// One task works on the log of a job at a time.
     locks: Mutex<HashMap<JobId, Weak<tokio::sync::Mutex<()>>>>,
+    /// How many bytes were added to logs.
+    shipped: AtomicU64,
     /// No other worker or server uses the folder.
     _folder: DataFolder,
 }
@@ -66,7 +71,8 @@ impl Spool {
     pub fn open(folder: DataFolder, bucket: Bucket) -> Result<Self, DataFolderError> {
         let (name, recordings) = (folder.node()?, folder.recordings());
         let (bucket, locks) = (Arc::new(bucket), Mutex::default());
-        Ok(Self { bucket, name, recordings, locks, _folder: folder })
+        let shipped = AtomicU64::new(0);
+        Ok(Self { bucket, name, recordings, locks, shipped, _folder: folder })
     }
 
     /// The name of the data folder.
@@ -77,6 +83,11 @@ impl Spool {
     /// The folder of the recordings.
     pub fn recordings(&self) -> &std::path::Path {
         &self.recordings
+    }
+
+    /// How many bytes were added to logs in the bucket, also by uploads that failed later.
+    pub fn shipped_bytes(&self) -> u64 {
+        self.shipped.load(Ordering::Relaxed)
     }
 
     /// The jobs that have files here.

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 use meetbot_types::{JobId, signature::sha256};
@@ -108,6 +109,7 @@ impl Spool {
             };
             write_state(&state, &shipped)?;
             bytes += size;
+            self.shipped.fetch_add(size, Ordering::Relaxed);
         }
     }
 }
