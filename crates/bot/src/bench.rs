@@ -172,6 +172,7 @@ pub(crate) fn order(folder: &Path) -> BotOrder {
         job_id: JobId::generate(Timestamp::UNIX_EPOCH),
         epoch: 1,
         token: Secret::new("a token"),
+        claim_signature: None,
         orchestrator_url: "http://127.0.0.1".to_owned(),
         other_urls: Vec::new(),
         link,

@@ -1,6 +1,6 @@
 //! Fetches commands from the orchestrator by long poll, so that they arrive within milliseconds.
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::HashSet, fmt::Write as _, time::Duration};
 
 use meetbot_types::bot::{BotCommand, BotOrder, Commands, OwnBots, ZoomStream};
 use reqwest::{Client, StatusCode};
@@ -13,7 +13,6 @@ use tracing::Instrument as _;
 use crate::{
     clock,
     connect::{Address, Connect},
-    refusal::{self, Refusal},
 };
 
 /// How long the orchestrator may hold a poll.
@@ -39,16 +38,20 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Starts to poll. Zoom's stream of the meeting, if the orchestrator sends it, goes to `zoom_stream`: a meeting that is joined later needs it too.
+    /// Starts to poll. Zoom's stream of the meeting, if the orchestrator sends it, goes to `zoom_stream`: a meeting that is joined later needs it too. When the
+    /// orchestrator has `forgotten` something, it may number new commands as it numbered earlier ones.
     pub(crate) fn open(
         order: &BotOrder,
         connect: &Connect,
         zoom_stream: watch::Sender<Option<ZoomStream>>,
+        forgotten: watch::Receiver<()>,
     ) -> Self {
         let (sender, incoming) = mpsc::channel(16);
         let (client, address) = (connect.http.clone(), Address::of(order, connect));
         let order = order.clone();
-        let polling = async move { poll(&order, &client, &address, &sender, &zoom_stream).await };
+        let polling = async move {
+            poll(&order, &client, &address, &sender, &zoom_stream, forgotten).await;
+        };
         let polling = tokio::spawn(polling.in_current_span());
         Self { incoming, polling }
     }
@@ -80,8 +83,10 @@ async fn poll(
     address: &Address,
     inbox: &mpsc::Sender<Incoming>,
     zoom_stream: &watch::Sender<Option<ZoomStream>>,
+    mut forgotten: watch::Receiver<()>,
 ) {
     let mut after = 0;
+    let mut received = HashSet::new();
     let mut known_bots = OwnBots::default().version();
     // Without an address there is nothing to poll; the reporter finds the same, and ends the bot.
     while let Some(url) = address.url().await {
@@ -94,16 +99,18 @@ async fn poll(
             let _ = write!(url, "&knownStream={known}");
         }
         let again = clock::now() + WAIT_AFTER_NOTHING;
-        let asked =
-            client.get(&url).bearer_auth(order.token.expose()).timeout(TIME_LIMIT).send().await;
+        let ask = client.get(&url).bearer_auth(order.token.expose()).timeout(TIME_LIMIT).send();
+        let asked = tokio::select! {
+            asked = ask => asked,
+            Ok(()) = forgotten.changed() => {
+                after = 0;
+                continue;
+            }
+        };
         let commands = match asked {
             Ok(answer) if answer.status() == StatusCode::OK => answer.json::<Commands>().await.ok(),
-            Ok(answer) => match refusal::read(answer).await {
-                // The reporter gets the same refusal, and ends the bot.
-                Refusal::Superseded => return,
-                Refusal::Unreadable | Refusal::Unavailable(_) => None,
-            },
-            Err(_) => None,
+            // A bot that is superseded is ended by its reporter. One whose claim was forgotten may be adopted with its next report.
+            Ok(_) | Err(_) => None,
         };
         let Some(Commands { commands, own_bots, zoom_stream: stream }) = commands else {
             address.use_next();
@@ -128,7 +135,9 @@ async fn poll(
         }
         for command in commands {
             after = after.max(command.seq);
-            incoming.push(Incoming::Command(command));
+            if received.insert(command.id) {
+                incoming.push(Incoming::Command(command));
+            }
         }
         for one in incoming {
             if inbox.send(one).await.is_err() {

@@ -1,5 +1,6 @@
 //! Sends reports to the orchestrator, in order, and repeats each until it is acknowledged. Reports wait while the orchestrator is unavailable.
 
+mod kept;
 mod queue;
 
 use std::{
@@ -7,13 +8,18 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::bot::{BotOrder, BotReport, IngestAnswer, IngestRequest, NumberedReport};
+use meetbot_types::bot::{
+    BotOrder, BotReport, CLAIM_SIGNATURE, IngestAnswer, IngestRequest, NumberedReport,
+};
 use reqwest::{Client, StatusCode};
-use tokio::{sync::Notify, task::JoinHandle};
+use tokio::{
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use self::queue::{Next, Queue};
+use self::queue::{Next, Progress, Queue};
 use crate::{
     clock,
     connect::{Address, Connect},
@@ -34,6 +40,8 @@ pub(crate) struct Reporter {
     closed: CancellationToken,
     /// Another attempt has the job: this one must leave and write nothing more.
     pub(crate) superseded: CancellationToken,
+    /// Changes when the orchestrator has forgotten something that it had acknowledged.
+    pub(crate) forgotten: watch::Receiver<()>,
     sending: JoinHandle<()>,
 }
 
@@ -48,6 +56,7 @@ impl Reporter {
         let reports =
             Arc::new(Reports { queue: Mutex::new(Queue::new(clock::now())), news: Notify::new() });
         let [closed, superseded] = [(); 2].map(|()| CancellationToken::new());
+        let (forgets, forgotten) = watch::channel(());
         let sender = Sender {
             client: connect.http.clone(),
             address: Address::of(order, connect),
@@ -56,10 +65,12 @@ impl Reporter {
             counters,
             closed: closed.clone(),
             superseded: superseded.clone(),
+            forgets,
             // The others end with their server or worker.
             deserted: connect.orchestrator.is_some().then(|| stop.clone()),
         };
-        Self { reports, closed, superseded, sending: tokio::spawn(sender.run().in_current_span()) }
+        let sending = tokio::spawn(sender.run().in_current_span());
+        Self { reports, closed, superseded, forgotten, sending }
     }
 
     /// Queues a report.
@@ -116,6 +127,7 @@ struct Sender {
     counters: Counters,
     closed: CancellationToken,
     superseded: CancellationToken,
+    forgets: watch::Sender<()>,
     /// Stops the bot, if it may end without its server.
     deserted: Option<CancellationToken>,
 }
@@ -146,11 +158,30 @@ impl Sender {
                 answered = clock::now();
             }
             let problem = match answer {
-                Ok(seq) if self.reports.queue().acknowledged(seq, &sent) => {
-                    wait = FIRST_WAIT;
-                    continue;
+                Ok(IngestAnswer { status, acknowledged }) => {
+                    let progress =
+                        self.reports.queue().acknowledged(acknowledged, &sent, clock::now());
+                    match progress {
+                        Progress::Made => {
+                            wait = FIRST_WAIT;
+                            continue;
+                        }
+                        Progress::Back => {
+                            tracing::warn!(job = %self.order.job_id, acknowledged, "the orchestrator has forgotten reports; they are sent again");
+                            self.forgets.send_replace(());
+                            continue;
+                        }
+                        Progress::Nothing if !status.is_final() => {
+                            format!("it has applied nothing after report {acknowledged}")
+                        }
+                        // Nothing that this bot reports can be applied any more.
+                        Progress::Nothing | Progress::Lost => {
+                            tracing::warn!(job = %self.order.job_id, acknowledged, %status, "the orchestrator has forgotten too much of this attempt; the bot leaves");
+                            self.superseded.cancel();
+                            return;
+                        }
+                    }
                 }
-                Ok(seq) => format!("it has applied nothing after report {seq}"),
                 Err(Refusal::Superseded) => {
                     self.superseded.cancel();
                     return;
@@ -185,8 +216,8 @@ impl Sender {
         }
     }
 
-    /// Sends reports; returns the number up to which all are applied.
-    async fn send(&self, reports: &[NumberedReport]) -> Result<u64, Refusal> {
+    /// Sends reports.
+    async fn send(&self, reports: &[NumberedReport]) -> Result<IngestAnswer, Refusal> {
         let request = IngestRequest {
             job_id: self.order.job_id,
             epoch: self.order.epoch,
@@ -197,17 +228,15 @@ impl Sender {
             format!("{url}/api/v1/ingest?jobId={}&epoch={}", self.order.job_id, self.order.epoch);
         let unavailable =
             |error: reqwest::Error| Refusal::Unavailable(error.without_url().to_string());
-        let sent = self
-            .client
-            .post(url)
-            .bearer_auth(self.order.token.expose())
-            .timeout(TIME_LIMIT)
-            .json(&request)
-            .send();
+        let mut post = self.client.post(url).bearer_auth(self.order.token.expose());
+        if let Some(signature) = &self.order.claim_signature {
+            post = post.header(CLAIM_SIGNATURE, signature.expose());
+        }
+        let sent = post.timeout(TIME_LIMIT).json(&request).send();
         let answer = sent.await.map_err(unavailable)?;
         if answer.status() != StatusCode::OK {
             return Err(refusal::read(answer).await);
         }
-        Ok(answer.json::<IngestAnswer>().await.map_err(unavailable)?.acknowledged)
+        answer.json().await.map_err(unavailable)
     }
 }

@@ -209,7 +209,7 @@ async fn heartbeats(database: &Postgres, store: &PostgresStore, tenant: Tenant) 
             let request = IngestRequest { job_id, epoch, reports: Vec::new() };
             let now = store.now();
             let reported =
-                store.report(request, queue::TOKEN, Recorded::default(), None, now).await;
+                store.report(request, queue::TOKEN.into(), Recorded::default(), None, now).await;
             assert!(matches!(reported.unwrap(), Reported::Applied(_)));
             sent.elapsed().as_secs_f64() * 1000.0
         });

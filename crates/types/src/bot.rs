@@ -32,6 +32,9 @@ pub const HEARTBEAT_SECONDS: u32 = 5;
 /// The attempt after which a recording that cannot be finalised is given up. The server soon waits ten minutes between attempts, so this is about a day.
 pub const LAST_ATTEMPT: u32 = 150;
 
+/// The header in which a bot shows [`BotOrder::claim_signature`].
+pub const CLAIM_SIGNATURE: &str = "meetbot-claim-signature";
+
 /// Everything a bot needs for one attempt at one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +45,9 @@ pub struct BotOrder {
     pub epoch: u32,
     /// The token that authenticates the bot to the orchestrator, for this job and this attempt.
     pub token: Secret,
+    /// The orchestrator's signature of the claim, which the bot shows with its reports in [`CLAIM_SIGNATURE`]; `None` in orders of older servers.
+    #[serde(default)]
+    pub claim_signature: Option<Secret>,
     /// The orchestrator's URL, without a path.
     pub orchestrator_url: String,
     /// The URLs of further servers of the same orchestrator, which the bot uses if the first does not answer.

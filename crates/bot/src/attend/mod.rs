@@ -62,7 +62,8 @@ pub(crate) async fn attend(
     stop: &CancellationToken,
 ) -> Attended {
     let mut bot = Bot::new(order, connect, reporter, counters);
-    let mut inbox = Inbox::open(order, connect, bot.joins.zoom_stream.clone());
+    let mut inbox =
+        Inbox::open(order, connect, bot.joins.zoom_stream.clone(), reporter.forgotten.clone());
     let joining = bot.join_after(Duration::ZERO);
     let cause = bot.stay(joining, &mut inbox, stop).await;
     let recording = bot.recording.map(Box::new);

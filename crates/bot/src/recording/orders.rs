@@ -14,6 +14,7 @@ pub(crate) fn order(folder: &Path, epoch: u32) -> BotOrder {
         job_id: JobId::generate(Timestamp::UNIX_EPOCH),
         epoch,
         token: Secret::new("a token"),
+        claim_signature: None,
         orchestrator_url: "http://127.0.0.1".to_owned(),
         other_urls: Vec::new(),
         link: MeetingLink::parse(meeting_url, None).unwrap(),

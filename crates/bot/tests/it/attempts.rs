@@ -49,10 +49,20 @@ async fn a_stopping_bot_does_not_wait_for_an_unavailable_orchestrator() {
 
 #[tokio::test]
 async fn a_superseded_bot_leaves_at_once_and_reports_nothing_more() {
+    leaves(Behaviour::Superseded).await;
+}
+
+/// As after a restore that ends all running jobs.
+#[tokio::test]
+async fn a_bot_leaves_whose_job_has_ended_without_it() {
+    leaves(Behaviour::Over).await;
+}
+
+async fn leaves(behaviour: Behaviour) {
     let fixture = Fixture::start().await;
     let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
     fixture.wait_for(recording).await;
-    fixture.set_behaviour(Behaviour::Superseded);
+    fixture.set_behaviour(behaviour);
     bot.finish().await;
     let left = async {
         while fixture.sandbox.inspect(fixture.job).present > 0 {

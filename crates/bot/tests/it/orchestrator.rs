@@ -42,6 +42,8 @@ pub(crate) enum Behaviour {
     Available,
     Unavailable,
     Superseded,
+    /// The job has ended, and what was acknowledged is forgotten.
+    Over,
     /// A proxy in between answers with an HTML page of this status.
     Proxy(u16),
     /// It has the first version, and refuses requests with newer reports.
@@ -114,6 +116,7 @@ impl Fixture {
             job_id: self.job,
             epoch,
             token: Secret::new("a token"),
+            claim_signature: None,
             orchestrator_url: format!("http://{}", self.address),
             other_urls: Vec::new(),
             link: MeetingLink::parse(meeting_url, None).unwrap(),
@@ -318,6 +321,10 @@ async fn ingest(
     match behaviour {
         Behaviour::Unavailable => return refuse(StatusCode::SERVICE_UNAVAILABLE.into_response()),
         Behaviour::Superseded => return refuse(refusal(ErrorCode::Conflict)),
+        Behaviour::Over => {
+            let answer = IngestAnswer { status: JobStatus::Failed, acknowledged: 0 };
+            return refuse(Json(answer).into_response());
+        }
         Behaviour::Proxy(status) => {
             let page = Html("<html><h1>A proxy</h1></html>");
             return refuse((StatusCode::from_u16(status).unwrap(), page).into_response());

@@ -12,8 +12,8 @@ use axum::{
 use meetbot_types::{
     JobId,
     bot::{
-        BotReport, Commands, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest, NumberedReport,
-        OwnBots, spool_of,
+        BotReport, CLAIM_SIGNATURE, Commands, HEARTBEAT_SECONDS, IngestAnswer, IngestRequest,
+        NumberedReport, OwnBots, spool_of,
     },
 };
 use serde_json::json;
@@ -30,7 +30,7 @@ use super::{
 use crate::{
     keys,
     metrics::ReportCounts,
-    store::{Recorded, Reported},
+    store::{BotCredentials, Recorded, Reported},
 };
 
 /// The longest time for which a bot's long poll for commands is held.
@@ -61,18 +61,24 @@ fn superseded() -> ApiError {
     ApiError::conflict("another attempt has the job, or this one's lease ran out: leave")
 }
 
+fn credentials(headers: &HeaderMap) -> Result<BotCredentials, ApiError> {
+    let signature = headers.get(CLAIM_SIGNATURE).and_then(|value| value.to_str().ok());
+    let token_hash = keys::hash(bearer(headers)?);
+    Ok(BotCredentials { token_hash, claim_signature: signature.map(str::to_owned) })
+}
+
 async fn report(
     State(server): State<Server>,
     request: Request,
 ) -> Result<Json<IngestAnswer>, ApiError> {
-    let token_hash = keys::hash(bearer(request.headers())?);
+    let credentials = credentials(request.headers())?;
     let mut hold = None;
     if request.body().size_hint().upper().is_none_or(|most| most > UNAUTHENTICATED_LIMIT) {
         let mut query = Query::new(request.uri().query());
         let (job_id, epoch) = attempt(&mut query)?;
         query.finish()?;
         let sign_of_life = IngestRequest { job_id, epoch, reports: Vec::new() };
-        apply(&server, sign_of_life, token_hash, Recorded::default()).await?;
+        apply(&server, sign_of_life, &credentials, Recorded::default()).await?;
         // The bot is authenticated: its whole body is read.
         hold = request.extensions().get::<Arc<Connection>>().map(Connection::hold);
     }
@@ -93,10 +99,16 @@ async fn report(
     // Only after authentication: another caller's report must neither be counted nor remove anything.
     let recorded = if revoked {
         let sign_of_life = IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
-        apply(&server, sign_of_life, token_hash, Recorded::default()).await?;
+        apply(&server, sign_of_life, &credentials, Recorded::default()).await?;
         // Before the job ends: if the server dies in between, the job's next bot gets the same stream and reports the same again.
         Recorded { bytes: Some(remove(&server, job).await?), ..Recorded::default() }
-    } else if ends && server.store.has_had_bot(job, token_hash).await? {
+    } else if ends {
+        if !server.store.has_had_bot(job, credentials.token_hash).await? {
+            // One whose claim was forgotten may be adopted.
+            let sign_of_life =
+                IngestRequest { job_id: job, epoch: request.epoch, reports: Vec::new() };
+            apply(&server, sign_of_life, &credentials, Recorded::default()).await?;
+        }
         let spool = spool_of_end(&request);
         if spool.is_some() && !server.recordings.has_bucket() {
             return Err(ApiError::unavailable(
@@ -107,7 +119,7 @@ async fn report(
     } else {
         Recorded::default()
     };
-    let answer = apply(&server, request, token_hash, recorded).await?;
+    let answer = apply(&server, request, &credentials, recorded).await?;
     if joins {
         server.changes.notify_rooms();
     }
@@ -148,11 +160,12 @@ async fn remove(server: &Server, job: JobId) -> Result<u64, ApiError> {
 async fn apply(
     server: &Server,
     request: IngestRequest,
-    token_hash: [u8; 32],
+    credentials: &BotCredentials,
     recorded: Recorded,
 ) -> Result<IngestAnswer, ApiError> {
     let (last_outage, now) = (server.store_outage.last(), server.store.now());
-    let reported = server.store.report(request, token_hash, recorded, last_outage, now).await;
+    let credentials = credentials.clone();
+    let reported = server.store.report(request, credentials, recorded, last_outage, now).await;
     match server.store_outage.observe(reported, server.store.now().lease)? {
         Reported::Applied(answer) => Ok(answer),
         Reported::Superseded => Err(superseded()),

@@ -166,7 +166,7 @@ impl Orders {
     }
 
     fn order(&self, claimed: Claimed, token: String) -> BotOrder {
-        let Claimed { job, tenant, consumer, link, finalize } = claimed;
+        let Claimed { job, tenant, consumer, link, finalize, signature } = claimed;
         let finalize = finalize.or_else(|| self.ending_without_account(&job, consumer.as_deref()));
         let zoom = consumer
             .filter(|_| job.platform == Platform::ZoomWeb)
@@ -181,6 +181,7 @@ impl Orders {
             job_id: job.id,
             epoch: job.attempt,
             token: Secret::new(token),
+            claim_signature: Some(signature),
             orchestrator_url: self.url.clone(),
             other_urls: Vec::new(),
             link,

@@ -306,6 +306,7 @@ mod tests {
             job_id,
             epoch,
             token: Secret::new("a token"),
+            claim_signature: None,
             orchestrator_url: String::new(),
             other_urls: Vec::new(),
             link: MeetingLink::parse(url, None).unwrap(),

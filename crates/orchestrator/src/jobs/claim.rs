@@ -9,7 +9,7 @@ use meetbot_types::{
 };
 
 use super::{
-    change::Changes,
+    change::{Change, Changes},
     quota,
     record::{JobRecord, MAX_ATTEMPTS},
 };
@@ -48,15 +48,7 @@ impl JobRecord {
     ) -> (Option<Ending>, Changes) {
         let leaving = self.ending_without_meeting();
         let changes = self.change(now.wall, |change| {
-            let record = &mut *change.record;
-            record.epoch += 1;
-            record.job.attempt = record.epoch;
-            if let Some(earlier) = record.token_hash.replace(token_hash) {
-                record.past_tokens.extend(earlier);
-            }
-            record.lease_until = Some(now.lease + now.timing.lease());
-            record.applied = 0;
-            change.step(JobEvent::Claim, Some("launching"));
+            change.begin_attempt(change.record.epoch + 1, token_hash, now);
             if leaving.is_some() {
                 change.step(JobEvent::Leave, None);
             }
@@ -88,6 +80,21 @@ impl JobRecord {
         let denied = self.job.recording.permission == Permission::Denied;
         let cause = self.cause.clone().or_else(exhausted)?;
         Some(cause.ending(self.has_media(), denied))
+    }
+}
+
+impl Change<'_> {
+    /// The job has the bot of this attempt from now on, which shows the token with this SHA-256.
+    pub(super) fn begin_attempt(&mut self, epoch: u32, token_hash: [u8; 32], now: StoreNow) {
+        let record = &mut *self.record;
+        record.epoch = epoch;
+        record.job.attempt = epoch;
+        if let Some(earlier) = record.token_hash.replace(token_hash) {
+            record.past_tokens.extend(earlier);
+        }
+        record.lease_until = Some(now.lease + now.timing.lease());
+        record.applied = 0;
+        self.step(JobEvent::Claim, Some("launching"));
     }
 }
 

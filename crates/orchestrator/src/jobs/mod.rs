@@ -1,6 +1,7 @@
 //! The rules of a job's life: what a request makes of it, and what follows when something happens to it. [`JobRecord`](record::JobRecord) is the job, and
 //! each file beside it is a verb that changes it.
 
+mod adopt;
 mod cancel;
 mod change;
 mod claim;
@@ -25,7 +26,17 @@ pub(crate) mod withheld;
 
 #[cfg(test)]
 pub(crate) use self::claim::all_available;
+pub use self::{
+    adopt::BotCredentials,
+    claim::AvailabilityLookup,
+    command::Command,
+    quota::Awaited,
+    record::{MAX_ATTEMPTS, Start, Tenant},
+    report::{Recorded, Reported},
+    upload::{Spooled, Upload},
+};
 pub(crate) use self::{
+    adopt::sign_claim,
     change::{Changes, EmittedEvent, KEEP_ROOM_ID, MixChange, ROOM_IDS, RoomChange, UploadChange},
     claim::minutes_are_used_up,
     command::{CommandChange, Settlement},
@@ -33,14 +44,6 @@ pub(crate) use self::{
     eligible::Eligible,
     end::JobEnd,
     record::JobRecord,
-};
-pub use self::{
-    claim::AvailabilityLookup,
-    command::Command,
-    quota::Awaited,
-    record::{MAX_ATTEMPTS, Start, Tenant},
-    report::{Recorded, Reported},
-    upload::{Spooled, Upload},
 };
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use meetbot_types::{Cause, Failure, FailureCode, Timestamp, bot::LAST_ATTEMPT, job::JobEvent};
 
 use super::{
-    change::{Changes, RoomChange},
+    change::{Change, Changes, RoomChange},
     command::{self, CommandChange},
     record::JobRecord,
 };
@@ -58,14 +58,21 @@ impl JobRecord {
     }
 
     pub(super) fn lose(&mut self, run_at: Timestamp, now: Timestamp) -> Changes {
-        self.run_at = run_at;
-        self.metered.lost();
         self.change(now, |change| {
-            change.record.lease_until = None;
-            change.changes.rooms.push(RoomChange::Leaves);
-            change.changes.commands.push(CommandChange::Settled(command::ON_BOT_LOST));
-            change.step(JobEvent::Lose, Some("reconnecting"));
+            change.record.run_at = run_at;
+            change.lose_bot();
         })
+    }
+}
+
+impl Change<'_> {
+    /// The job has no bot from now on.
+    pub(super) fn lose_bot(&mut self) {
+        self.record.metered.lost();
+        self.record.lease_until = None;
+        self.changes.rooms.push(RoomChange::Leaves);
+        self.changes.commands.push(CommandChange::Settled(command::ON_BOT_LOST));
+        self.step(JobEvent::Lose, Some("reconnecting"));
     }
 }
 

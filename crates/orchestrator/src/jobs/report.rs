@@ -73,29 +73,37 @@ impl JobRecord {
             return (Reported::Superseded, None);
         }
         self.lease_until = Some(now.lease + now.timing.lease());
-        let changes = self.change(now.wall, |change| {
-            for numbered in reports {
-                if numbered.seq == change.record.applied + 1 {
-                    change.record.applied = numbered.seq;
-                    change.at = numbered.at.min(now.wall);
-                    change.apply_report(&numbered.report, recorded);
-                }
-            }
-            let record = &mut *change.record;
-            if record.job.status.is_final() {
-                record.job.recording.bytes = recorded.bytes;
-            }
-            record.metered.heard(&record.job, now);
-        });
+        let changes = self.change(now.wall, |change| change.apply_all(reports, recorded, now));
         (Reported::Applied(self.acknowledged()), Some(changes))
     }
 
-    fn acknowledged(&self) -> IngestAnswer {
+    pub(super) fn acknowledged(&self) -> IngestAnswer {
         IngestAnswer { status: self.job.status.clone(), acknowledged: self.applied }
     }
 }
 
 impl Change<'_> {
+    /// Applies those of the reports that follow the last one that is applied.
+    pub(super) fn apply_all(
+        &mut self,
+        reports: &[NumberedReport],
+        recorded: &Recorded,
+        now: StoreNow,
+    ) {
+        for numbered in reports {
+            if numbered.seq == self.record.applied + 1 {
+                self.record.applied = numbered.seq;
+                self.at = numbered.at.min(now.wall);
+                self.apply_report(&numbered.report, recorded);
+            }
+        }
+        let record = &mut *self.record;
+        if record.job.status.is_final() {
+            record.job.recording.bytes = recorded.bytes;
+        }
+        record.metered.heard(&record.job, now);
+    }
+
     fn apply_report(&mut self, report: &BotReport, recorded: &Recorded) {
         let idle = matches!(report, BotReport::Heartbeat { .. } | BotReport::Unreadable { .. });
         let is_over = self.record.job.status.is_final() || self.record.is_uploading();

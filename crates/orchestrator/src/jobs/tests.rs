@@ -21,6 +21,7 @@ use crate::{
     store::contract::{at, link, new_job},
 };
 
+mod adopted;
 mod availability;
 mod consent;
 mod elsewhere;

@@ -1,6 +1,6 @@
 //! Results of the store's calls for bots.
 
-use meetbot_types::{Ending, Job, JobId, Labels, MeetingLink, work::Pool};
+use meetbot_types::{Ending, Job, JobId, Labels, MeetingLink, bot::Secret, work::Pool};
 
 use super::{Awaited, Tenant};
 
@@ -70,4 +70,6 @@ pub struct Claimed {
     pub link: MeetingLink,
     /// Join nothing; finalise what is on disk, and end so.
     pub finalize: Option<Ending>,
+    /// Proves the claim, also to a database that has forgotten it.
+    pub signature: Secret,
 }

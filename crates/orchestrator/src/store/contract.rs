@@ -1,6 +1,7 @@
 //! What every store must do, on whichever database [`Backend`] opens.
 
 mod accounts;
+mod adopted;
 mod audit;
 mod availability;
 mod clocks;
@@ -168,7 +169,7 @@ impl Fixture {
             .collect();
         let request = IngestRequest { job_id: job, epoch, reports };
         let recorded = Recorded { bytes: Some(RECORDED), ..Recorded::default() };
-        self.store.report(request, [token; 32], recorded, None, now).await.unwrap()
+        self.store.report(request, [token; 32].into(), recorded, None, now).await.unwrap()
     }
 
     async fn job(&self, id: JobId) -> Job {

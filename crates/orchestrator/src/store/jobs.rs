@@ -10,9 +10,9 @@ use meetbot_types::{
 };
 
 use super::{
-    AvailabilityLookup, Claim, Claimer, Command, CommandOutcome, Creation, Expired, IdempotencyKey,
-    IsAlive, JobFilter, OldRecording, PriorRequest, Recorded, Reported, Result, Start,
-    StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
+    AvailabilityLookup, BotCredentials, Claim, Claimer, Command, CommandOutcome, Creation, Expired,
+    IdempotencyKey, IsAlive, JobFilter, OldRecording, PriorRequest, Recorded, Reported, Result,
+    Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
 };
 use crate::clock::{LeaseTime, StoreNow};
 
@@ -150,11 +150,12 @@ pub trait JobStore: Send + Sync + 'static {
         now: StoreNow,
     ) -> Result<Claim>;
     /// Applies a bot's reports and renews its lease. A lease expires only after the store was available for its whole length: `away` is when it last was not. A job that
-    /// ends with them has a recording as it was `recorded`.
+    /// ends with them has a recording as it was `recorded`. A bot that proves a claim which the store has forgotten is adopted, if its reports begin with the first one;
+    /// otherwise the answer acknowledges none.
     async fn report(
         &self,
         request: IngestRequest,
-        token_hash: [u8; 32],
+        credentials: BotCredentials,
         recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,

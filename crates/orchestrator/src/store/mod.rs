@@ -71,8 +71,8 @@ use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
     jobs::{
-        AvailabilityLookup, Awaited, Command, MAX_ATTEMPTS, Recorded, Reported, Spooled, Start,
-        Tenant, Upload,
+        AvailabilityLookup, Awaited, BotCredentials, Command, MAX_ATTEMPTS, Recorded, Reported,
+        Spooled, Start, Tenant, Upload,
     },
 };
 

@@ -1,9 +1,14 @@
 //! Servers whose database is lost, and that continue on its replica.
 
-use std::{collections::HashSet, sync::Mutex, thread};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Mutex,
+    thread,
+};
 
-use meetbot::{CallOptions, JobStatus, ListBots, blocking::MeetBot};
+use meetbot::{CallOptions, EventName, JobStatus, ListBots, blocking::MeetBot};
 use meetbot_testkit::{polling::poll_until, scripted::Receiver};
+use meetbot_types::WebhookEvent;
 use xtask::postgres::Postgres;
 
 use super::{Cluster, DATABASE, dead::all_events_arrived, meeting, recording};
@@ -121,19 +126,99 @@ fn servers_and_bots_continue_on_a_promoted_asynchronous_replica() {
     assert!(kept > 0);
 }
 
-/// The replica has the job, and not that it has a bot: a bot joins anew, on the same machine or, if that is gone (`elsewhere`), on another one.
-fn forget_a_claim(elsewhere: bool) {
-    let mut cluster = Cluster::on(Postgres::start_durable());
-    let mut replica = cluster.database.start_replica(false);
-    let servers = serve_both(&cluster, &replica);
-    let [one, other] = &servers;
-    let id = one.client.dispatch_bot(meeting(40, None)).unwrap().id;
-    let job = format!("SELECT count(*) FROM jobs WHERE id = '{id}'");
+/// Stops the replica as soon as it has the job in this state.
+fn fall_behind(replica: &mut Postgres, id: &str, state: &str) {
+    let job = format!("SELECT count(*) FROM jobs WHERE id = '{id}' AND {state}");
     poll_until(PATIENCE, || match replica.sql(DATABASE, &[&job]).as_str() {
         "1" => Ok(()),
         found => Err(format!("the replica has {found} jobs")),
     });
     replica.crash();
+}
+
+/// The job ends after its only bot has recorded all of it, and its events are complete and in order, also where the endpoint was sent some of them twice.
+fn ends_with_its_first_bot(client: &MeetBot, id: &str, receiver: &mut Receiver) {
+    let done = await_job(client, id, |job| job.status.is_final());
+    assert_eq!((&done.status, done.attempt), (&JobStatus::Completed, 1), "{done:#?}");
+    let manifest = manifest_of(client, id);
+    assert_eq!(manifest.attempts.len(), 1, "{manifest:#?}");
+    let begins = manifest.tracks.iter().map(|track| track.start_ms).min();
+    let ends = manifest.tracks.iter().map(|track| track.start_ms + track.duration_ms).max();
+    assert!(begins.unwrap() < 2_000 && ends.unwrap() > 25_000, "{manifest:#?}");
+    let events = client.events(id, None).unwrap().data;
+    let named = |event: &WebhookEvent| (event.data.sequence, event.event.to_string());
+    let timeline: Vec<_> =
+        events.iter().map(|one| (one.data.sequence, one.event.to_string())).collect();
+    assert!(timeline.iter().map(|(sequence, _)| *sequence).eq(1..=timeline.len() as u64));
+    let statuses: Vec<_> = events
+        .iter()
+        .filter(|one| one.event == EventName::StatusChanged)
+        .filter_map(|one| one.data.status.as_ref().map(ToString::to_string))
+        .collect();
+    assert_eq!(statuses, ["joining", "in_call", "recording", "finalizing", "completed"]);
+    let mut arrived = BTreeSet::new();
+    poll_until(PATIENCE, || {
+        arrived.extend(receiver.so_far().iter().map(|webhook| named(&webhook.event())));
+        let missing: Vec<_> = timeline
+            .iter()
+            .filter(|(_, name)| name != "job.finalized" && name != "job.artifact_ready")
+            .filter(|event| !arrived.contains(event))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { Err(format!("{missing:?}")) }
+    });
+    assert!(arrived.iter().all(|event| timeline.contains(event)), "{arrived:?}");
+}
+
+#[test]
+fn a_bot_whose_claim_a_promoted_replica_has_forgotten_stays_in_its_meeting() {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let mut replica = cluster.database.start_replica(false);
+    let servers = serve_both(&cluster, &replica);
+    let [one, other] = &servers;
+    let mut receiver = Receiver::start([]).unwrap();
+    let id = one.client.dispatch_bot(meeting(30, Some(&receiver))).unwrap().id;
+    fall_behind(&mut replica, &id, "status = 'queued'");
+    let _worker = cluster.worker(0, &[one, other]);
+    recording(&other.client, &id);
+    grown(&cluster.workers[0].path().join(format!("recordings/{id}/e1")), 8_000);
+    cluster.database.crash();
+    replica.go_on();
+    replica.promote();
+    ends_with_its_first_bot(&other.client, &id, &mut receiver);
+}
+
+#[test]
+fn a_job_ends_whose_reports_a_promoted_replica_has_forgotten() {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let mut replica = cluster.database.start_replica(false);
+    let servers = serve_both(&cluster, &replica);
+    let [one, other] = &servers;
+    let _worker = cluster.worker(0, &[one, other]);
+    let mut receiver = Receiver::start([]).unwrap();
+    let id = one.client.dispatch_bot(meeting(30, Some(&receiver))).unwrap().id;
+    fall_behind(&mut replica, &id, "epoch = 1");
+    recording(&other.client, &id);
+    grown(&cluster.workers[0].path().join(format!("recordings/{id}/e1")), 8_000);
+    let applied = format!("SELECT applied FROM leases WHERE job = '{id}'");
+    let applied = |of: &Postgres| of.sql(DATABASE, &[&applied]).parse::<u64>().unwrap();
+    let acknowledged = applied(&cluster.database);
+    cluster.database.crash();
+    replica.go_on();
+    assert!(applied(&replica) < acknowledged, "{acknowledged}");
+    replica.promote();
+    ends_with_its_first_bot(&other.client, &id, &mut receiver);
+}
+
+/// The replica has the job, and not that it has a bot, and the bot cannot prove its claim: another one joins, on the same machine or, if that is gone (`elsewhere`),
+/// on another one.
+fn forget_a_claim(elsewhere: bool) {
+    let mut cluster = Cluster::on(Postgres::start_durable());
+    let mut replica = cluster.database.start_replica(false);
+    let servers = serve_both(&cluster, &replica);
+    let [one, other] = &servers;
+    let id = one.client.dispatch_bot(meeting(60, None)).unwrap().id;
+    fall_behind(&mut replica, &id, "status = 'queued'");
+    cluster.database.sql(DATABASE, &["UPDATE cluster SET claim_secret = 'another'"]);
     let mut worker = Some(cluster.worker(0, &[one, other]));
     recording(&other.client, &id);
     let first = cluster.workers[0].path().join(format!("recordings/{id}/e1"));
@@ -161,7 +246,7 @@ fn forget_a_claim(elsewhere: bool) {
     let begins = manifest.tracks.iter().map(|track| track.start_ms).min();
     assert!(begins.unwrap() < 2_000, "{manifest:#?}");
     let gaps: Vec<u64> = manifest.attempts.iter().filter_map(|attempt| attempt.gap_ms).collect();
-    assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap < 20_000), "{manifest:#?}");
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| *gap < 30_000), "{manifest:#?}");
     drop(worker);
 }
 

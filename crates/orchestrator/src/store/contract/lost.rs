@@ -259,7 +259,7 @@ async fn a_bot_without_reports_during_an_outage_of_the_store_is_not_late() {
         let away = away.map(|away| at(away).lease);
         let reported = fixture
             .store
-            .report(request, [1; 32], Recorded::default(), away, at(now))
+            .report(request, [1; 32].into(), Recorded::default(), away, at(now))
             .await
             .unwrap();
         reported != Reported::Superseded

@@ -42,7 +42,7 @@ impl Fixture {
             upload: Some("n".to_owned()),
             spool: spool.map(str::to_owned),
         };
-        match self.store.report(request, [1; 32], recorded, None, at(now)).await.unwrap() {
+        match self.store.report(request, [1; 32].into(), recorded, None, at(now)).await.unwrap() {
             Reported::Applied(answer) => answer.status,
             other => panic!("{other:?}"),
         }
@@ -214,7 +214,7 @@ async fn a_recording_of_a_silent_worker_is_finished_by_the_next_bot() {
     let request = IngestRequest { job_id: id, epoch: 2, reports: vec![report] };
     let spool = Some("w2".to_owned());
     let recorded = Recorded { bytes: None, upload: Some("m".to_owned()), spool };
-    store.report(request, [2; 32], recorded, None, at(999)).await.unwrap();
+    store.report(request, [2; 32].into(), recorded, None, at(999)).await.unwrap();
     assert_eq!(spooled().await, Spooled::Live);
     // The worker's report of the first upload was under way for long.
     for late in [None, stored.clone()] {

@@ -53,6 +53,8 @@ pub(super) enum Action {
         ahead: u16,
     },
     Claim,
+    /// A claim that the store forgets: a backup from before it is restored.
+    ForgetClaim,
     /// Three workers at the same time.
     ClaimTogether,
     Report {
@@ -205,6 +207,7 @@ pub(super) fn any_action() -> impl Strategy<Value = Action> {
         6 => create.prop_map(|(live, external, idempotency_key, urls, ahead)| Action::Create { live, external, idempotency_key, urls, ahead }),
         5 => Just(Action::Claim),
         1 => Just(Action::ClaimTogether),
+        1 => Just(Action::ForgetClaim),
         16 => (choice(), report_order(), prop::collection::vec(bot_message(), 0..4))
             .prop_map(|(bot, order, messages)| Action::Report { bot, order, messages }),
         2 => (choice(), 0..3_u8).prop_map(|(bot, after)| Action::PollCommands { bot, after }),

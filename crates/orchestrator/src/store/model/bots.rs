@@ -13,7 +13,7 @@ use super::{
     outbox::ModelDelivery,
     state::{Bot, ModelTest, ms},
 };
-use crate::store::{Awaited, Claim, Expired, Recorded, Reported, contract};
+use crate::store::{Awaited, BotCredentials, Claim, Expired, Recorded, Reported, contract};
 
 impl ModelTest {
     pub(super) async fn claim(&mut self, workers: usize) {
@@ -44,13 +44,14 @@ impl ModelTest {
             }
             let Claim::Bot(claimed) = claimed else { panic!("{claimed:?}, not {}", first.id) };
             assert_eq!(claimed.job.id, first.id, "the one whose turn it is");
-            assert_eq!(first.claim(self.now), claimed.finalize.is_some());
+            assert_eq!(first.claim(token, self.now), claimed.finalize.is_some());
             assert_eq!(claimed.job.attempt, first.epoch);
             let job = self.place(claimed.job.id);
             self.bots.push(Bot {
                 job,
                 epoch: claimed.job.attempt,
                 token,
+                signature: claimed.signature,
                 ending: claimed.finalize,
                 log: Vec::new(),
             });
@@ -85,7 +86,7 @@ impl ModelTest {
     }
 
     pub(super) async fn report(&mut self, bot: usize, order: ReportOrder, messages: &[BotMessage]) {
-        let Bot { job, epoch, mut token, ref ending, ref mut log } = self.bots[bot];
+        let Bot { job, epoch, mut token, ref signature, ref ending, ref mut log } = self.bots[bot];
         let mut next = log.last().map_or(1, |(seq, _)| seq + 1);
         let mut messages: Vec<(u64, BotMessage)> = messages
             .iter()
@@ -124,12 +125,25 @@ impl ModelTest {
         // Where each attempt's files are counted, but every third time they cannot be.
         let bytes = (epoch % 3 != 0).then_some(100 * u64::from(epoch));
         let away = self.away.map(|away| away.lease);
+        let claim_signature = Some(signature.expose().to_owned());
+        let credentials = BotCredentials { token_hash: token, claim_signature };
+        let begins = messages.first().is_some_and(|(seq, _)| *seq == 1);
         let answer = self
             .store
-            .report(request, token, Recorded { bytes, ..Recorded::default() }, away, self.now)
+            .report(request, credentials, Recorded { bytes, ..Recorded::default() }, away, self.now)
             .await
             .unwrap();
-        if matches!(order, ReportOrder::Forged) {
+        let adopts = !matches!(order, ReportOrder::Forged) && model.adopts(epoch);
+        if adopts && begins {
+            model.adopt(epoch, token, self.now);
+        }
+        if adopts && !begins {
+            let Reported::Applied(answer) = answer else { panic!("{answer:?}") };
+            assert_eq!((answer.status, answer.acknowledged), (model.status.clone(), 0));
+        } else if epoch > model.epoch
+            || !model.tokens.contains(&token)
+            || (epoch == model.epoch && model.tokens.last() != Some(&token))
+        {
             assert_eq!(answer, Reported::Unknown);
         } else if epoch < model.epoch
             || (!model.status.is_final() && !model.live(epoch, self.away, self.now))
@@ -156,11 +170,12 @@ impl ModelTest {
     pub(super) async fn poll_commands(&self, bot: usize, after: u64) {
         let Bot { job, epoch, token, .. } = self.bots[bot];
         let model = &self.jobs[job];
+        let has_it = model.tokens.last() == Some(&token) && epoch == model.epoch;
         let reported = self.store.bot_commands(model.id, epoch, token, after).await.unwrap();
         let open = (1..)
             .zip(&model.commands)
             .filter(|(seq, one)| *seq > after && one.state == ControlState::Pending);
-        let expected = (epoch == model.epoch && model.lease.is_some())
+        let expected = (has_it && model.lease.is_some())
             .then(|| open.map(|(seq, one)| (seq, one.id)).collect::<Vec<_>>());
         let reported = reported
             .map(|reported| reported.iter().map(|one| (one.seq, one.id)).collect::<Vec<_>>());
@@ -203,6 +218,13 @@ impl ModelTest {
 
     /// As a server that starts does. Where `some_live`, every other bot outlived the server before.
     pub(super) async fn take_over(&mut self, some_live: bool) {
+        // The machines of adopted bots end too; what becomes of the others is in the contract.
+        let adopted = |job: &&mut ModelJob| job.adopted == Some(job.epoch) && job.lease.is_some();
+        for job in self.jobs.iter_mut().filter(adopted) {
+            assert!(self.store.hand_over(job.id, job.epoch, self.now).await.unwrap());
+            job.lose(self.now);
+            job.handed_over += 1;
+        }
         let living: HashSet<(JobId, u32)> = (0..self.jobs.len())
             .map(|place| (place, &self.jobs[place]))
             .filter(|(place, job)| some_live && (place + job.epoch as usize).is_multiple_of(2))

@@ -93,6 +93,8 @@ impl ModelTest {
                     recording: RecordingPhase::Off,
                     withheld: 0,
                     epoch: 0,
+                    tokens: Vec::new(),
+                    adopted: None,
                     handed_over: 0,
                     lease: None,
                     applied: 0,

@@ -69,7 +69,7 @@ pub(super) struct WaitingMix {
     pub(super) tries: u32,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ModelJob {
     pub(super) id: JobId,
     pub(super) tenant: Tenant,
@@ -84,6 +84,10 @@ pub(super) struct ModelJob {
     /// How many items arrived while recording was paused, and are not reported yet.
     pub(super) withheld: u32,
     pub(super) epoch: u32,
+    /// The tokens of its bots, the last one's last.
+    pub(super) tokens: Vec<[u8; 32]>,
+    /// The attempt whose bot was adopted: on which machine it is, is not known.
+    pub(super) adopted: Option<u32>,
     /// How many of its bots were not lost, but left because their server stopped.
     pub(super) handed_over: u32,
     /// On the steady clock; the epoch is live while there is one and it is ahead.
@@ -209,16 +213,37 @@ impl ModelJob {
     }
 
     /// A new bot takes it. Answers whether that one only finalises what is on disk.
-    pub(super) fn claim(&mut self, now: StoreNow) -> bool {
+    pub(super) fn claim(&mut self, token: [u8; 32], now: StoreNow) -> bool {
         let finalize = self.end_reason.is_some() || self.epoch - self.handed_over >= 5;
-        self.epoch += 1;
-        self.applied = 0;
-        self.lease = Some(now.lease.as_millis() + LEASE_MS);
-        self.go(Joining);
+        self.begin_attempt(self.epoch + 1, token, now);
         if finalize {
             self.go(Finalizing);
         }
         finalize
+    }
+
+    fn begin_attempt(&mut self, epoch: u32, token: [u8; 32], now: StoreNow) {
+        self.epoch = epoch;
+        self.tokens.push(token);
+        self.applied = 0;
+        self.lease = Some(now.lease.as_millis() + LEASE_MS);
+        self.go(Joining);
+    }
+
+    /// Whether it may have been claimed for this attempt, and the store has forgotten that.
+    pub(super) fn adopts(&self, epoch: u32) -> bool {
+        epoch > self.epoch && !self.status.is_final() && self.end_reason.is_none()
+    }
+
+    /// The bot of a forgotten claim has sent all its reports.
+    pub(super) fn adopt(&mut self, epoch: u32, token: [u8; 32], now: StoreNow) {
+        if self.lease.is_some() {
+            let run_at = self.run_at;
+            self.lose(now);
+            self.run_at = run_at;
+        }
+        self.begin_attempt(epoch, token, now);
+        self.adopted = Some(epoch);
     }
 
     /// Its bot is lost. The pause before the next one grows with the number of lost bots; after the last one it ends.

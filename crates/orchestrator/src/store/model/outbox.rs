@@ -23,7 +23,7 @@ pub(super) fn urls_of(urls: [Option<&'static str>; 2], event: &EventName) -> Vec
     reported
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct ModelDelivery {
     /// Known once the store has shown it.
     pub(super) id: Option<DeliveryId>,

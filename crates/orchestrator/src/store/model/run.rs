@@ -31,6 +31,7 @@ impl ModelTest {
             }
             Action::Claim => self.claim(1).await,
             Action::ClaimTogether => self.claim(3).await,
+            Action::ForgetClaim => self.forget_claim().await,
             Action::Report { bot, order, messages } => {
                 if let Some(bot) = pick(bot, self.bots.len()) {
                     self.report(bot, order, &messages).await;
@@ -180,6 +181,16 @@ impl ModelTest {
                 job.end_by_restore(self.now);
             }
         }
+        (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
+        self.take_over(false).await;
+    }
+
+    async fn forget_claim(&mut self) {
+        let options = store::RestoreOptions::default();
+        let (backup, jobs) = (self.backend.restored(options, self.now), self.jobs.clone());
+        self.claim(1).await;
+        (self.backend, self.jobs) = (backup, jobs);
+        self.store = self.backend.open();
         (self.now.lease, self.away) = (LeaseTime::from_millis(0), None);
         self.take_over(false).await;
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc};
 
-use meetbot_types::{Ending, Timestamp};
+use meetbot_types::{Ending, Timestamp, bot::Secret};
 
 use super::job::{BotMessage, ModelJob};
 use crate::{
@@ -44,6 +44,7 @@ pub(super) struct Bot {
     pub(super) job: usize,
     pub(super) epoch: u32,
     pub(super) token: [u8; 32],
+    pub(super) signature: Secret,
     /// The ending in its order, when it only finalises.
     pub(super) ending: Option<Ending>,
     pub(super) log: Vec<(u64, BotMessage)>,

@@ -6,15 +6,20 @@ use meetbot_types::{
 };
 
 use super::{
-    Outcome, accounts, commands, jobs, leases, paused, quotas, records,
+    Outcome, accounts,
+    cluster::ClaimRules,
+    commands, jobs, leases, paused, quotas, records,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Awaited, Changes, Eligible, JobRecord},
+    jobs::{Awaited, BotCredentials, Changes, Eligible, JobRecord},
     store::{Expired, IsAlive, Leases, Recorded, Reported},
 };
+
+/// Who has the lease of a bot that was adopted. It is not known on which machine the bot is, so no node takes the lease over at its start.
+const ADOPTED: &str = "adopted";
 
 pub(super) async fn has_had_bot(
     transaction: &Transaction,
@@ -29,7 +34,7 @@ pub(super) async fn has_had_bot(
 /// What a bot sends.
 pub(super) struct Report {
     pub(super) request: IngestRequest,
-    pub(super) token_hash: [u8; 32],
+    pub(super) credentials: BotCredentials,
     pub(super) recorded: Recorded,
     pub(super) away: Option<LeaseTime>,
 }
@@ -42,8 +47,8 @@ impl Report {
         up_since: LeaseTime,
         now: StoreNow,
     ) -> (Reported, Option<Changes>) {
-        let Self { request: IngestRequest { epoch, reports, .. }, token_hash, recorded, away } =
-            self;
+        let Self { request: IngestRequest { epoch, reports, .. }, recorded, away, .. } = self;
+        let token_hash = &self.credentials.token_hash;
         record.report(*epoch, reports, token_hash, recorded, Some(up_since).max(*away), now)
     }
 }
@@ -57,6 +62,12 @@ pub(super) async fn report(
     let Some(mut record) = records::locked(transaction, report.request.job_id).await? else {
         return Ok(Reported::Unknown);
     };
+    if record.adopts(report.request.epoch)
+        && let ClaimRules { secret, .. } = ClaimRules::at(transaction, now).await?
+        && report.credentials.prove_claim(&secret, record.job.id, report.request.epoch)
+    {
+        return adopt(transaction, record, report, now).await;
+    }
     let before = record.clone();
     let (reported, changes) = report.apply(&mut record, transaction.up_since, now);
     match changes {
@@ -65,6 +76,24 @@ pub(super) async fn report(
         }
         Some(changes) => jobs::save(transaction, node, &record, changes, now.wall).await?,
         None => {}
+    }
+    Ok(reported)
+}
+
+async fn adopt(
+    transaction: &Transaction,
+    mut record: JobRecord,
+    report: &Report,
+    now: StoreNow,
+) -> Outcome<Reported> {
+    let Report { request: IngestRequest { job_id, epoch, reports }, recorded, .. } = report;
+    let token_hash = report.credentials.token_hash;
+    let (reported, changes) = record.adopt(*epoch, reports, token_hash, recorded, now);
+    if let Some(changes) = changes {
+        tracing::info!(job = %job_id, attempt = epoch, "a bot is adopted whose claim the database had forgotten");
+        // Another node's, if any is known.
+        transaction.run("DELETE FROM leases WHERE job = $1", &[&job_id.to_string()]).await?;
+        jobs::save(transaction, ADOPTED, &record, changes, now.wall).await?;
     }
     Ok(reported)
 }
@@ -165,14 +194,14 @@ pub(super) async fn end_all(transaction: &Transaction, node: &str, now: Timestam
 }
 
 /// The jobs to look at for [`expire`].
-pub(super) async fn late(transaction: &Transaction, now: Timestamp) -> Outcome<Vec<JobId>> {
-    if paused::is(transaction).await? {
+pub(super) async fn late(transaction: &Transaction, now: StoreNow) -> Outcome<Vec<JobId>> {
+    if paused::is(transaction).await? || ClaimRules::at(transaction, now).await?.awaits_bots {
         return Ok(Vec::new());
     }
     let late = transaction
         .rows(
             "SELECT id FROM jobs WHERE status = 'queued' AND epoch = 0 AND start_by <= $1 ORDER BY id",
-            &[&now.as_millis()],
+            &[&now.wall.as_millis()],
         )
         .await?;
     late.iter().map(|row| parsed(row, 0, "a job's id")).collect()
@@ -200,8 +229,11 @@ pub(super) async fn expire(
     Ok(Some(Expired { job: id, awaited }))
 }
 
-pub(super) async fn first_start(transaction: &Transaction) -> Outcome<Option<Timestamp>> {
-    if paused::is(transaction).await? {
+pub(super) async fn first_start(
+    transaction: &Transaction,
+    now: StoreNow,
+) -> Outcome<Option<Timestamp>> {
+    if paused::is(transaction).await? || ClaimRules::at(transaction, now).await?.awaits_bots {
         return Ok(None);
     }
     let next = transaction

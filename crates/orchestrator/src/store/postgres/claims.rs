@@ -10,7 +10,9 @@ use meetbot_types::{JobId, JobStatus, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
-    Outcome, PostgresStore, accounts, consumers, endpoints, jobs, labels,
+    Outcome, PostgresStore, accounts,
+    cluster::ClaimRules,
+    consumers, endpoints, jobs, labels,
     line::Line,
     paused, quotas, records,
     together::both,
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::StoreNow,
-    jobs::{Changes, Eligible, JobRecord, quota::GUEST_WAITING},
+    jobs::{Changes, Eligible, JobRecord, quota::GUEST_WAITING, sign_claim},
     store::{AvailabilityLookup, Claim, Claimed, Claimer, StoreError, Tenant},
 };
 
@@ -117,12 +119,14 @@ impl PostgresStore {
 
 /// Gives the next jobs to bots of nodes or workers. The transaction has the lock of claims. The last of those that ask may have no result.
 async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcome<Vec<Claim>> {
-    let (is_paused, required) =
-        both(paused::is(transaction), labels::required(transaction)).await?;
+    let Some(first) = asked.first() else { return Ok(Vec::new()) };
+    let rules = ClaimRules::at(transaction, transaction.at(first.now));
+    let required = both(rules, labels::required(transaction));
+    let (is_paused, (rules, required)) = both(paused::is(transaction), required).await?;
     let (mut claims, mut search) = (Vec::new(), Search::default());
     for asked in asked {
         let now = transaction.at(asked.now);
-        let found = if is_paused {
+        let found = if is_paused || rules.awaits_bots {
             Found::Nothing
         } else {
             let Claimer { pool, labels, .. } = &asked.claimer;
@@ -160,8 +164,10 @@ async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcom
             // The job has ended, and locks counters.
             break;
         }
+        let signature = sign_claim(&rules.secret, record.job.id, record.epoch, &asked.token_hash);
         let JobRecord { job, tenant, link, .. } = record;
-        claims.push(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })));
+        let claimed = Claimed { job, tenant, consumer, link, finalize, signature };
+        claims.push(Claim::Bot(Box::new(claimed)));
     }
     Ok(claims)
 }

@@ -5,9 +5,14 @@ use std::{
     time::Duration,
 };
 
+use meetbot_types::bot::Secret;
 use tokio_postgres::{Client, Row};
 
-use super::{OpenError, PostgresStore, describe, transaction::DISPLACED};
+use super::{
+    OpenError, Outcome, PostgresStore, describe,
+    transaction::{DISPLACED, Transaction},
+    values::text,
+};
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::Leases,
@@ -22,10 +27,12 @@ const DUTIES_MS: i64 = 5_000;
 /// The advisory lock of servers that join ("meetbot", and a number).
 const LOCK: i64 = 0x6d65_6574_626f_7402;
 
-/// Stores that the servers are running. All were away where this was not stored for 5 seconds, or where the database's clock went back.
+/// Stores that the servers are running. All were away where this was not stored for 5 seconds, or where the database's clock went back. The database was
+/// promoted, or restored, where it continues another history than before.
 const HEARTBEAT: &str = "UPDATE cluster SET signed_at = meetbot_now(), up_since =
-    CASE WHEN signed_at < meetbot_now() - 5000 OR signed_at > meetbot_now() THEN meetbot_now() ELSE up_since END
-    RETURNING signed_at";
+    CASE WHEN signed_at < meetbot_now() - 5000 OR signed_at > meetbot_now() THEN meetbot_now() ELSE up_since END,
+    promoted_at = CASE WHEN timeline = history.now THEN promoted_at ELSE meetbot_now() END, timeline = history.now
+    FROM (SELECT meetbot_timeline() AS now) AS history RETURNING signed_at";
 
 /// Takes the duties, or keeps them. A row from the future was written before the database's clock went back.
 const TAKE_DUTIES: &str =
@@ -178,6 +185,27 @@ async fn on_a_disk(client: &Client) -> Result<Option<String>, tokio_postgres::Er
             "{waiting} recordings on a server's disk are not in the bucket yet: wait until that server has uploaded them"
         )),
     })
+}
+
+/// What all servers have to know to give jobs to bots.
+pub(super) struct ClaimRules {
+    /// Bots may still have to prove claims that a replica did not have when it was promoted: jobs are given to no others meanwhile. Two heartbeats, since a bot waits
+    /// for one at most between two tries.
+    pub(super) awaits_bots: bool,
+    /// Signs claims.
+    pub(super) secret: Secret,
+}
+
+impl ClaimRules {
+    pub(super) async fn at(transaction: &Transaction, now: StoreNow) -> Outcome<Self> {
+        let at = now.lease.as_millis();
+        let wait = i64::try_from((now.timing.heartbeat() * 2).as_millis()).unwrap_or(i64::MAX);
+        // A promotion that no server has noted yet counts too. One in the future was noted before the database's clock went back.
+        let rules = "SELECT timeline <> meetbot_timeline() OR (promoted_at + $2 > $1 AND promoted_at <= $1), claim_secret
+            FROM cluster";
+        let row = transaction.one(rules, &[&at, &wait]).await?;
+        Ok(Self { awaits_bots: row.try_get(0)?, secret: Secret::new(text(&row, 1)?) })
+    }
 }
 
 /// Whether a server works on the database, or did until it was killed a moment ago. None joins before this transaction ends.

@@ -128,6 +128,11 @@ async fn apply(
             applied.push(None);
             continue;
         };
+        // Its claim may be forgotten.
+        if record.epoch < report.request.epoch {
+            applied.push(None);
+            continue;
+        }
         let before = record.clone();
         let (reported, changes) =
             report.apply(&mut record, transaction.up_since, transaction.at(*now));
@@ -169,7 +174,8 @@ mod tests {
         let number = |(seq, report)| NumberedReport { seq, at: now.wall, report };
         let reports = (1..).zip(reports).map(number).collect();
         let request = IngestRequest { job_id: bot.job.id, epoch: bot.job.attempt, reports };
-        Report { request, token_hash, recorded: Recorded::default(), away: None }
+        let credentials = token_hash.into();
+        Report { request, credentials, recorded: Recorded::default(), away: None }
     }
 
     #[tokio::test]
@@ -246,8 +252,8 @@ mod tests {
         store.close().await;
         let id = JobId::generate(contract::at(1).wall);
         let request = || IngestRequest { job_id: id, epoch: 1, reports: Vec::new() };
-        let sent =
-            (0..3).map(|_| store.report(request(), TOKEN, Recorded::default(), None, store.now()));
+        let sent = (0..3)
+            .map(|_| store.report(request(), TOKEN.into(), Recorded::default(), None, store.now()));
         for failed in future::join_all(sent).await {
             assert!(matches!(failed, Err(StoreError::Unavailable(_))), "{failed:?}");
         }

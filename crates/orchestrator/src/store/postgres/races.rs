@@ -85,8 +85,10 @@ async fn play(store: &PostgresStore, claimed: &Claimed, token: [u8; 32], lost: b
         reports,
     };
     for reports in [Vec::new(), vec![NumberedReport { seq: 1, at: now.wall, report: ended }]] {
-        let reported =
-            store.report(report(reports), token, Recorded::default(), None, now).await.unwrap();
+        let reported = store
+            .report(report(reports), token.into(), Recorded::default(), None, now)
+            .await
+            .unwrap();
         assert!(matches!(reported, Reported::Applied(_)), "{reported:?}");
     }
 }

@@ -12,8 +12,8 @@ use super::{
     races,
 };
 use crate::store::{
-    Capacity, DeliveryStore as _, JobStore as _, KeyStore as _, ServerStore as _, Store as _,
-    contract,
+    Capacity, Claim, DeliveryStore as _, JobStore as _, KeyStore as _, ServerStore as _,
+    Store as _, contract,
 };
 
 const BUCKET: &str = "s3://acme/eu";
@@ -183,7 +183,7 @@ async fn the_mark_of_a_job_changes_with_the_job_and_its_commands() {
     let (key, _) = store.create_key(contract::key("acme", true), store.now()).await.unwrap();
     races::create(&store, key.tenant).await;
     let claim = store.claim([1; 32], contract::all_available(), store.now()).await.unwrap();
-    let crate::store::Claim::Bot(claimed) = claim else { panic!("{claim:?}") };
+    let Claim::Bot(claimed) = claim else { panic!("{claim:?}") };
     let (id, unknown) = (claimed.job.id, JobId::generate(Timestamp::UNIX_EPOCH));
     let mark = async || store.marks(vec![id, unknown]).await.unwrap();
     let first = mark().await;
@@ -203,4 +203,47 @@ async fn the_store_keeps_when_a_worker_was_heard() {
     first.hear_spool(folder(), at(2_000)).await.unwrap();
     second.hear_spool(folder(), at(1_000)).await.unwrap();
     assert_eq!(second.spool_heard(folder()).await.unwrap(), Some(at(2_000)));
+}
+
+#[tokio::test]
+async fn after_a_promotion_jobs_wait_until_bots_could_prove_forgotten_claims() {
+    let cluster = Cluster::new();
+    // Any user may read which history the database continues.
+    cluster.run("CREATE ROLE plain");
+    cluster.run("SET ROLE plain; DO $$ BEGIN ASSERT length(meetbot_timeline()) = 8; END $$");
+    let timing = serde_json::from_str(r#"{"leaseMs": 6000}"#).unwrap();
+    let store = cluster.serve("one").await.with_timing(timing);
+    let tenant = store.create_key(contract::key("one", true), store.now()).await.unwrap().0.tenant;
+    let claims = async || {
+        let is_due = store.next_start().await.unwrap().is_some();
+        let claim = store.claim([1; 32], contract::all_available(), store.now()).await.unwrap();
+        assert_eq!(matches!(claim, Claim::Bot(_)), is_due, "{claim:?}");
+        is_due
+    };
+    for restarts in [true, false] {
+        races::create(&store, tenant).await;
+        if restarts {
+            // As after a restart of the database.
+            cluster.run("UPDATE cluster SET signed_at = signed_at - 60000");
+            store.write_heartbeat().await.unwrap();
+            assert!(claims().await);
+            continue;
+        }
+        // At once, before any server has noted it.
+        let heartbeat = store.heartbeat.lock().unwrap().take().unwrap();
+        heartbeat.abort();
+        assert!(heartbeat.await.unwrap_err().is_cancelled());
+        cluster.run("UPDATE cluster SET timeline = '00000000'");
+        assert!(!claims().await);
+        let noted = store.now();
+        store.write_heartbeat().await.unwrap();
+        store.write_heartbeat().await.unwrap();
+        assert!(!claims().await);
+        until(async || {
+            store.write_heartbeat().await.unwrap();
+            claims().await
+        })
+        .await;
+        assert!(store.now().lease.since(noted.lease) >= Duration::from_secs(2));
+    }
 }

@@ -2,7 +2,7 @@
 
 use meetbot_types::{
     JobId, Timestamp,
-    bot::{BotCommand, IngestRequest},
+    bot::{BotCommand, IngestRequest, Secret},
 };
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
-    jobs::{Awaited, Changes, Eligible, JobRecord, quota::GUEST_WAITING},
+    jobs::{
+        Awaited, BotCredentials, Changes, Eligible, JobRecord, quota::GUEST_WAITING, sign_claim,
+    },
     store::{
         AvailabilityLookup, Claim, Claimed, Claimer, Expired, IsAlive, Leases, Recorded, Reported,
         TakenOver,
@@ -28,6 +30,9 @@ impl Leases {
         }
     }
 }
+
+/// The worker of a bot that was adopted. It is not known which one that is: a server that starts keeps the attempt, as those of all workers.
+const ADOPTED: &str = "adopted";
 
 pub(super) fn claim(
     transaction: &Transaction<'_>,
@@ -75,11 +80,12 @@ pub(super) fn claim(
     let available = lookup(record.tenant.live, consumer.as_deref());
     let (finalize, changes) = record.claim(token_hash, &available, now);
     jobs::save(transaction, &record, changes, now.wall)?;
-    transaction
-        .prepare_cached("UPDATE jobs SET worker = ?2 WHERE id = ?1 AND worker IS NOT ?2")?
-        .execute(params![record.job.id.to_string(), claimer.worker])?;
+    hand_to(transaction, record.job.id, claimer.worker.as_deref())?;
+    let signature =
+        sign_claim(&claim_secret(transaction)?, record.job.id, record.epoch, &token_hash);
     let JobRecord { job, tenant, link, .. } = record;
-    Ok(Claim::Bot(Box::new(Claimed { job, tenant, consumer, link, finalize })))
+    let claimed = Claimed { job, tenant, consumer, link, finalize, signature };
+    Ok(Claim::Bot(Box::new(claimed)))
 }
 
 pub(super) fn has_had_bot(
@@ -93,7 +99,7 @@ pub(super) fn has_had_bot(
 pub(super) fn report(
     transaction: &Transaction<'_>,
     request: &IngestRequest,
-    token_hash: [u8; 32],
+    credentials: &BotCredentials,
     recorded: &Recorded,
     away: Option<LeaseTime>,
     now: StoreNow,
@@ -102,11 +108,38 @@ pub(super) fn report(
     let Some(mut record) = records::of_any(transaction, *job_id)? else {
         return Ok(Reported::Unknown);
     };
-    let (reported, changes) = record.report(*epoch, reports, &token_hash, recorded, away, now);
+    let token_hash = credentials.token_hash;
+    let is_adopted = record.adopts(*epoch)
+        && credentials.prove_claim(&claim_secret(transaction)?, *job_id, *epoch);
+    let (reported, changes) = if is_adopted {
+        record.adopt(*epoch, reports, token_hash, recorded, now)
+    } else {
+        record.report(*epoch, reports, &token_hash, recorded, away, now)
+    };
     if let Some(changes) = changes {
         jobs::save(transaction, &record, changes, now.wall)?;
+        if is_adopted {
+            tracing::info!(job = %job_id, attempt = epoch, "a bot is adopted whose claim the database had forgotten");
+            hand_to(transaction, *job_id, Some(ADOPTED))?;
+        }
     }
     Ok(reported)
+}
+
+/// The secret that signs claims.
+fn claim_secret(connection: &Connection) -> Outcome<Secret> {
+    let secret: String = connection
+        .prepare_cached("SELECT claim_secret FROM storage")?
+        .query_row([], |row| row.get(0))?;
+    Ok(Secret::new(secret))
+}
+
+/// Notes the worker whose bot has a job; `None`: the server's own.
+fn hand_to(transaction: &Transaction<'_>, job: JobId, worker: Option<&str>) -> Outcome<()> {
+    transaction
+        .prepare_cached("UPDATE jobs SET worker = ?2 WHERE id = ?1 AND worker IS NOT ?2")?
+        .execute(params![job.to_string(), worker])?;
+    Ok(())
 }
 
 pub(super) fn commands(

@@ -373,8 +373,9 @@ mod tests {
         };
         let reports = vec![NumberedReport { seq: 1, at: at(3).wall, report }];
         let request = IngestRequest { job_id: claimed.job.id, epoch: 1, reports };
-        let end =
-            async || store.report(request.clone(), [1; 32], Recorded::default(), None, at(3)).await;
+        let end = async || {
+            store.report(request.clone(), [1; 32].into(), Recorded::default(), None, at(3)).await
+        };
         assert!(end().await.is_err());
         store.set_default_quota(Quota::default()).await.unwrap();
         assert!(matches!(end().await.unwrap(), Reported::Applied(_)));

@@ -24,12 +24,12 @@ use super::{
 use crate::{
     clock::{LeaseTime, Now, StoreNow},
     store::{
-        AvailabilityLookup, Capacity, Claim, Claimer, Command, CommandOutcome, ConsumerFilter,
-        ConsumerUse, Creation, DeliveryAttempt, DeliveryFilter, DeliveryStore, DueBatch,
-        EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore, IdempotencyKey, IsAlive,
-        JobFilter, JobStore, Leases, OldRecording, PriorRequest, Quota, QuotaChange, Recorded,
-        Redelivery, Reported, Result, Start, Store, StoredResponse, TakenOver, Tally, Tenant,
-        UsageStore, Used, WaitingMixes, Window,
+        AvailabilityLookup, BotCredentials, Capacity, Claim, Claimer, Command, CommandOutcome,
+        ConsumerFilter, ConsumerUse, Creation, DeliveryAttempt, DeliveryFilter, DeliveryStore,
+        DueBatch, EndpointRedelivery, Expired, Feed, FeedCursor, FeedStore, IdempotencyKey,
+        IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Quota, QuotaChange,
+        Recorded, Redelivery, Reported, Result, Start, Store, StoredResponse, TakenOver, Tally,
+        Tenant, UsageStore, Used, WaitingMixes, Window,
     },
 };
 
@@ -286,13 +286,13 @@ impl JobStore for SqliteStore {
     async fn report(
         &self,
         request: IngestRequest,
-        token_hash: [u8; 32],
+        credentials: BotCredentials,
         recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
         let report = move |connection: &Transaction<'_>| {
-            bots::report(connection, &request, token_hash, &recorded, away, now)
+            bots::report(connection, &request, &credentials, &recorded, away, now)
         };
         self.writer.write(report).await
     }

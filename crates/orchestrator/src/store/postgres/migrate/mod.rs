@@ -244,7 +244,7 @@ mod tests {
     use crate::store::SqliteStore;
 
     /// Tables and columns that each side has alone, and why they are not taken over.
-    const OF_SQLITE: [&str; 12] = [
+    const OF_SQLITE: [&str; 13] = [
         // PostgreSQL has a sequence, and `gone_number`.
         "feeds.last",
         "feeds.gone",
@@ -262,6 +262,8 @@ mod tests {
         // The clock of the process before.
         "signs_of_life.name",
         "signs_of_life.at",
+        // Each database makes its own.
+        "storage.claim_secret",
     ];
 
     #[test]

@@ -25,6 +25,7 @@ const STEPS: &[Step] = &[
     Step { sql: include_str!("servers.sql"), oldest: 4 },
     // An older program gives jobs to workers without the labels: none are set before all servers are new.
     Step { sql: include_str!("worker_labels.sql"), oldest: 4 },
+    Step { sql: include_str!("adoption.sql"), oldest: 4 },
 ];
 
 /// How many steps this program knows.

@@ -12,9 +12,10 @@ use meetbot_types::{
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::{
-        AvailabilityLookup, Claim, Claimer, Command, CommandOutcome, Creation, Expired,
-        IdempotencyKey, IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest, Recorded,
-        Reported, Result, Start, StoredResponse, TakenOver, Tenant, WaitingMixes, Window,
+        AvailabilityLookup, BotCredentials, Claim, Claimer, Command, CommandOutcome, Creation,
+        Expired, IdempotencyKey, IsAlive, JobFilter, JobStore, Leases, OldRecording, PriorRequest,
+        Recorded, Reported, Result, Start, Store as _, StoredResponse, TakenOver, Tenant,
+        WaitingMixes, Window,
         postgres::{
             PostgresStore, bots, claims::Asked, commands, creations::New, erasure, heartbeats,
             idempotency, jobs, labels, mixes, paused, recordings, records, room_bots, timeline,
@@ -261,13 +262,13 @@ impl JobStore for PostgresStore {
     async fn report(
         &self,
         request: IngestRequest,
-        token_hash: [u8; 32],
+        credentials: BotCredentials,
         recorded: Recorded,
         away: Option<LeaseTime>,
         now: StoreNow,
     ) -> Result<Reported> {
         let is_heartbeat = heartbeats::is_heartbeat(&request);
-        let report = bots::Report { request, token_hash, recorded, away };
+        let report = bots::Report { request, credentials, recorded, away };
         if is_heartbeat {
             self.heartbeat(report, now).await
         } else {
@@ -365,7 +366,7 @@ impl JobStore for PostgresStore {
     }
 
     async fn expire(&self, now: StoreNow) -> Result<Vec<Expired>> {
-        let late = self.read(now, |it, now| Box::pin(bots::late(it, now.wall))).await?;
+        let late = self.read(now, |it, now| Box::pin(bots::late(it, it.at(*now)))).await?;
         Self::each(late, |id| async move {
             self.write_at(Caller::Other, now, id, |it, (node, id, now)| {
                 Box::pin(bots::expire(it, node, *id, *now))
@@ -376,7 +377,8 @@ impl JobStore for PostgresStore {
     }
 
     async fn next_start(&self) -> Result<Option<Timestamp>> {
-        self.read((), |it, ()| Box::pin(bots::first_start(it))).await
+        let now = self.now();
+        self.read(now, |it, now| Box::pin(bots::first_start(it, it.at(*now)))).await
     }
 
     async fn required_labels(&self) -> Result<Vec<Labels>> {

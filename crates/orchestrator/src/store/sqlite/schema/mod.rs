@@ -37,6 +37,7 @@ const STEPS: &[&str] = &[
     include_str!("accounts.sql"),
     include_str!("removals.sql"),
     include_str!("worker_labels.sql"),
+    include_str!("adoption.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.
