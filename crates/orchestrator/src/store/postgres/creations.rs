@@ -170,7 +170,8 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
             both(quotas::quota(transaction, &consumer), feed::id_of(transaction, tenant));
         both(of_tenant, all(before))
     };
-    let (counts, ((quota, feed), before)) = quotas::lock_and(transaction, tenant, reads).await?;
+    let (counts, ((quota, feed), before)) =
+        Box::pin(quotas::lock_and(transaction, tenant, reads)).await?;
     let mut waiting = counts.waiting;
     let mut creations = Vec::with_capacity(news.len());
     for ((New { job, start, .. }, now), before) in news.iter().zip(before) {
@@ -195,7 +196,7 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
     let created: Vec<&New> = created.map(|((new, _), _)| new).collect();
     let answered =
         news.iter().zip(&creations).map(|(new, creation)| answer(transaction, new, creation));
-    let written = async {
+    let written = Box::pin(async {
         if created.is_empty() {
             return Ok(());
         }
@@ -203,8 +204,8 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
         let first = first.map(|new| new.start.from.as_millis()).min();
         let due = quota::due(counts.bots, quota.bots, first);
         let joined = quotas::joined(transaction, tenant, waiting - counts.waiting, due);
-        both(joined, insert(transaction, tenant, feed, &created)).await.map(drop)
-    };
+        Box::pin(both(joined, insert(transaction, tenant, feed, &created))).await.map(drop)
+    });
     both(written, all(answered)).await?;
     Ok(creations)
 }

@@ -254,10 +254,10 @@ impl Connections {
         let client = transaction.client()?;
         // Else the query could be sent first.
         let state = client.prepare_cached(STATE).await?;
-        let begun = async { Ok(client.batch_execute(&begin).await?) };
+        let executed = async { Ok(client.batch_execute(&begin).await?) };
         let boot = self.boot.as_deref();
         let state = async { Ok(client.query_opt(&state, &[&boot]).await?) };
-        let ((), state) = both(begun, state).await?;
+        let ((), state) = both(executed, state).await?;
         let Some(state) = state else {
             return Err(Problem::Corrupt("the table cluster has no row".to_owned()));
         };

@@ -84,8 +84,8 @@ pub(super) fn claim(
     let signature =
         sign_claim(&claim_secret(transaction)?, record.job.id, record.epoch, &token_hash);
     let JobRecord { job, tenant, link, .. } = record;
-    let claimed = Claimed { job, tenant, consumer, link, finalize, signature };
-    Ok(Claim::Bot(Box::new(claimed)))
+    let bot = Claimed { job, tenant, consumer, link, finalize, signature };
+    Ok(Claim::Bot(Box::new(bot)))
 }
 
 pub(super) fn has_had_bot(
