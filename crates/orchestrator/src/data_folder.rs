@@ -17,6 +17,8 @@ use crate::{
 const LOCK: &str = "lock";
 const RECORDINGS: &str = "recordings";
 const BOTS: &str = "bots";
+/// Recordings that a worker has fetched for their mixes.
+const MIXES: &str = "mixes";
 
 /// The data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +110,11 @@ impl DataFolder {
     /// The folder of the recordings.
     pub(crate) fn recordings(&self) -> PathBuf {
         self.path.join(RECORDINGS)
+    }
+
+    /// The folder of recordings that a worker has fetched for their mixes. They are not among its own, of which files are uploaded.
+    pub(crate) fn mixes(&self) -> PathBuf {
+        self.path.join(MIXES)
     }
 }
 
@@ -213,7 +220,7 @@ fn is_own(path: &Path, shared: bool) -> io::Result<bool> {
     }
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();
-        if !is_own_file(&name) && name != RECORDINGS && name != "lost+found" {
+        if !is_own_file(&name) && name != RECORDINGS && name != MIXES && name != "lost+found" {
             return Ok(false);
         }
     }

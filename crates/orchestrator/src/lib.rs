@@ -47,6 +47,7 @@ pub use self::{
     limits::Limits,
     metrics::{METRICS_TYPE, WorkerMachine, WorkerMetrics},
     migrate::{MigrateError, Migrated, migrate},
+    mixes::make_on_worker,
     private::ReadableByOthers,
     recordings::{
         ClaimError, Spool, SpoolError,

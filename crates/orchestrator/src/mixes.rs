@@ -1,8 +1,11 @@
 //! Makes the mixes of recordings after their jobs have ended, a few at a time, and reports them.
 
+mod leases;
+mod making;
+
 use std::{io, sync::Arc, time::Duration};
 
-use meetbot_types::{JobId, Manifest, Timestamp, bot::MixOrder, manifest::File};
+use meetbot_types::{JobId, Timestamp, manifest::File};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -11,10 +14,13 @@ use crate::{
     clock::Clock,
     dispatch::Launcher,
     jobs::derive,
-    recordings::{Finished, Recordings, bucket::BucketError},
+    recordings::{Finished, Recordings},
     running_tasks::RunningTask,
     store::{Spooled, Store, StoreError},
 };
+
+pub(crate) use self::leases::EndError;
+pub use self::making::make_on_worker;
 
 /// The longest time between two reads of the store, and the pause after a failed one.
 const POLL: Duration = Duration::from_secs(5);
@@ -28,6 +34,8 @@ pub(crate) struct Mixes {
     pub(crate) recordings: Recordings,
     /// How many run concurrently; 0: waiting mixes are cancelled.
     pub(crate) at_once: usize,
+    /// Workers on other machines may have the recordings, and make mixes of those that are not on this server's disk.
+    pub(crate) has_far_workers: bool,
     /// Notified when a job has ended.
     pub(crate) wake: Arc<Notify>,
     /// Wakes the webhook sender.
@@ -78,8 +86,16 @@ impl Mixes {
             return Ok(None);
         }
         let enough = u32::try_from(at_once).unwrap_or(u32::MAX);
-        let waiting = self.store.waiting_mixes(enough, self.store.now()).await?;
-        for job in derive::begin(waiting.due, &running_tasks, at_once) {
+        let now = self.store.now();
+        let waiting = self.store.waiting_mixes(enough, now).await?;
+        let mut due: Vec<JobId> = waiting.due.into_iter().map(|mix| mix.job).collect();
+        if self.has_far_workers
+            && !due.is_empty()
+            && derive::is_left_to_workers(self.workers_heard().await?, now)
+        {
+            due.retain(|job| self.recordings.is_on_disk(*job));
+        }
+        for job in derive::begin(due, &running_tasks, at_once) {
             let task = self.recordings.mixes.begin(job, stop.child_token());
             let mixes = self.clone();
             making.spawn(async move {
@@ -134,7 +150,8 @@ impl Mixes {
         };
         let unwanted =
             (self.at_once == 0).then(|| "recordings.mix_at_once is 0 on this server".to_owned());
-        match self.mix(&finished, unwanted, task.stop()).await {
+        let (folder, launcher) = (self.recordings.mix_folder(&finished), self.launcher.as_ref());
+        match making::make(&finished, folder, launcher, unwanted, task.stop()).await {
             Ok(None) => Ok(()),
             Ok(Some(manifest)) => {
                 self.end(job, derive::file(manifest)).await?;
@@ -146,7 +163,7 @@ impl Mixes {
                 self.end(job, None).await
             }
             Err(error) => {
-                let next = self.store.put_off_mix(job, self.store.now()).await?;
+                let next = self.store.put_off_mix(job, None, self.store.now()).await?;
                 let next = next.map(|next| next.to_string());
                 tracing::error!(%job, %error, next, "a mix cannot be made now");
                 // Another server may delete the recording, or make its mix.
@@ -155,25 +172,6 @@ impl Mixes {
                 }
                 Ok(())
             }
-        }
-    }
-
-    /// Makes a mix on a local copy of the files and, if they are in the bucket, uploads it. Returns the new manifest; `None` on `stop`.
-    async fn mix(
-        &self,
-        finished: &Finished,
-        unwanted: Option<String>,
-        stop: &CancellationToken,
-    ) -> io::Result<Option<Manifest>> {
-        let folder = self.recordings.working_copy(finished).await?;
-        let order = MixOrder { folder: folder.clone(), unwanted };
-        let Some(manifest) = self.launcher.mix(order, stop.clone()).await? else {
-            return Ok(None);
-        };
-        match self.recordings.publish(finished, &folder, manifest, stop).await {
-            Ok(manifest) => Ok(Some(manifest)),
-            Err(BucketError::Stopped) => Ok(None),
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -273,6 +273,17 @@ impl Orchestrator {
             changes: Arc::clone(&changes),
         });
         let statuses = Arc::new(Statuses::default());
+        let making = Mixes {
+            store: Arc::clone(&store),
+            launcher: Arc::clone(&launcher),
+            clock,
+            recordings: recordings.clone(),
+            at_once: config.mix_at_once,
+            has_far_workers: recordings.has_bucket() && max_bots == 0,
+            wake: Arc::clone(&mixes),
+            outbox: Arc::clone(&outbox),
+            changes: Arc::clone(&changes),
+        };
         let server = Server {
             store: Arc::clone(&store),
             clock,
@@ -292,7 +303,7 @@ impl Orchestrator {
             start_within: config.start_within,
             draining: drain.clone(),
             stopping: stop_work.clone(),
-            launcher: Arc::clone(&launcher),
+            launcher,
             known_keys: Arc::new(KnownKeys::default()),
             metrics: Arc::clone(&metrics),
             dashboard: config.dashboard,
@@ -318,24 +329,15 @@ impl Orchestrator {
                     .map(|uploads| (uploads.bucket.url().to_owned(), uploads.clone())),
                 cluster: store.storage().await?.cluster,
                 recordings: recordings.clone(),
+                mixes: making.clone(),
                 runs_bots: max_bots > 0,
                 browsers: config.browser.is_some(),
                 statuses: Arc::clone(&statuses),
             })),
         };
-        let mixes = Mixes {
-            store: Arc::clone(&store),
-            launcher,
-            clock,
-            recordings: recordings.clone(),
-            at_once: config.mix_at_once,
-            wake: mixes,
-            outbox: Arc::clone(&outbox),
-            changes: Arc::clone(&changes),
-        };
         let mut work = vec![
             tokio::spawn(sender.run(stop_work.clone())),
-            tokio::spawn(mixes.run(stop_work.clone())),
+            tokio::spawn(making.run(stop_work.clone())),
             tokio::spawn(worker_statuses::watch(statuses, clock, stop_work.clone())),
             tokio::spawn(recordings::count(
                 Arc::clone(&store),

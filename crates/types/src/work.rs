@@ -203,6 +203,9 @@ pub struct WorkSpool {
     pub worker: WorkerDescription,
     /// Jobs that have files on its disk, at most [`MOST_SPOOLED`].
     pub jobs: Vec<JobId>,
+    /// The worker makes mixes, and keeps the files of those that are still to be made.
+    #[serde(default)]
+    pub makes_mixes: bool,
 }
 
 /// The answer to [`WorkSpool`].
@@ -237,6 +240,8 @@ pub enum SpoolState {
         /// Distinguishes this upload from others.
         nonce: String,
     },
+    /// The job has ended, and its mix is still to be made: the worker asks for it with [`WorkMix`]. Only a worker that makes mixes is answered so.
+    Mix,
     /// The job has ended and does not need the files any more: the worker removes them.
     Over,
     /// The recording or the job was deleted: the worker uploads nothing more, and removes the files.
@@ -259,4 +264,79 @@ pub struct WorkUploaded {
     /// Why the upload is impossible, since files are missing or damaged; `None` if everything is in the bucket.
     #[serde(default)]
     pub lost: Option<String>,
+    /// The worker makes mixes, as in [`WorkSpool`].
+    #[serde(default)]
+    pub makes_mixes: bool,
+}
+
+/// The body of `POST /api/v1/work/mix`: a worker with a data folder of its own asks for mixes to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkMix {
+    /// The worker.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// How many more it can make now.
+    pub room: usize,
+    /// Jobs whose files are on its disk, at most [`MOST_SPOOLED`]: at first their mixes are given to this worker only.
+    #[serde(default)]
+    pub has: Vec<JobId>,
+}
+
+/// The answer to [`WorkMix`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkMixes {
+    /// Each is this worker's alone until its lease runs out.
+    pub mixes: Vec<MixLease>,
+}
+
+/// A mix that a worker is to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MixLease {
+    /// The job.
+    pub job_id: JobId,
+    /// The folder of the recording in the job's in the bucket.
+    pub attempt: String,
+    /// Distinguishes this lease from others of the same mix.
+    pub lease: String,
+    /// How often to renew it, in milliseconds.
+    pub renew_ms: u64,
+}
+
+/// The body of `POST /api/v1/work/mixing`: a worker goes on with a mix, or has no more to do with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkMixing {
+    /// The worker.
+    #[serde(flatten)]
+    pub worker: WorkerDescription,
+    /// The job.
+    pub job_id: JobId,
+    /// The lease.
+    pub lease: String,
+    /// What became of the mix; `None`: the worker goes on.
+    #[serde(default)]
+    pub end: Option<MixEnd>,
+}
+
+/// What became of a mix on a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MixEnd {
+    /// The manifest in the bucket lists the mix, or says why there is none.
+    Published,
+    /// The worker stopped: another one may make the mix at once.
+    Returned,
+    /// Files could not be read or written: it is tried again later.
+    Failed,
+}
+
+/// The answer to [`WorkMixing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkMixingHeard {
+    /// Whether the worker is to go on. It is not where the mix was dropped, as with its recording, or made, or is another worker's.
+    pub goes_on: bool,
 }

@@ -2,6 +2,7 @@
 
 mod leftover;
 mod metrics;
+mod mixes;
 mod servers;
 mod spool;
 mod status;
@@ -26,9 +27,11 @@ use meetbot_types::{
     work::{Pool, VERSION, WorkHeard, WorkerDescription},
 };
 use serde_json::json;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    mixes::Mixer,
     servers::Servers,
     spool::{SpoolLauncher, Spooler},
     status::{CountedLauncher, Status},
@@ -57,7 +60,7 @@ pub(crate) struct Args {
     /// The folder that bots record into: the server's data folder, or on another machine one of the worker's own, whose recordings go into the bucket of `storage.url` [env: `MEETBOT_SERVER_DATA_DIR`] [default: meetbot-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.labels`, `bots.own_processes`, `bots.browser`, `storage`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
+    /// The worker's file with settings; of those that `serve --print-config` prints it heeds `bots.max`, `bots.labels`, `bots.own_processes`, `bots.browser`, `storage`, `recordings.mix_at_once`, `server.drain_seconds` and `log` [env: `MEETBOT_CONFIG`]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// How many bots it runs at most [default: `bots.max`]
@@ -72,7 +75,7 @@ pub(crate) struct Args {
     /// The address of the worker's own metrics, a loopback or private one, as in 127.0.0.1:9310 [default: none]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics::address)]
     metrics: Option<SocketAddr>,
-    /// End after so many seconds without a bot
+    /// End after so many seconds without a bot, and with no mix in progress
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     until_idle: Option<Duration>,
     /// The sandbox that this machine reaches, in place of the servers'
@@ -161,14 +164,24 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     }
     let [drain, leave, ended, over] = [(); 4].map(|()| CancellationToken::new());
     let servers = Arc::new(servers);
+    let mix_at_once = if spool.is_some() { mixes::at_once(config.mix_at_once) } else { 0 };
     let spooler = spool.map(|spool| {
-        Spooler::new(spool, Arc::clone(&servers), Arc::clone(&status), config.timing.silent())
+        let (servers, status) = (Arc::clone(&servers), Arc::clone(&status));
+        Spooler::new(spool, servers, status, config.timing.silent(), mix_at_once > 0)
     });
     let launcher: Arc<dyn Launcher> = match &spooler {
         Some(spooler) => Arc::new(SpoolLauncher { bots, spooler: spooler.clone() }),
         None => Arc::new(bots),
     };
     let launcher = Arc::new(CountedLauncher { bots: launcher, status: Arc::clone(&status) });
+    let maker = spooler.clone().filter(|_| mix_at_once > 0).map(|spooler| Mixer {
+        spooler,
+        servers: Arc::clone(&servers),
+        launcher: launcher.clone(),
+        status: Arc::clone(&status),
+        at_once: mix_at_once,
+    });
+    let mixes = maker.map(|maker| tokio::spawn(maker.run(drain.clone())));
     let uploads = spooler.map(|spooler| tokio::spawn(spooler.run(ended.clone())));
     // The first heartbeat is sent before the first claim, so that a full disk is known.
     status.look_at_disk().await;
@@ -190,12 +203,9 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     tokio::select! {
         crashed = &mut work => {
             crashed.context("the worker crashed")?;
-            ended.cancel();
-            if let Some(uploads) = uploads {
-                tokio::select! {
-                    uploaded = uploads => uploaded.context("the worker crashed")?,
-                    () = signals.next() => {}
-                }
+            tokio::select! {
+                finished = finish(mixes, &ended, uploads) => finished?,
+                () = signals.next() => {}
             }
             over.cancel();
             reports.await.context("the worker crashed")?;
@@ -224,10 +234,7 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
         leave.cancel();
         work.await.context("the worker crashed")?;
     }
-    ended.cancel();
-    if let Some(uploads) = uploads
-        && tokio::time::timeout(LAST_UPLOADS, uploads).await.is_err()
-    {
+    if tokio::time::timeout(LAST_UPLOADS, finish(mixes, &ended, uploads)).await.is_err() {
         tracing::error!(
             data_dir = %data_dir.display(),
             "recordings are not in the bucket yet: their jobs wait until a worker runs on this data folder again"
@@ -236,6 +243,22 @@ pub(crate) async fn run(args: Args, output: Output) -> anyhow::Result<ExitCode> 
     over.cancel();
     reports.await.context("the worker crashed")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until mixes are given back and finished recordings are uploaded, once the last bot has ended.
+async fn finish(
+    mixes: Option<JoinHandle<()>>,
+    ended: &CancellationToken,
+    uploads: Option<JoinHandle<()>>,
+) -> anyhow::Result<()> {
+    if let Some(mixes) = mixes {
+        mixes.await.context("the worker crashed")?;
+    }
+    ended.cancel();
+    if let Some(uploads) = uploads {
+        uploads.await.context("the worker crashed")?;
+    }
+    Ok(())
 }
 
 /// Takes a data folder that is not the server's. Fails where another process uses it, where a server's data are in it, or where the bucket will not take uploads.

@@ -15,9 +15,9 @@ use meetbot_types::{
     ErrorBody, ErrorCode, JobId,
     bot::{BotOrder, IngestRequest, SandboxSeat, Secret},
     work::{
-        BEAT_SECONDS, CLAIM_SECONDS, MOST_SPOOLED, SpoolState, SpooledJob, WorkBeat, WorkClaim,
-        WorkGone, WorkHeard, WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded,
-        WorkerDescription,
+        BEAT_SECONDS, CLAIM_SECONDS, MOST_SPOOLED, MixEnd, MixLease, SpoolState, SpooledJob,
+        WorkBeat, WorkClaim, WorkGone, WorkHeard, WorkMix, WorkMixes, WorkMixing, WorkMixingHeard,
+        WorkOrders, WorkReleased, WorkSpool, WorkSpooled, WorkUploaded, WorkerDescription,
     },
 };
 use reqwest::{Client, StatusCode, redirect};
@@ -212,10 +212,14 @@ impl Servers {
     }
 
     /// What to do with the files of these jobs. `None`: no server says so now.
-    pub(super) async fn spooled(&self, jobs: &[JobId]) -> Option<Vec<SpooledJob>> {
+    pub(super) async fn spooled(
+        &self,
+        jobs: &[JobId],
+        makes_mixes: bool,
+    ) -> Option<Vec<SpooledJob>> {
         let mut states = Vec::new();
         for jobs in jobs.chunks(MOST_SPOOLED) {
-            let ask = WorkSpool { worker: self.worker.clone(), jobs: jobs.to_vec() };
+            let ask = WorkSpool { worker: self.worker.clone(), jobs: jobs.to_vec(), makes_mixes };
             let WorkSpooled { jobs } =
                 self.post_to_any("spool", &ask, "what to do with files", PATIENCE).await?;
             states.extend(jobs);
@@ -229,11 +233,46 @@ impl Servers {
         job_id: JobId,
         nonce: String,
         lost: Option<String>,
+        makes_mixes: bool,
     ) -> Option<SpoolState> {
-        let uploaded = WorkUploaded { worker: self.worker.clone(), job_id, nonce, lost };
+        let worker = self.worker.clone();
+        let uploaded = WorkUploaded { worker, job_id, nonce, lost, makes_mixes };
         let answer: SpooledJob =
             self.post_to_any("uploaded", &uploaded, "the end of an upload", PATIENCE).await?;
         Some(answer.state)
+    }
+
+    /// Mixes to make, at most `room`; those of jobs whose files are here come first. None from a server of an earlier version.
+    pub(super) async fn mixes(&self, room: usize, mut has: Vec<JobId>) -> Vec<MixLease> {
+        has.truncate(MOST_SPOOLED);
+        let ask = WorkMix { worker: self.worker.clone(), room, has };
+        match self.post::<WorkMixes>(self.server().1, "mix", &ask, PATIENCE).await {
+            Ok(WorkMixes { mixes }) => mixes,
+            Err(refusal) => {
+                tracing::debug!(problem = refusal.text(), "no mixes are given");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Goes on with a mix; answers whether to. `None`: no server says so now.
+    pub(super) async fn renew_mix(&self, mix: &MixLease) -> Option<bool> {
+        let going: WorkMixingHeard =
+            self.post_to_any("mixing", &self.mixing(mix, None), "a mix", PATIENCE).await?;
+        Some(going.goes_on)
+    }
+
+    /// Reports what became of a mix. Returns whether a server has heard it.
+    pub(super) async fn end_mix(&self, mix: &MixLease, end: MixEnd) -> bool {
+        let ended = self.mixing(mix, Some(end));
+        let heard: Option<WorkMixingHeard> =
+            self.post_to_any("mixing", &ended, "the end of a mix", PATIENCE).await;
+        heard.is_some()
+    }
+
+    fn mixing(&self, mix: &MixLease, end: Option<MixEnd>) -> WorkMixing {
+        let (worker, lease) = (self.worker.clone(), mix.lease.clone());
+        WorkMixing { worker, job_id: mix.job_id, lease, end }
     }
 
     /// Renews the lease of a bot that does not run yet.
@@ -328,6 +367,10 @@ fn judge(server: &str, status: StatusCode, body: Option<ErrorBody>) -> Refusal {
 
 #[async_trait]
 impl JobSource for Servers {
+    fn is_busy(&self) -> bool {
+        self.status.makes_mixes()
+    }
+
     async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder> {
         let Room { bots, browsers } = room;
         let claim =

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -44,8 +44,16 @@ pub(super) struct Spooler {
     running: Arc<Mutex<HashSet<(JobId, u32)>>>,
     /// The jobs with files here that no server knows.
     unknown: Arc<Mutex<HashSet<JobId>>>,
-    /// Notified when a bot has ended.
+    /// The jobs whose files stay here until their mixes are made.
+    kept: Arc<Mutex<HashSet<JobId>>>,
+    /// The jobs whose mixes are made here.
+    mixing: Arc<Mutex<HashSet<JobId>>>,
+    /// The worker makes mixes.
+    makes_mixes: bool,
+    /// Notified when a bot has ended, or a mix.
     wake: Arc<Notify>,
+    /// Notified when files are kept for a mix.
+    wake_mixes: Arc<Notify>,
     status: Arc<Status>,
     /// How long a worker that is to end tries without progress to upload files for which no job waits.
     patience: Duration,
@@ -63,6 +71,7 @@ impl Spooler {
         servers: Arc<Servers>,
         status: Arc<Status>,
         patience: Duration,
+        makes_mixes: bool,
     ) -> Self {
         Self {
             spool,
@@ -70,7 +79,11 @@ impl Spooler {
             patience,
             running: Arc::default(),
             unknown: Arc::default(),
+            kept: Arc::default(),
+            mixing: Arc::default(),
+            makes_mixes,
             wake: Arc::default(),
+            wake_mixes: Arc::default(),
             status,
         }
     }
@@ -80,7 +93,8 @@ impl Spooler {
         let (mut tries, mut stuck) = (0, Stuck::default());
         loop {
             let is_last = ended.is_cancelled();
-            let left = self.look().await;
+            // Files are kept for mixes only while this worker may still make them.
+            let left = self.look(self.makes_mixes && !is_last && !self.status.is_full()).await;
             let all_done = left.is_nothing();
             tries = if all_done { 0 } else { tries + 1 };
             if is_last && all_done {
@@ -117,7 +131,7 @@ impl Spooler {
     }
 
     /// Does once what is to be done with the files of bots that have ended. Returns what is left.
-    async fn look(&self) -> Left {
+    async fn look(&self, keeps: bool) -> Left {
         let mut left = Left::default();
         let jobs = match self.spool.jobs() {
             Ok(jobs) => jobs,
@@ -127,22 +141,29 @@ impl Spooler {
                 return left;
             }
         };
-        let jobs: Vec<JobId> = jobs.into_iter().filter(|job| !self.runs(*job)).collect();
-        self.status.unshipped.wait_only(|job| self.runs(job) || jobs.contains(&job));
-        for job in &jobs {
+        let jobs: Vec<JobId> = jobs.into_iter().filter(|job| !self.uses(*job)).collect();
+        set(&self.kept).retain(|job| jobs.contains(job));
+        let kept = set(&self.kept).clone();
+        let waits = |job| jobs.contains(&job) && !kept.contains(&job);
+        self.status.unshipped.wait_only(|job| self.runs(job) || waits(job));
+        for job in jobs.iter().filter(|job| waits(**job)) {
             self.status.unshipped.waits(*job, self.status.now());
         }
         if jobs.is_empty() {
             return left;
         }
-        let Some(states) = self.servers.spooled(&jobs).await else {
+        let Some(states) = self.servers.spooled(&jobs, keeps).await else {
             left.others = true;
             return left;
         };
         left.others = states.len() != jobs.len();
         let mut uploads = JoinSet::new();
         for SpooledJob { job_id, state } in states {
+            if state != SpoolState::Mix {
+                set(&self.kept).remove(&job_id);
+            }
             match state {
+                SpoolState::Mix => self.keep_for_mix(job_id),
                 SpoolState::Live if self.runs(job_id) => {}
                 SpoolState::Live if self.ship(job_id).await => {}
                 SpoolState::Over if self.end(job_id).await => {}
@@ -167,8 +188,12 @@ impl Spooler {
     }
 
     fn runs(&self, job: JobId) -> bool {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.iter().any(|(running, _)| *running == job)
+        set(&self.running).iter().any(|(running, _)| *running == job)
+    }
+
+    /// Whether a bot or a mix uses the files of a job.
+    fn uses(&self, job: JobId) -> bool {
+        self.runs(job) || set(&self.mixing).contains(&job)
     }
 
     /// Uploads what another bot needs to continue. Returns whether all of it is there.
@@ -211,7 +236,13 @@ impl Spooler {
                 return false;
             }
         };
-        match self.servers.uploaded(job, nonce, lost).await {
+        let keeps = self.makes_mixes && !self.status.is_full();
+        match self.servers.uploaded(job, nonce, lost, keeps).await {
+            Some(SpoolState::Mix) => {
+                tracing::info!(%job, "a recording is in the bucket");
+                self.keep_for_mix(job);
+                true
+            }
             Some(SpoolState::Over) => {
                 tracing::info!(%job, "a recording is in the bucket");
                 self.end(job).await
@@ -226,7 +257,7 @@ impl Spooler {
 
     /// Uploads the evidence of failed joins of a job that has ended, and removes all its files here. Returns whether the evidence is uploaded.
     async fn end(&self, job: JobId) -> bool {
-        if self.runs(job) {
+        if self.uses(job) {
             return true;
         }
         if let Err(error) = self.spool.upload_evidence(job).await {
@@ -237,10 +268,36 @@ impl Spooler {
         true
     }
 
+    /// Leaves the files of a job where they are until its mix is made.
+    fn keep_for_mix(&self, job: JobId) {
+        if set(&self.kept).insert(job) {
+            self.wake_mixes.notify_one();
+        }
+    }
+
+    /// The jobs whose files are kept for their mixes.
+    pub(super) fn kept(&self) -> Vec<JobId> {
+        set(&self.kept).iter().copied().collect()
+    }
+
+    /// Waits until files are kept for a mix.
+    pub(super) async fn next_kept(&self) {
+        self.wake_mixes.notified().await;
+    }
+
+    pub(super) fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// The mix of a job is made here, until the returned value is dropped: its files stay.
+    pub(super) fn mixes(&self, job: JobId) -> MixedHere {
+        set(&self.mixing).insert(job);
+        MixedHere(self.clone(), job)
+    }
+
     /// Leaves the files of a job where they are, and reports them once.
     fn keep(&self, job: JobId) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.insert(job) {
+        if set(&self.unknown).insert(job) {
             let folder = self.spool.recordings().join(job.to_string());
             tracing::error!(
                 %job,
@@ -251,7 +308,7 @@ impl Spooler {
     }
 
     async fn forget(&self, job: JobId) {
-        if self.runs(job) {
+        if self.uses(job) {
             return;
         }
         if let Err(error) = self.spool.forget(job).await {
@@ -318,7 +375,7 @@ struct RunsHere<'a>(&'a Spooler, (JobId, u32));
 impl<'a> RunsHere<'a> {
     fn enter(spooler: &'a Spooler, order: &BotOrder) -> Self {
         let attempt = (order.job_id, order.epoch);
-        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).insert(attempt);
+        set(&spooler.running).insert(attempt);
         spooler.status.unshipped.waits(order.job_id, spooler.status.now());
         Self(spooler, attempt)
     }
@@ -327,9 +384,23 @@ impl<'a> RunsHere<'a> {
 impl Drop for RunsHere<'_> {
     fn drop(&mut self) {
         let Self(spooler, attempt) = self;
-        spooler.running.lock().unwrap_or_else(PoisonError::into_inner).remove(attempt);
+        set(&spooler.running).remove(attempt);
         spooler.wake.notify_one();
     }
+}
+
+/// A job whose mix is made here, until it is dropped.
+pub(super) struct MixedHere(Spooler, JobId);
+
+impl Drop for MixedHere {
+    fn drop(&mut self) {
+        set(&self.0.mixing).remove(&self.1);
+        self.0.wake.notify_one();
+    }
+}
+
+fn set<T>(of: &Mutex<HashSet<T>>) -> MutexGuard<'_, HashSet<T>> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

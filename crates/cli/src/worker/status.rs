@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,7 +19,7 @@ use meetbot_orchestrator::{
 use meetbot_types::{
     Availability, JobId, Manifest,
     bot::{BotOrder, MixOrder},
-    work::{Pool, WorkerStatus},
+    work::{MixEnd, Pool, WorkerStatus},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +36,8 @@ pub(super) struct Status {
     /// The data folder.
     folder: PathBuf,
     state: Mutex<State>,
+    /// How many mixes it makes.
+    mixes: AtomicUsize,
     /// What is recorded and not uploaded yet.
     pub(super) unshipped: Unshipped,
     lateness: Arc<Lateness>,
@@ -88,6 +93,7 @@ impl Status {
             places: places as u64,
             folder: folder.to_owned(),
             state: Mutex::new(state),
+            mixes: AtomicUsize::new(0),
             unshipped: Unshipped::default(),
             lateness,
             metrics: WorkerMetrics::new(clock.now().wall),
@@ -113,9 +119,30 @@ impl Status {
         self.state().storage_problem = problem;
     }
 
-    /// Whether the disk had no room for an hour of the bots and of one more when it was last looked at, or the bots read their media too late.
+    /// Whether the disk had no room for an hour of the bots and of one more when it was last looked at.
+    pub(super) fn is_full(&self) -> bool {
+        self.state().disk_low
+    }
+
+    /// The same, or the bots read their media too late.
     pub(super) fn takes_no_jobs(&self) -> bool {
-        self.state().disk_low || self.lateness.is_behind()
+        self.is_full() || self.lateness.is_behind()
+    }
+
+    /// A mix is made, until the returned value is dropped.
+    pub(super) fn begin_mix(&self) -> CountedMix<'_> {
+        self.mixes.fetch_add(1, Ordering::Relaxed);
+        CountedMix(self)
+    }
+
+    /// Whether mixes are made.
+    pub(super) fn makes_mixes(&self) -> bool {
+        self.mixes.load(Ordering::Relaxed) > 0
+    }
+
+    /// What became of a mix.
+    pub(super) fn mixed(&self, end: MixEnd) {
+        self.metrics.mixed(end);
     }
 
     /// Looks how much room the disk has, and how much the bots write.
@@ -162,6 +189,15 @@ impl Status {
         let machine = WorkerMachine::look(&self.folder).await;
         let heard = self.now().saturating_sub(self.state().heard);
         self.metrics.text(&self.report(), draining, heard, &machine)
+    }
+}
+
+/// A mix that is made until this is dropped.
+pub(super) struct CountedMix<'a>(&'a Status);
+
+impl Drop for CountedMix<'_> {
+    fn drop(&mut self) {
+        self.0.mixes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -116,7 +116,7 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
 }
 
 /// An ffmpeg that never ends and writes its process id; returns the search path with it.
-fn endless_ffmpeg(folder: &Path) -> String {
+pub(crate) fn endless_ffmpeg(folder: &Path) -> String {
     let (program, pid) = (folder.join("ffmpeg"), folder.join("pid"));
     let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 3600\n", pid.display());
     fs::write(&program, script).unwrap();
@@ -125,7 +125,7 @@ fn endless_ffmpeg(folder: &Path) -> String {
 }
 
 /// The process id of the ffmpeg that is never done, once it runs.
-fn ffmpeg_of(folder: &Path) -> u32 {
+pub(crate) fn ffmpeg_of(folder: &Path) -> u32 {
     awaited("the mix", || fs::read_to_string(folder.join("pid")).ok()?.trim().parse().ok())
 }
 

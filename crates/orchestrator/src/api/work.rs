@@ -1,5 +1,7 @@
 //! The calls of workers: claim jobs, report bots that have ended, heartbeat. Not part of the public API.
 
+mod mixes;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -34,6 +36,7 @@ use super::{
 use crate::{
     clock::StoreNow,
     dispatch::{Orders, POOL_POLL, Room, with_room},
+    mixes::Mixes,
     recordings::{Recordings, Uploads},
     store::{Scope, Spooled, StoreError},
     worker_statuses::Statuses,
@@ -58,6 +61,8 @@ pub(crate) struct Workers {
     /// The id of this server's store in the bucket.
     cluster: String,
     recordings: Recordings,
+    /// The mixes that workers make, too.
+    mixes: Mixes,
     /// Whether the server itself runs bots.
     runs_bots: bool,
     /// Whether jobs may need a browser.
@@ -79,6 +84,7 @@ pub(crate) struct WorkersOf {
     pub(crate) bucket: Option<(String, Uploads)>,
     pub(crate) cluster: String,
     pub(crate) recordings: Recordings,
+    pub(crate) mixes: Mixes,
     pub(crate) runs_bots: bool,
     pub(crate) browsers: bool,
     pub(crate) statuses: Arc<Statuses>,
@@ -93,6 +99,7 @@ impl Workers {
             bucket: of.bucket,
             cluster: of.cluster,
             recordings: of.recordings,
+            mixes: of.mixes,
             runs_bots: of.runs_bots,
             browsers: of.browsers,
             draining,
@@ -175,6 +182,11 @@ impl Workers {
         Ok(())
     }
 
+    /// Whether the job has ended, and its mix is still to be made.
+    async fn waits_for_mix(&self, job: JobId) -> Result<bool, StoreError> {
+        Ok(self.orders.store.waiting_mix(job).await?.is_some())
+    }
+
     /// What a worker with this data folder does with the files of a job. What must not stay in the bucket is removed from there before.
     async fn spooled(&self, job: JobId, folder: &str) -> Result<SpoolState, ApiError> {
         let spooled = self.orders.store.spooled(job, folder.to_owned()).await?;
@@ -221,6 +233,8 @@ pub(super) fn router(server: &Server) -> Router<Server> {
         .route("/api/v1/work/beat", post(beat))
         .route("/api/v1/work/spool", post(spool))
         .route("/api/v1/work/uploaded", post(uploaded))
+        .route("/api/v1/work/mix", post(mixes::ask))
+        .route("/api/v1/work/mixing", post(mixes::report))
         .route_layer(middleware::from_fn_with_state(server.clone(), admit))
 }
 
@@ -415,12 +429,15 @@ async fn spool(
     State(server): State<Server>,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Json<WorkSpooled>, ApiError> {
-    let WorkSpool { worker, jobs: ids } = read(&body)?;
+    let WorkSpool { worker, jobs: ids, makes_mixes } = read(&body)?;
     let folder = spool_of(&server, &worker).await?;
     let mut jobs = Vec::new();
     for job_id in ids.into_iter().take(MOST_SPOOLED) {
         // The files of a job whose state is not known now stay where they are, and hold up no other job's.
-        if let Ok(state) = server.workers.spooled(job_id, folder).await {
+        let workers = &server.workers;
+        let waits = makes_mixes && workers.waits_for_mix(job_id).await?;
+        let state = if waits { Ok(SpoolState::Mix) } else { workers.spooled(job_id, folder).await };
+        if let Ok(state) = state {
             jobs.push(SpooledJob { job_id, state });
         }
     }
@@ -432,7 +449,7 @@ async fn uploaded(
     State(server): State<Server>,
     JsonBody(body): JsonBody<BODY_LIMIT>,
 ) -> Result<Json<SpooledJob>, ApiError> {
-    let WorkUploaded { worker, job_id, nonce, lost } = read(&body)?;
+    let WorkUploaded { worker, job_id, nonce, lost, makes_mixes } = read(&body)?;
     let folder = spool_of(&server, &worker).await?;
     let workers = &server.workers;
     if let Spooled::Waits(upload) = server.store.spooled(job_id, folder.to_owned()).await?
@@ -453,6 +470,9 @@ async fn uploaded(
             uploads.end(job_id, &upload, stored).await?;
         }
     }
-    let state = workers.spooled(job_id, folder).await?;
+    let mut state = workers.spooled(job_id, folder).await?;
+    if makes_mixes && workers.waits_for_mix(job_id).await? {
+        state = SpoolState::Mix;
+    }
     Ok(Json(SpooledJob { job_id, state }))
 }

@@ -38,6 +38,11 @@ pub trait JobSource: Send + Sync + 'static {
     /// nobody waits for any more are lost until their leases run out.
     async fn claim(&self, room: Room, drain: &CancellationToken) -> Vec<BotOrder>;
 
+    /// Whether the worker does other work that is to end before it drains by itself.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Reports that a bot has ended; `handed_over` if it left because the worker stops. Returns `false` if the report must be repeated.
     async fn end_attempt(&self, attempt: Attempt, handed_over: bool) -> bool;
 }
@@ -52,7 +57,7 @@ pub struct Work {
     pub max_bots: usize,
     /// How many bots with a browser it takes jobs for. Its launcher may run fewer at once: the others wait for theirs.
     pub max_browsers: usize,
-    /// It drains by itself after so long without a bot.
+    /// It drains by itself after so long without a bot, unless its source is busy.
     pub until_idle: Option<Duration>,
     /// The signals to stop.
     pub stop: Stop,
@@ -118,6 +123,10 @@ impl Work {
                     }
                 }
                 () = &mut idle, if self.until_idle.is_some() && bots.is_empty() => {
+                    if self.source.is_busy() {
+                        idle.as_mut().set(tokio::time::sleep(is_idle_after));
+                        continue;
+                    }
                     tracing::info!("no bot has run for as long as was said");
                     self.stop.drain.cancel();
                     break;

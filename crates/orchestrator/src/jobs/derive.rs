@@ -1,4 +1,4 @@
-//! The mix of a recording after its job has ended: which mixes begin, when a failed one is retried, and the events. Pure.
+//! The mix of a recording after its job has ended: which mixes begin, and where, when a failed one is retried, and the events. Pure.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -7,6 +7,7 @@ use meetbot_types::{
 };
 
 use super::{change::Changes, record::JobRecord};
+use crate::clock::StoreNow;
 
 /// The waits between tries double from this one,
 const FIRST_WAIT: Duration = Duration::from_secs(5);
@@ -14,6 +15,40 @@ const FIRST_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 /// After so many tries, about a day after the first, a mix is given up.
 const LAST_TRY: u32 = 150;
+
+/// A mix that is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueMix {
+    /// Its job.
+    pub job: JobId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Until when a worker has a mix that it begins, or goes on with.
+pub(crate) fn lease_end(now: StoreNow) -> Timestamp {
+    now.wall + now.timing.lease()
+}
+
+/// Whether servers leave the mixes of recordings that only the bucket has to workers, of which one was heard to make mixes at this time.
+pub(crate) fn is_left_to_workers(heard: Timestamp, now: StoreNow) -> bool {
+    heard + now.timing.lease() * 2 > now.wall
+}
+
+/// Which of those that are due a worker may make, in their order: those that this server does not make, and at first only those of which the worker has files. After
+/// half a lease, any worker may fetch the files.
+pub(crate) fn for_worker(
+    due: Vec<DueMix>,
+    under_way: &HashSet<JobId>,
+    has: &[JobId],
+    now: StoreNow,
+) -> Vec<JobId> {
+    let is_for_all = |mix: &DueMix| mix.since + now.timing.lease() / 2 <= now.wall;
+    due.into_iter()
+        .filter(|mix| !under_way.contains(&mix.job) && (has.contains(&mix.job) || is_for_all(mix)))
+        .map(|mix| mix.job)
+        .collect()
+}
 
 /// Which of those that are due begin now, in their order: those that are not under way, as far as there is room.
 pub(crate) fn begin(due: Vec<JobId>, under_way: &HashSet<JobId>, at_once: usize) -> Vec<JobId> {
@@ -47,6 +82,7 @@ impl JobRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::contract;
 
     #[test]
     fn due_mixes_begin_in_order_up_to_the_limit() {
@@ -57,6 +93,28 @@ mod tests {
         assert_eq!(begins(3), [jobs[0], jobs[2]]);
         assert_eq!(begins(1), []);
         assert_eq!(begins(9), [jobs[0], jobs[2], jobs[3]]);
+    }
+
+    #[test]
+    fn a_mix_is_offered_first_to_the_worker_that_has_the_files() {
+        let now = contract::at(1_000);
+        let due = [980, 986, 999, 0].map(|second| {
+            let since = contract::at(second).wall;
+            DueMix { job: JobId::generate(since), since }
+        });
+        let [old, recent, new, made_here] = due.map(|mix| mix.job);
+        let offered =
+            |has: &[JobId]| for_worker(due.to_vec(), &HashSet::from([made_here]), has, now);
+        assert_eq!(offered(&[]), [old]);
+        assert_eq!(offered(&[new, made_here]), [old, new]);
+        assert_eq!(offered(&[new, recent]), [old, recent, new]);
+    }
+
+    #[test]
+    fn servers_make_mixes_again_a_minute_after_the_last_worker_was_heard() {
+        let at = contract::at;
+        assert!(is_left_to_workers(at(1_000).wall, at(1_059)));
+        assert!(!is_left_to_workers(at(1_000).wall, at(1_060)));
     }
 
     #[test]

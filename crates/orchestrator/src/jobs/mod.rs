@@ -30,6 +30,7 @@ pub use self::{
     adopt::BotCredentials,
     claim::AvailabilityLookup,
     command::Command,
+    derive::DueMix,
     quota::Awaited,
     record::{MAX_ATTEMPTS, Start, Tenant},
     report::{Recorded, Reported},

@@ -91,6 +91,11 @@ pub(crate) fn folder(epoch: u32, nonce: &str) -> String {
     format!("{epoch}.{nonce}")
 }
 
+/// The attempt of the upload with this folder; 0 where the name is none.
+pub(crate) fn epoch_of(folder: &str) -> u32 {
+    folder.split('.').next().and_then(|epoch| epoch.parse().ok()).unwrap_or(0)
+}
+
 /// Whether a folder in a job's has this name because it is that of an upload.
 pub(crate) fn is_folder(name: &str) -> bool {
     let parts = name.split_once('.');

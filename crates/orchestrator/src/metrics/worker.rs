@@ -10,9 +10,10 @@ use std::{
 use meetbot_types::{
     Platform, Timestamp,
     host::{HostCpu, HostDisk, HostMemory},
-    work::{Pool, WorkerStatus},
+    work::{MixEnd, Pool, WorkerStatus},
 };
 use prometheus_client::{
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
@@ -35,6 +36,7 @@ pub struct WorkerMetrics {
     places: Gauge,
     bots: Family<PoolLabel, Gauge>,
     launched: Family<PlatformLabel, Counter>,
+    mixes: Family<MixLabel, Counter>,
     draining: Gauge,
     heard_age: Fraction,
     unshipped: Fraction,
@@ -91,6 +93,10 @@ impl WorkerMetrics {
         let places = of_worker.gauge("places", "How many bots it may run");
         let bots = of_worker.family("bots", "Bots that it runs");
         let launched = of_worker.family("bots_launched", "Bots that it has launched");
+        let mixes = of_worker.family(
+            "mixes",
+            "Mixes that it was given, by their `outcome`: `published` is in the bucket, or the manifest there says why there is none, `returned` goes to another worker, since this one stopped or its recording was deleted, `failed` is tried again later",
+        );
         let draining = of_worker.gauge("draining", "Whether it takes no more jobs, since it stops");
         let heard_age =
             of_worker.seconds("heard_age", "How long ago a server answered a heartbeat");
@@ -129,11 +135,15 @@ impl WorkerMetrics {
         for pool in Pool::ALL {
             drop(bots.get_or_create(&PoolLabel::from(pool)));
         }
+        for end in [MixEnd::Published, MixEnd::Returned, MixEnd::Failed] {
+            drop(mixes.get_or_create(&MixLabel::from(end)));
+        }
         Self {
             registry,
             places,
             bots,
             launched,
+            mixes,
             draining,
             heard_age,
             unshipped,
@@ -155,6 +165,11 @@ impl WorkerMetrics {
     pub fn launched(&self, platform: &Platform) {
         let platform = known(Platform::known(platform.as_str()));
         self.launched.get_or_create(&PlatformLabel { platform }).inc();
+    }
+
+    /// A mix has ended so.
+    pub fn mixed(&self, end: MixEnd) {
+        self.mixes.get_or_create(&end.into()).inc();
     }
 
     /// Everything in Prometheus' text format. `heard`: how long ago a server answered a heartbeat.
@@ -194,6 +209,22 @@ impl WorkerMetrics {
             self.dropped.inner().store(*dropped, Ordering::Relaxed);
         }
         encoded(&self.registry)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MixLabel {
+    outcome: &'static str,
+}
+
+impl From<MixEnd> for MixLabel {
+    fn from(end: MixEnd) -> Self {
+        let outcome = match end {
+            MixEnd::Published => "published",
+            MixEnd::Returned => "returned",
+            MixEnd::Failed => "failed",
+        };
+        Self { outcome }
     }
 }
 
@@ -251,6 +282,7 @@ mod tests {
     fn text() -> String {
         let metrics = WorkerMetrics::new(Timestamp::from_millis(1_800_000_000_000));
         metrics.launched(&Platform::Janus);
+        metrics.mixed(MixEnd::Published);
         let status = WorkerStatus {
             places: 20,
             bots: [(Pool::Native, 3)].into(),
@@ -284,6 +316,8 @@ mod tests {
             "meetbot_worker_bots{pool=\"native\"} 3\n",
             "meetbot_worker_bots{pool=\"browser\"} 0\n",
             "meetbot_worker_bots_launched_total{platform=\"janus\"} 1\n",
+            "meetbot_worker_mixes_total{outcome=\"published\"} 1\n",
+            "meetbot_worker_mixes_total{outcome=\"failed\"} 0\n",
             "meetbot_worker_draining 1\n",
             "meetbot_worker_heard_age_seconds 2.5\n",
             "meetbot_media_unshipped_seconds 1.5\n",

@@ -112,6 +112,21 @@ impl Recordings {
         Some(folder.is_some_and(|folder| folder.join(MANIFEST).is_file()))
     }
 
+    /// Where the mix of a recording is made here: on the disk that has it, or in a copy.
+    pub(crate) fn mix_folder(&self, finished: &Finished) -> PathBuf {
+        match finished {
+            Finished::OnDisk(folder) => folder.clone(),
+            Finished::InBucket { job, attempt, .. } => {
+                self.of_attempt(*job, jobs::upload::epoch_of(attempt))
+            }
+        }
+    }
+
+    /// Whether anything of a job is on disk.
+    pub(crate) fn is_on_disk(&self, job: JobId) -> bool {
+        self.of_job(job).exists()
+    }
+
     /// Whether anything is stored of a job.
     pub(crate) async fn has_files(&self, job: JobId) -> io::Result<bool> {
         Ok(tokio::fs::try_exists(self.of_job(job)).await? || !self.objects(job).await?.is_empty())

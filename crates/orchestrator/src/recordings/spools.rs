@@ -31,7 +31,7 @@ impl Spools {
     }
 
     /// When it called last; `None` if it has not called this server.
-    pub(super) fn heard(&self, spool: &str) -> Option<Timestamp> {
+    pub(crate) fn heard(&self, spool: &str) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spool).map(|spool| spool.heard)
     }
 }

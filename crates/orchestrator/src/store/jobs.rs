@@ -89,8 +89,19 @@ pub trait JobStore: Send + Sync + 'static {
         recording_bytes: Option<u64>,
         now: StoreNow,
     ) -> Result<bool>;
-    /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits.
-    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>>;
+    /// A worker is to make a mix that is due: it is due again when the lease runs out. `maker` names the lease. `false` where the mix is not due any more.
+    async fn lease_mix(&self, id: JobId, maker: String, now: StoreNow) -> Result<bool>;
+    /// The mix of a lease is due again at this time: later, since its worker goes on, or now, since it does not. `false` where another worker has the mix, or it
+    /// is made or dropped.
+    async fn hold_mix(&self, id: JobId, maker: String, due_at: Timestamp) -> Result<bool>;
+    /// A mix could not be made for a reason that may pass: it is due again later. Answers when; `None` where it was given up, or none waits, or the lease `maker`
+    /// of the worker that tried is not the last one.
+    async fn put_off_mix(
+        &self,
+        id: JobId,
+        maker: Option<String>,
+        now: StoreNow,
+    ) -> Result<Option<Timestamp>>;
     /// The mixes of these jobs are not to be made any more.
     async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()>;
     /// Cancels a job: at once in the queue, by a command to the bot elsewhere. `None` where there is no such job.

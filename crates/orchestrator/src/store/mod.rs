@@ -71,8 +71,8 @@ use crate::clock::StoreNow;
 pub use crate::{
     deliveries::TRIES_IN_ORDER,
     jobs::{
-        AvailabilityLookup, Awaited, BotCredentials, Command, MAX_ATTEMPTS, Recorded, Reported,
-        Spooled, Start, Tenant, Upload,
+        AvailabilityLookup, Awaited, BotCredentials, Command, DueMix, MAX_ATTEMPTS, Recorded,
+        Reported, Spooled, Start, Tenant, Upload,
     },
 };
 
@@ -210,8 +210,8 @@ pub enum Rotation {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WaitingMixes {
     /// The jobs of the mixes that are due; of one consumer's, those without a try first, in the order of their jobs.
-    pub due: Vec<JobId>,
-    /// When the next one will be due.
+    pub due: Vec<DueMix>,
+    /// When the next one will be due, unless the worker that has it goes on.
     pub next: Option<Timestamp>,
 }
 

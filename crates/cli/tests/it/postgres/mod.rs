@@ -16,7 +16,7 @@ use crate::program::{POSTGRES, Running, create_with, serve_with};
 
 /// The tests of this binary that run on PostgreSQL too: meetings with control calls, webhooks, kills, stops, deletion, recordings of two machines in a bucket. Tests that depend on the server's speed
 /// are excluded, since these run beside all others.
-const ON_BOTH: [&str; 8] = [
+const ON_BOTH: [&str; 9] = [
     "deletion::a_deleted_recording_is_removed_and_listed_in_the_receipt",
     "deletion::erasing_a_consumer_removes_its_bots_and_data_and_no_others",
     "drain::a_meeting_that_takes_too_long_is_handed_over_with_whole_files",
@@ -24,6 +24,7 @@ const ON_BOTH: [&str; 8] = [
     "pause::a_pause_that_ends_by_stop_or_leave_is_counted",
     "pause::chat_of_a_pause_is_in_no_file_and_no_event_and_is_counted_once",
     "webhooks::a_dead_delivery_is_listed_shown_and_redelivered",
+    "workers::far::mixes::a_worker_mixes_its_own_files_and_the_server_makes_no_mix",
     "workers::far::a_recording_of_two_machines_is_downloaded_and_erased",
 ];
 

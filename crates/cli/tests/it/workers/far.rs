@@ -3,6 +3,7 @@
 mod elsewhere;
 mod idle;
 mod late;
+mod mixes;
 mod restored;
 
 use std::{collections::HashSet, fs, path::PathBuf};

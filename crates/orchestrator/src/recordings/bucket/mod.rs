@@ -188,6 +188,41 @@ impl Bucket {
         media_type: &str,
         stop: &CancellationToken,
     ) -> Result<u64> {
+        self.put_file_as(name, path, media_type, PutMode::Overwrite, stop).await
+    }
+
+    /// The same where there is no object. [`BucketError::Exists`] is said of one that was there, and of one that is being written. Not every server takes a condition
+    /// for a file of several parts: there it is looked before, and once more before the last request.
+    pub(crate) async fn put_new_file(
+        &self,
+        name: &str,
+        path: &std::path::Path,
+        media_type: &str,
+        stop: &CancellationToken,
+    ) -> Result<u64> {
+        self.put_file_as(name, path, media_type, PutMode::Create, stop).await
+    }
+
+    /// Fails where a file is to be put that must not replace another, and one is there.
+    async fn expect_none(&self, key: &Key, mode: &PutMode) -> Result<()> {
+        if *mode != PutMode::Create {
+            return Ok(());
+        }
+        match within(ANSWER_LIMIT, self.s3.head(key)).await {
+            Ok(_) => Err(BucketError::Exists),
+            Err(BucketError::Missing) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn put_file_as(
+        &self,
+        name: &str,
+        path: &std::path::Path,
+        media_type: &str,
+        mode: PutMode,
+        stop: &CancellationToken,
+    ) -> Result<u64> {
         let key = self.key(name)?;
         let mut file = File::open(path).await?;
         let bytes = file.metadata().await?.len();
@@ -195,10 +230,12 @@ impl Bucket {
             let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or(0));
             file.read_to_end(&mut content).await?;
             let bytes = content.len() as u64;
-            let options = PutOptions { attributes: typed(media_type), ..PutOptions::default() };
+            let options =
+                PutOptions { attributes: typed(media_type), mode, ..PutOptions::default() };
             within(PART_LIMIT, self.s3.put_opts(&key, content.into(), options)).await?;
             return Ok(bytes);
         }
+        self.expect_none(&key, &mode).await?;
         let options =
             PutMultipartOptions { attributes: typed(media_type), ..PutMultipartOptions::default() };
         let mut upload = within(ANSWER_LIMIT, self.s3.put_multipart_opts(&key, options)).await?;
@@ -216,6 +253,7 @@ impl Bucket {
                 sent += part.len() as u64;
                 within(PART_LIMIT, upload.put_part(PutPayload::from(part))).await?;
             }
+            self.expect_none(&key, &mode).await?;
             within(ANSWER_LIMIT, upload.complete()).await?;
             Ok(sent)
         };

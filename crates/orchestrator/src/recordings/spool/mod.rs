@@ -6,6 +6,7 @@
 mod fetch;
 mod folder;
 mod log;
+mod mix;
 mod ship;
 
 use std::{
@@ -43,7 +44,7 @@ pub struct Spool {
     /// How many bytes were added to logs.
     shipped: AtomicU64,
     /// No other worker or server uses the folder.
-    _folder: DataFolder,
+    folder: DataFolder,
 }
 
 /// Why files could not be uploaded or fetched.
@@ -72,7 +73,9 @@ impl Spool {
         let (name, recordings) = (folder.node()?, folder.recordings());
         let (bucket, locks) = (Arc::new(bucket), Mutex::default());
         let shipped = AtomicU64::new(0);
-        Ok(Self { bucket, name, recordings, locks, shipped, _folder: folder })
+        let spool = Self { bucket, name, recordings, locks, shipped, folder };
+        spool.remove_copies();
+        Ok(spool)
     }
 
     /// The name of the data folder.

@@ -1,6 +1,7 @@
 //! Mixes wait from their jobs' ends until they are reported, each once.
 
 use super::*;
+use crate::{jobs::derive, store::DueMix};
 
 /// A job of this fixture that has ended.
 async fn job_that_ended(fixture: &Fixture, token: u8, cause: Cause, has_media: bool) -> Job {
@@ -23,12 +24,23 @@ fn mix() -> File {
     }
 }
 
+/// A lease.
+fn one() -> String {
+    "one".to_owned()
+}
+
 fn failure() -> Cause {
     Cause::Failed(Failure::new(FailureCode::NetworkLoss, "gone"))
 }
 
 async fn due(fixture: &Fixture, now: StoreNow) -> Vec<JobId> {
-    fixture.store.waiting_mixes(9, now).await.unwrap().due
+    first_due(fixture, 9, now).await
+}
+
+/// The first of those that are due.
+async fn first_due(fixture: &Fixture, limit: u32, now: StoreNow) -> Vec<JobId> {
+    let due = fixture.store.waiting_mixes(limit, now).await.unwrap().due;
+    due.into_iter().map(|mix| mix.job).collect()
 }
 
 #[tokio::test]
@@ -42,7 +54,7 @@ async fn a_mix_is_queued_for_each_job_that_ends_with_a_manifest() {
     let with_media = [completed.id, failed.id, cancelled.id];
     assert_eq!(due(&fixture, at(0)).await, with_media);
     assert_eq!(fixture.store.tally().await.unwrap().mixes, 3);
-    assert_eq!(fixture.store.waiting_mixes(2, at(0)).await.unwrap().due, with_media[..2]);
+    assert_eq!(first_due(&fixture, 2, at(0)).await, with_media[..2]);
     assert_eq!(fixture.store.waiting_mix(nothing.id).await.unwrap(), None);
     for job in [completed, failed, cancelled] {
         assert_eq!(fixture.store.waiting_mix(job.id).await.unwrap().as_ref(), Some(&job));
@@ -106,7 +118,9 @@ async fn a_mix_that_is_not_made_or_whose_recording_is_deleted_is_not_reported() 
     for job in [&unavailable, &deleted, &dropped] {
         // It was under way meanwhile.
         assert!(!fixture.store.end_mix(job.id, Some(mix()), Some(MIXED), at(10)).await.unwrap());
-        assert_eq!(fixture.store.put_off_mix(job.id, at(10)).await.unwrap(), None);
+        assert_eq!(fixture.store.put_off_mix(job.id, None, at(10)).await.unwrap(), None);
+        assert!(!fixture.store.lease_mix(job.id, one(), at(10)).await.unwrap());
+        assert!(!fixture.store.hold_mix(job.id, one(), at(20).wall).await.unwrap());
         assert!(!fixture.timeline_names(job.id).await.contains(&"job.artifact_ready".to_owned()));
     }
     let erased = fixture.store.erase_jobs(fixture.tenant.consumer, vec![dropped.id], at(99)).await;
@@ -118,15 +132,18 @@ async fn a_mix_that_cannot_be_made_now_is_due_later_behind_those_that_were_never
     let fixture = fixture().await;
     let first = job_that_ended(&fixture, 1, failure(), true).await;
     let second = job_that_ended(&fixture, 2, failure(), true).await;
-    let next = fixture.store.put_off_mix(first.id, at(10)).await.unwrap().unwrap();
+    let next = fixture.store.put_off_mix(first.id, None, at(10)).await.unwrap().unwrap();
     assert!(next > at(10).wall);
     let waiting = fixture.store.waiting_mixes(9, at(10)).await.unwrap();
-    assert_eq!(waiting, WaitingMixes { due: vec![second.id], next: Some(next) });
+    let due_since_its_end = DueMix { job: second.id, since: at(2).wall };
+    assert_eq!(waiting, WaitingMixes { due: vec![due_since_its_end], next: Some(next) });
     assert_eq!(due(&fixture, at(10_000)).await, [second.id, first.id]);
-    let later = fixture.store.put_off_mix(first.id, at(10)).await.unwrap().unwrap();
+    let waiting = fixture.store.waiting_mixes(9, at(10_000)).await.unwrap();
+    assert_eq!(waiting.due[1], DueMix { job: first.id, since: next });
+    let later = fixture.store.put_off_mix(first.id, None, at(10)).await.unwrap().unwrap();
     assert!(later > next);
     let mut tries = 2;
-    while fixture.store.put_off_mix(first.id, at(10)).await.unwrap().is_some() {
+    while fixture.store.put_off_mix(first.id, None, at(10)).await.unwrap().is_some() {
         tries += 1;
     }
     assert!((100..200).contains(&tries), "{tries}");
@@ -158,15 +175,15 @@ async fn mixes_of_consumers_alternate() {
         unreachable!("six wait")
     };
     assert_eq!(due(&fixture, at(9)).await, [first, theirs, second, their_next, third, fourth]);
-    assert_eq!(fixture.store.waiting_mixes(2, at(9)).await.unwrap().due, [first, theirs]);
+    assert_eq!(first_due(&fixture, 2, at(9)).await, [first, theirs]);
     // One at a time, with one that cannot be made now and consumers that come later.
     let one = async |expected| {
-        assert_eq!(fixture.store.waiting_mixes(1, at(20)).await.unwrap().due, [expected]);
+        assert_eq!(first_due(&fixture, 1, at(20)).await, [expected]);
     };
     one(first).await;
     fixture.store.end_mix(first, Some(mix()), Some(MIXED), at(20)).await.unwrap();
     one(theirs).await;
-    fixture.store.put_off_mix(theirs, at(20)).await.unwrap();
+    fixture.store.put_off_mix(theirs, None, at(20)).await.unwrap();
     one(second).await;
     let late = waits(&fixture, tenant("late", true).await, 10).await;
     let in_test = waits(&fixture, tenant("acme", false).await, 11).await;
@@ -175,4 +192,65 @@ async fn mixes_of_consumers_alternate() {
         fixture.store.end_mix(expected, None, Some(MIXED), at(20)).await.unwrap();
     }
     assert_eq!(due(&fixture, at(99)).await, [theirs, fourth], "the other's last was longer ago");
+}
+
+#[tokio::test]
+async fn a_leased_mix_is_due_again_only_when_its_lease_has_run_out_or_was_given_back() {
+    let fixture = fixture().await;
+    let job = job_that_ended(&fixture, 1, failure(), true).await.id;
+    let (store, other) = (&fixture.store, || "other".to_owned());
+    assert!(store.lease_mix(job, one(), at(10)).await.unwrap());
+    assert!(!store.lease_mix(job, other(), at(10)).await.unwrap(), "it is the first one's");
+    let end = derive::lease_end(at(10));
+    assert_eq!(due(&fixture, at(10)).await, []);
+    assert_eq!(store.waiting_mixes(9, at(10)).await.unwrap().next, Some(end));
+    // It goes on, and then gives it back.
+    let later = derive::lease_end(at(25));
+    assert!(store.hold_mix(job, one(), later).await.unwrap());
+    assert!(!store.hold_mix(job, other(), at(25).wall).await.unwrap());
+    assert_eq!(due(&fixture, at(41)).await, []);
+    assert!(store.hold_mix(job, one(), at(41).wall).await.unwrap());
+    // The next one is cut off until its lease has run out, and reports then.
+    assert!(store.lease_mix(job, other(), at(41)).await.unwrap());
+    assert!(!store.hold_mix(job, one(), at(999).wall).await.unwrap());
+    assert_eq!(due(&fixture, at(71)).await, [job]);
+    assert!(store.lease_mix(job, "third".to_owned(), at(71)).await.unwrap());
+    assert!(!store.hold_mix(job, other(), at(999).wall).await.unwrap());
+    assert_eq!(store.put_off_mix(job, Some(other()), at(72)).await.unwrap(), None);
+    assert_eq!(store.waiting_mixes(9, at(72)).await.unwrap().next, Some(at(101).wall));
+    // Its mix is in the bucket all the same.
+    assert!(store.end_mix(job, Some(mix()), Some(MIXED), at(73)).await.unwrap());
+    assert!(!store.hold_mix(job, "third".to_owned(), at(999).wall).await.unwrap());
+    assert!(!store.end_mix(job, Some(mix()), Some(MIXED), at(74)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_make_a_mix_puts_it_off_for_all() {
+    let fixture = fixture().await;
+    let job = job_that_ended(&fixture, 1, failure(), true).await.id;
+    assert!(fixture.store.lease_mix(job, one(), at(10)).await.unwrap());
+    let next = fixture.store.put_off_mix(job, Some(one()), at(12)).await.unwrap().unwrap();
+    assert!((at(12).wall..at(40).wall).contains(&next), "{next}");
+    assert!(!fixture.store.hold_mix(job, one(), at(999).wall).await.unwrap());
+    assert_eq!(due(&fixture, at(20)).await, [job]);
+}
+
+#[tokio::test]
+async fn a_consumer_whose_mix_is_leased_comes_behind_the_others() {
+    let fixture = fixture().await;
+    let theirs = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
+    let flood = fixture.tenant;
+    let mut waiting = Vec::new();
+    for (second, tenant) in (1..).zip([flood, flood, flood, theirs, theirs]) {
+        waiting.push(waits(&fixture, tenant, second).await);
+    }
+    let [first, second, third, theirs, their_next] = waiting[..] else { unreachable!("five wait") };
+    for expected in [first, theirs, second, their_next, third] {
+        assert_eq!(first_due(&fixture, 1, at(10)).await, [expected]);
+        assert!(fixture.store.lease_mix(expected, one(), at(10)).await.unwrap());
+        if expected == theirs {
+            // The end of a leased mix takes no second turn.
+            fixture.store.end_mix(first, Some(mix()), Some(MIXED), at(10)).await.unwrap();
+        }
+    }
 }

@@ -40,6 +40,12 @@ pub(super) enum MixResult {
     Unavailable,
     /// It cannot be made now.
     Postponed,
+    /// A worker is to make it.
+    Leased,
+    /// Its worker goes on with it.
+    Held,
+    /// A worker could not make it whose lease is not the last one.
+    LatePostponed,
     Dropped,
 }
 
@@ -178,6 +184,10 @@ fn mix_result() -> impl Strategy<Value = MixResult> {
         MixResult::Unavailable,
         MixResult::Postponed,
         MixResult::Postponed,
+        MixResult::Leased,
+        MixResult::Leased,
+        MixResult::Held,
+        MixResult::LatePostponed,
         MixResult::Dropped,
     ])
 }

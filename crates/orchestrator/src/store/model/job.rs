@@ -62,11 +62,13 @@ pub(super) struct ModelCommand {
 }
 
 /// A mix that is still to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct WaitingMix {
-    /// On the wall clock; 0 until it was put off.
+    /// On the wall clock; 0 until it was put off or leased.
     pub(super) due_at: i64,
     pub(super) tries: u32,
+    /// A worker has or had the lease "one" since the last try.
+    pub(super) leased: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -345,7 +347,7 @@ impl ModelJob {
                     BotEnd::Failed => Failed,
                     BotEnd::Cancelled => Cancelled,
                 });
-                self.mix = Some(WaitingMix { due_at: 0, tries: 0 });
+                self.mix = Some(WaitingMix::default());
             }
             BotMessage::CommandDone(choice) => {
                 let pending = |one: &&mut ModelCommand| one.state == ControlState::Pending;
@@ -443,7 +445,7 @@ impl ModelJob {
         let tries = self.mix?.tries + 1;
         let wait = (5_000 * 2_i64.pow(tries.min(9) - 1)).min(600_000);
         let due_at = now.wall.as_millis() + wait;
-        self.mix = Some(WaitingMix { due_at, tries });
+        self.mix = Some(WaitingMix { due_at, tries, leased: false });
         Some(due_at)
     }
 

@@ -5,11 +5,11 @@ use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use super::{
     Outcome, quotas, recordings, records, timeline,
     transaction::Transaction,
-    values::{number, optional_time, parsed, stored},
+    values::{number, optional_time, parsed, stored, time},
 };
 use crate::{
     clock::StoreNow,
-    jobs::{JobRecord, derive},
+    jobs::{DueMix, JobRecord, derive},
     store::{Tenant, WaitingMixes},
 };
 
@@ -37,8 +37,8 @@ pub(super) async fn waiting(
 ) -> Outcome<WaitingMixes> {
     let rows = transaction
         .rows(
-            "SELECT job FROM (
-                 SELECT mixes.job, mixes.due_at, coalesce(tenants.mix_turn, 0) AS turn,
+            "SELECT job, greatest(due_at, since) FROM (
+                 SELECT mixes.job, mixes.due_at, jobs.files_since AS since, coalesce(tenants.mix_turn, 0) AS turn,
                      row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
                  FROM mixes JOIN jobs ON jobs.id = mixes.job
                  LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
@@ -47,13 +47,14 @@ pub(super) async fn waiting(
             &[&now.as_millis(), &i64::from(limit)],
         )
         .await?;
-    let due = rows.iter().map(|row| parsed(row, 0, "a mix's job")).collect::<Outcome<_>>()?;
+    let due = |row| Ok(DueMix { job: parsed(row, 0, "a mix's job")?, since: time(row, 1)? });
+    let due = rows.iter().map(due).collect::<Outcome<_>>()?;
     let next = "SELECT min(due_at) FROM mixes WHERE due_at > $1";
     let next = transaction.one(next, &[&now.as_millis()]).await?;
     Ok(WaitingMixes { due, next: optional_time(&next, 0)? })
 }
 
-/// A mix of this tenant was tried: it moves behind the other tenants.
+/// A mix of this tenant was tried, or a worker tries it: the tenant moves behind the others.
 async fn take_turn(transaction: &Transaction, tenant: Tenant) -> Outcome<()> {
     quotas::lock(transaction, tenant).await?;
     transaction
@@ -65,16 +66,55 @@ async fn take_turn(transaction: &Transaction, tenant: Tenant) -> Outcome<()> {
     Ok(())
 }
 
-/// The job whose mix waits, and how often the mix was tried.
-async fn stored_mix(transaction: &Transaction, id: JobId) -> Outcome<Option<(JobRecord, u32)>> {
-    let tries = "SELECT tries FROM mixes WHERE job = $1";
-    let Some(row) = transaction.row(tries, &[&id.to_string()]).await? else { return Ok(None) };
-    let tries = number(&row, 0)?;
-    Ok(records::of_any(transaction, id).await?.map(|record| (record, tries)))
+/// A mix that waits.
+struct Mix {
+    /// Its job.
+    record: JobRecord,
+    /// How often it was tried.
+    tries: u32,
+    due_at: Timestamp,
+    /// The lease by which a worker has it, or had it last.
+    maker: Option<String>,
+}
+
+async fn stored_mix(transaction: &Transaction, id: JobId) -> Outcome<Option<Mix>> {
+    let mix = "SELECT tries, due_at, maker FROM mixes WHERE job = $1";
+    let Some(row) = transaction.row(mix, &[&id.to_string()]).await? else { return Ok(None) };
+    let (tries, due_at, maker) = (number(&row, 0)?, time(&row, 1)?, row.try_get(2)?);
+    let record = records::of_any(transaction, id).await?;
+    Ok(record.map(|record| Mix { record, tries, due_at, maker }))
 }
 
 pub(super) async fn job(transaction: &Transaction, id: JobId) -> Outcome<Option<Job>> {
-    Ok(stored_mix(transaction, id).await?.map(|(record, _)| record.job))
+    Ok(stored_mix(transaction, id).await?.map(|mix| mix.record.job))
+}
+
+pub(super) async fn lease(
+    transaction: &Transaction,
+    id: JobId,
+    maker: &str,
+    now: StoreNow,
+) -> Outcome<bool> {
+    records::lock(transaction, id).await?;
+    let Some(mix) = stored_mix(transaction, id).await? else { return Ok(false) };
+    if mix.due_at > now.wall {
+        return Ok(false);
+    }
+    let lease = "UPDATE mixes SET due_at = $2, maker = $3 WHERE job = $1";
+    let until = derive::lease_end(now).as_millis();
+    transaction.run(lease, &[&id.to_string(), &until, &maker]).await?;
+    take_turn(transaction, mix.record.tenant).await?;
+    Ok(true)
+}
+
+pub(super) async fn hold(
+    transaction: &Transaction,
+    id: JobId,
+    maker: &str,
+    due_at: Timestamp,
+) -> Outcome<bool> {
+    let hold = "UPDATE mixes SET due_at = $3 WHERE job = $1 AND maker = $2";
+    Ok(transaction.run(hold, &[&id.to_string(), &maker, &due_at.as_millis()]).await? > 0)
 }
 
 pub(super) async fn end(
@@ -85,10 +125,14 @@ pub(super) async fn end(
     now: StoreNow,
 ) -> Outcome<bool> {
     records::lock(transaction, id).await?;
-    let Some((mut record, _)) = stored_mix(transaction, id).await? else { return Ok(false) };
+    let Some(Mix { mut record, maker, .. }) = stored_mix(transaction, id).await? else {
+        return Ok(false);
+    };
     drop(transaction, &[id]).await?;
     recordings::set_bytes(transaction, id, recording_bytes).await?;
-    take_turn(transaction, record.tenant).await?;
+    if maker.is_none() {
+        take_turn(transaction, record.tenant).await?;
+    }
     if let Some(file) = made {
         let changes = record.derived(file.clone(), now.wall);
         let sequence = "UPDATE jobs SET sequence = $2 WHERE id = $1";
@@ -101,19 +145,27 @@ pub(super) async fn end(
 pub(super) async fn put_off(
     transaction: &Transaction,
     id: JobId,
+    of: Option<&str>,
     now: StoreNow,
 ) -> Outcome<Option<Timestamp>> {
     records::lock(transaction, id).await?;
-    let Some((record, tries)) = stored_mix(transaction, id).await? else { return Ok(None) };
+    let Some(Mix { record, tries, maker, .. }) = stored_mix(transaction, id).await? else {
+        return Ok(None);
+    };
+    if of.is_some() && of != maker.as_deref() {
+        return Ok(None);
+    }
     let next = derive::next_try(tries + 1, now.wall);
     match next {
         Some(next) => {
-            let put_off = "UPDATE mixes SET due_at = $2, tries = $3 WHERE job = $1";
+            let put_off = "UPDATE mixes SET due_at = $2, tries = $3, maker = NULL WHERE job = $1";
             let tries = i64::from(tries + 1);
             transaction.run(put_off, &[&id.to_string(), &next.as_millis(), &tries]).await?;
         }
         None => drop(transaction, &[id]).await?,
     }
-    take_turn(transaction, record.tenant).await?;
+    if maker.is_none() {
+        take_turn(transaction, record.tenant).await?;
+    }
     Ok(next)
 }

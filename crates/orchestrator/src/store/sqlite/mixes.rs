@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{Outcome, read_as, recordings, records, timeline};
 use crate::{
     clock::StoreNow,
-    jobs::{JobRecord, derive},
+    jobs::{DueMix, JobRecord, derive},
     store::{Tenant, WaitingMixes},
 };
 
@@ -33,8 +33,8 @@ pub(super) fn waiting(
     now: Timestamp,
 ) -> Outcome<WaitingMixes> {
     let mut statement = connection.prepare_cached(
-        "SELECT job FROM (
-             SELECT mixes.job, mixes.due_at, coalesce(tenants.mix_turn, 0) AS turn,
+        "SELECT job, max(due_at, since) FROM (
+             SELECT mixes.job, mixes.due_at, coalesce(jobs.files_since, 0) AS since, coalesce(tenants.mix_turn, 0) AS turn,
                  row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
              FROM mixes JOIN jobs ON jobs.id = mixes.job
              LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
@@ -44,7 +44,8 @@ pub(super) fn waiting(
     let mut rows = statement.query(params![now.as_millis(), limit])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
-        due.push(read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?);
+        let job = read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?;
+        due.push(DueMix { job, since: Timestamp::from_millis(row.get(1)?) });
     }
     let next: Option<i64> = connection
         .prepare_cached("SELECT min(due_at) FROM mixes WHERE due_at > ?1")?
@@ -52,7 +53,7 @@ pub(super) fn waiting(
     Ok(WaitingMixes { due, next: next.map(Timestamp::from_millis) })
 }
 
-/// A mix of this tenant was tried: it moves behind the other tenants.
+/// A mix of this tenant was tried, or a worker tries it: the tenant moves behind the others.
 fn take_turn(connection: &Connection, tenant: Tenant) -> Outcome<()> {
     connection
         .prepare_cached(
@@ -62,16 +63,58 @@ fn take_turn(connection: &Connection, tenant: Tenant) -> Outcome<()> {
     Ok(())
 }
 
-/// The job whose mix waits, and how often the mix was tried.
-fn stored(connection: &Connection, id: JobId) -> Outcome<Option<(JobRecord, u32)>> {
-    let mut tries = connection.prepare_cached("SELECT tries FROM mixes WHERE job = ?1")?;
-    let tries = tries.query_row([id.to_string()], |row| row.get(0)).optional()?;
-    let Some(tries) = tries else { return Ok(None) };
-    Ok(records::of_any(connection, id)?.map(|record| (record, tries)))
+/// A mix that waits.
+struct Stored {
+    /// Its job.
+    record: JobRecord,
+    /// How often it was tried.
+    tries: u32,
+    due_at: i64,
+    /// The lease by which a worker has it, or had it last.
+    maker: Option<String>,
+}
+
+fn stored(connection: &Connection, id: JobId) -> Outcome<Option<Stored>> {
+    let Some(record) = records::of_any(connection, id)? else { return Ok(None) };
+    let mut stored =
+        connection.prepare_cached("SELECT tries, due_at, maker FROM mixes WHERE job = ?1")?;
+    let row = stored.query_row([id.to_string()], |row| {
+        Ok(Stored { record, tries: row.get(0)?, due_at: row.get(1)?, maker: row.get(2)? })
+    });
+    Ok(row.optional()?)
 }
 
 pub(super) fn job(connection: &Connection, id: JobId) -> Outcome<Option<Job>> {
-    Ok(stored(connection, id)?.map(|(record, _)| record.job))
+    Ok(stored(connection, id)?.map(|mix| mix.record.job))
+}
+
+pub(super) fn lease(
+    connection: &Connection,
+    id: JobId,
+    maker: &str,
+    now: StoreNow,
+) -> Outcome<bool> {
+    let Some(mix) = stored(connection, id)? else { return Ok(false) };
+    if mix.due_at > now.wall.as_millis() {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached("UPDATE mixes SET due_at = ?2, maker = ?3 WHERE job = ?1")?
+        .execute(params![id.to_string(), derive::lease_end(now).as_millis(), maker])?;
+    take_turn(connection, mix.record.tenant)?;
+    Ok(true)
+}
+
+pub(super) fn hold(
+    connection: &Connection,
+    id: JobId,
+    maker: &str,
+    due_at: Timestamp,
+) -> Outcome<bool> {
+    let held = connection
+        .prepare_cached("UPDATE mixes SET due_at = ?3 WHERE job = ?1 AND maker = ?2")?
+        .execute(params![id.to_string(), maker, due_at.as_millis()])?;
+    Ok(held > 0)
 }
 
 pub(super) fn end(
@@ -81,10 +124,12 @@ pub(super) fn end(
     recording_bytes: Option<u64>,
     now: StoreNow,
 ) -> Outcome<bool> {
-    let Some((mut record, _)) = stored(connection, id)? else { return Ok(false) };
+    let Some(Stored { mut record, maker, .. }) = stored(connection, id)? else { return Ok(false) };
     drop(connection, &[id])?;
     recordings::set_bytes(connection, id, recording_bytes)?;
-    take_turn(connection, record.tenant)?;
+    if maker.is_none() {
+        take_turn(connection, record.tenant)?;
+    }
     if let Some(file) = made {
         let changes = record.derived(file, now.wall);
         timeline::write(connection, &record, changes.events, now.wall)?;
@@ -98,14 +143,24 @@ pub(super) fn end(
 pub(super) fn put_off(
     connection: &Connection,
     id: JobId,
+    of: Option<&str>,
     now: StoreNow,
 ) -> Outcome<Option<Timestamp>> {
-    let Some((record, tries)) = stored(connection, id)? else { return Ok(None) };
-    take_turn(connection, record.tenant)?;
+    let Some(Stored { record, tries, maker, .. }) = stored(connection, id)? else {
+        return Ok(None);
+    };
+    if of.is_some() && of != maker.as_deref() {
+        return Ok(None);
+    }
+    if maker.is_none() {
+        take_turn(connection, record.tenant)?;
+    }
     let next = derive::next_try(tries + 1, now.wall);
     match next {
         Some(next) => connection
-            .prepare_cached("UPDATE mixes SET due_at = ?2, tries = ?3 WHERE job = ?1")?
+            .prepare_cached(
+                "UPDATE mixes SET due_at = ?2, tries = ?3, maker = NULL WHERE job = ?1",
+            )?
             .execute(params![id.to_string(), next.as_millis(), tries + 1])
             .map(|_| ())?,
         None => drop(connection, &[id])?,

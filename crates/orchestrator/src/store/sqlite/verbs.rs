@@ -199,8 +199,24 @@ impl JobStore for SqliteStore {
         self.writer.write(end).await
     }
 
-    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>> {
-        self.writer.write(move |connection| mixes::put_off(connection, id, now)).await
+    async fn lease_mix(&self, id: JobId, maker: String, now: StoreNow) -> Result<bool> {
+        self.writer.write(move |connection| mixes::lease(connection, id, &maker, now)).await
+    }
+
+    async fn hold_mix(&self, id: JobId, maker: String, due_at: Timestamp) -> Result<bool> {
+        self.writer.write(move |connection| mixes::hold(connection, id, &maker, due_at)).await
+    }
+
+    async fn put_off_mix(
+        &self,
+        id: JobId,
+        maker: Option<String>,
+        now: StoreNow,
+    ) -> Result<Option<Timestamp>> {
+        let put_off = move |connection: &Transaction<'_>| {
+            mixes::put_off(connection, id, maker.as_deref(), now)
+        };
+        self.writer.write(put_off).await
     }
 
     async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()> {

@@ -282,8 +282,8 @@ pub(super) const TABLES: &[Table] = &[
     },
     Table {
         name: "mixes",
-        rows: "SELECT job, due_at, tries FROM mixes",
-        columns: &[("job", Text), ("due_at", Number), ("tries", Number)],
+        rows: "SELECT job, due_at, tries, maker FROM mixes",
+        columns: &[("job", Text), ("due_at", Number), ("tries", Number), ("maker", Text)],
         computed: None,
     },
     Table {

@@ -26,6 +26,7 @@ const STEPS: &[Step] = &[
     // An older program gives jobs to workers without the labels: none are set before all servers are new.
     Step { sql: include_str!("worker_labels.sql"), oldest: 4 },
     Step { sql: include_str!("adoption.sql"), oldest: 4 },
+    Step { sql: include_str!("mix_leases.sql"), oldest: 4 },
 ];
 
 /// How many steps this program knows.

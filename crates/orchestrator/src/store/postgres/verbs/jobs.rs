@@ -172,8 +172,30 @@ impl JobStore for PostgresStore {
         .await
     }
 
-    async fn put_off_mix(&self, id: JobId, now: StoreNow) -> Result<Option<Timestamp>> {
-        self.write((id, now), |it, (id, now)| Box::pin(mixes::put_off(it, *id, *now))).await
+    async fn lease_mix(&self, id: JobId, maker: String, now: StoreNow) -> Result<bool> {
+        self.write((id, maker, now), |it, (id, maker, now)| {
+            Box::pin(mixes::lease(it, *id, maker, *now))
+        })
+        .await
+    }
+
+    async fn hold_mix(&self, id: JobId, maker: String, due_at: Timestamp) -> Result<bool> {
+        self.write((id, maker, due_at), |it, (id, maker, due_at)| {
+            Box::pin(mixes::hold(it, *id, maker, *due_at))
+        })
+        .await
+    }
+
+    async fn put_off_mix(
+        &self,
+        id: JobId,
+        maker: Option<String>,
+        now: StoreNow,
+    ) -> Result<Option<Timestamp>> {
+        self.write((id, maker, now), |it, (id, maker, now)| {
+            Box::pin(mixes::put_off(it, *id, maker.as_deref(), *now))
+        })
+        .await
     }
 
     async fn drop_mixes(&self, jobs: Vec<JobId>) -> Result<()> {

@@ -38,6 +38,7 @@ const STEPS: &[&str] = &[
     include_str!("removals.sql"),
     include_str!("worker_labels.sql"),
     include_str!("adoption.sql"),
+    include_str!("mix_leases.sql"),
 ];
 
 /// Brings a database to the newest tables, in one transaction.

@@ -1,0 +1,199 @@
+//! Mixes are made by workers that have the recordings, or read them from the bucket.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+
+use meetbot::{JobStatus, blocking::MeetBot};
+use meetbot_testkit::polling::poll_until;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Far;
+use crate::{
+    bucket::completed,
+    bucket_server::Fault,
+    drain::{endless_ffmpeg, ffmpeg_of},
+    program::{PATIENCE, Running, await_job, mix_reported, mixed},
+    workers::{
+        dispatch,
+        status::{metrics_of, shows},
+    },
+};
+
+const PUBLISHED: &str = "meetbot_worker_mixes_total{outcome=\"published\"} 1";
+
+/// A server whose ffmpeg never ends, and the folder in which that one writes that it runs.
+fn far_without_mixes() -> (Far, TempDir) {
+    let tools = TempDir::new().unwrap();
+    let far = Far::with(&[("PATH", endless_ffmpeg(tools.path()))]);
+    (far, tools)
+}
+
+/// A worker, and its metrics.
+fn worker_with_metrics(far: &Far, folder: usize) -> (Running, MeetBot) {
+    let mut command = far.worker_command(folder);
+    let (worker, started): (Running, Value) =
+        Running::start(command.args(["--metrics", "127.0.0.1:0"]));
+    let metrics = metrics_of(&started);
+    (worker, metrics)
+}
+
+/// A worker whose ffmpeg never ends.
+fn endless_worker(far: &Far, folder: usize, tools: &Path) -> Running {
+    Running::start(far.worker_command(folder).env("PATH", endless_ffmpeg(tools))).0
+}
+
+fn program(path: &Path, script: &str) {
+    fs::write(path, script).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn end_process(pid: u32) {
+    assert!(Command::new("kill").arg("-9").arg(pid.to_string()).status().unwrap().success());
+}
+
+fn has_run(tools: &TempDir) -> bool {
+    tools.path().join("pid").exists()
+}
+
+fn tracks_read(far: &Far) -> usize {
+    let seen = far.bucket.seen();
+    seen.iter().filter(|seen| seen.starts_with("GET") && seen.contains("audio.Alice.webm")).count()
+}
+
+/// Repeated on PostgreSQL, see `postgres::ON_BOTH`.
+#[test]
+fn a_worker_mixes_its_own_files_and_the_server_makes_no_mix() {
+    let (far, of_server) = far_without_mixes();
+    let (_worker, metrics) = worker_with_metrics(&far, 0);
+    let id = dispatch(&far.client, 1);
+    mix_reported(&far.client, &id);
+    shows(&metrics, &[PUBLISHED]);
+    assert_eq!(tracks_read(&far), 0, "the files on its disk are used");
+    far.is_whole(&id, 1);
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn the_mix_of_a_killed_worker_is_made_by_another_from_the_bucket() {
+    let (far, of_server) = far_without_mixes();
+    let tools = TempDir::new().unwrap();
+    let first = endless_worker(&far, 0, tools.path());
+    let id = dispatch(&far.client, 1);
+    let ffmpeg = ffmpeg_of(tools.path());
+    first.kill();
+    end_process(ffmpeg);
+    let (_second, metrics) = worker_with_metrics(&far, 1);
+    mix_reported(&far.client, &id);
+    shows(&metrics, &[PUBLISHED]);
+    assert!(tracks_read(&far) > 0);
+    assert!(!has_run(&of_server));
+    let _first = far.worker(0);
+    far.is_whole(&id, 1);
+}
+
+#[test]
+fn a_stopping_worker_gives_its_mix_to_another() {
+    let (far, of_server) = far_without_mixes();
+    let tools = TempDir::new().unwrap();
+    let first = endless_worker(&far, 0, tools.path());
+    let id = dispatch(&far.client, 1);
+    let ffmpeg = ffmpeg_of(tools.path());
+    assert_eq!(first.terminate(), Some(0));
+    assert!(!Path::new(&format!("/proc/{ffmpeg}")).exists(), "ffmpeg is ended");
+    far.nothing_is_on_disks();
+    let _second = far.worker(1);
+    far.is_whole(&id, 1);
+    assert!(!has_run(&of_server));
+}
+
+/// A worker is killed when its mix of so many bytes is in the bucket, and the manifest is not: what the next worker makes has other bytes.
+fn the_first_upload_counts(bytes: usize, (method, contains): (&'static str, &str)) {
+    let (far, of_server) = far_without_mixes();
+    let (tools, path) = (TempDir::new().unwrap(), std::env::var("PATH").unwrap());
+    let last = "for last; do :; done";
+    let script = format!("#!/bin/sh\n{last}\nhead -c {bytes} /dev/urandom > \"$last\"\n");
+    program(&tools.path().join("ffmpeg"), &script);
+    let path = format!("{}:{path}", tools.path().display());
+    let worker = |folder| Running::start(far.worker_command(folder).env("PATH", &path)).0;
+    let first = worker(0);
+    far.bucket.fault(method, contains, Some(1), Fault::HeldAfter);
+    let id = dispatch(&far.client, 1);
+    far.bucket.await_request(0, "done", contains);
+    first.kill();
+    far.bucket.lift();
+    let mix = || {
+        let objects = far.bucket.of_job(&id);
+        objects.into_iter().find(|(key, _)| key.ends_with("audio.mixed.webm")).unwrap().1
+    };
+    let uploaded = mix();
+    let _second = worker(1);
+    mix_reported(&far.client, &id);
+    assert!(mix() == uploaded, "it is not overwritten");
+    let _first = worker(0);
+    far.is_whole(&id, 1);
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn a_mix_that_a_killed_worker_uploaded_is_the_one_of_the_manifest() {
+    the_first_upload_counts(64, ("PUT", "audio.mixed.webm"));
+}
+
+#[test]
+fn a_large_mix_that_a_killed_worker_uploaded_is_the_one_of_the_manifest() {
+    the_first_upload_counts(17 << 20, ("POST", "uploadId"));
+}
+
+#[test]
+fn nothing_is_left_of_a_recording_that_is_deleted_while_a_worker_mixes_it() {
+    let (far, of_server) = far_without_mixes();
+    let worker = far.worker(0);
+    far.bucket.fault("PUT", "audio.mixed.webm", None, Fault::HeldBefore);
+    let id = dispatch(&far.client, 1);
+    far.bucket.await_request(0, "PUT", "audio.mixed.webm");
+    assert!(!far.client.delete_recording(&id).unwrap().removed.is_empty());
+    far.bucket.lift();
+    far.nothing_is_left();
+    assert_eq!(worker.terminate(), Some(0));
+    // The same while ffmpeg runs.
+    let tools = TempDir::new().unwrap();
+    let _worker = endless_worker(&far, 0, tools.path());
+    let id = dispatch(&far.client, 1);
+    let ffmpeg = ffmpeg_of(tools.path());
+    far.client.delete_recording(&id).unwrap();
+    far.nothing_is_left();
+    assert!(!Path::new(&format!("/proc/{ffmpeg}")).exists(), "ffmpeg is ended");
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn the_server_makes_the_mixes_if_no_worker_does() {
+    let (far, tools) = (Far::new(), TempDir::new().unwrap());
+    let mut command = far.worker_command(0);
+    command.env("PATH", endless_ffmpeg(tools.path()));
+    let _worker = Running::start(command.env("MEETBOT_RECORDINGS_MIX_AT_ONCE", "0")).0;
+    let id = dispatch(&far.client, 1);
+    assert_eq!(completed(&far.client, &id).attempt, 1);
+    far.is_whole(&id, 1);
+    assert!(!has_run(&tools));
+}
+
+#[test]
+fn a_worker_that_ends_when_it_is_idle_makes_its_mix_before() {
+    let (far, of_server) = far_without_mixes();
+    let tools = TempDir::new().unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let slow = format!("#!/bin/sh\nsleep 8\nPATH={path} exec ffmpeg \"$@\"\n");
+    program(&tools.path().join("ffmpeg"), &slow);
+    let mut command = far.worker_command(0);
+    command.args(["--until-idle", "5"]);
+    command.env("PATH", format!("{}:{path}", tools.path().display()));
+    let (mut worker, _) = Running::start(&mut command);
+    let id = dispatch(&far.client, 1);
+    await_job(&far.client, &id, |job| job.status == JobStatus::Completed);
+    let manifest = mixed(&far.client, &id);
+    assert!(manifest.mixed.file.is_some(), "{:?}", manifest.mixed);
+    poll_until(PATIENCE, || worker.child.try_wait().unwrap().ok_or("it runs"));
+    far.is_whole(&id, 1);
+    assert!(!has_run(&of_server));
+}
