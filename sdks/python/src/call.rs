@@ -12,10 +12,12 @@ pub(crate) fn seconds(py: Python<'_>, seconds: Option<f64>) -> PyResult<Option<D
     let read = seconds.map(Duration::try_from_secs_f64).transpose();
     read.map_err(|_| configuration(py, "a time limit is a number of seconds, not below 0"))
 }
-/// Waits for the end of a call, without the GIL. A signal ends it within a tick.
+
+/// Waits for the end of a call, without the GIL. A signal ends it within a tick. Where Python itself has ended, as under a daemon thread, nothing is looked at any more.
 pub(crate) fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = T> + Send) -> PyResult<T> {
     let driver = runtime::get()?;
-    py.detach(|| driver.block_on(call, || Python::attach(|py| py.check_signals().err())))
+    let signal = || Python::try_attach(|py| py.check_signals().err()).flatten();
+    py.detach(|| driver.block_on(call, signal))
 }
 
 /// A call in flight.

@@ -436,6 +436,32 @@ def test_a_program_that_ends_with_a_call_in_flight_ends_at_once(scripted: Any) -
     assert (out, err, child.returncode) == ("", "", 0)
 
 
+def test_a_call_of_a_daemon_thread_goes_unnoticed_after_python_has_ended(scripted: Any) -> None:
+    server = scripted(HANG)
+    child = python(
+        """
+        import ctypes, sys, threading
+        from meetbot import MeetBot
+
+        mb = MeetBot("mb_test_x", sys.argv[1])
+        threading.Thread(target=mb.get_bot, args=("job_1",), daemon=True).start()
+        # What is done last reads a character: the process stays when Python has ended.
+        ctypes.pythonapi.Py_AtExit(ctypes.cast(ctypes.CDLL(None).getchar, ctypes.c_void_p))
+        sys.stdin.readline()
+        """,
+        server.url,
+        stdin=subprocess.PIPE,
+    )
+    assert server.came.acquire(timeout=PATIENCE)
+    assert child.stdin is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
+    # A call looks for signals every 100 ms.
+    time.sleep(0.5)
+    out, err = child.communicate(timeout=PATIENCE)
+    assert (out, err, child.returncode) == ("", "", 0)
+
+
 def test_a_machine_without_root_certificates_still_makes_a_client(tmp_path: Any) -> None:
     child = python(
         'import meetbot; print(meetbot.MeetBot("mb_test_x", "https://x.example"))',
