@@ -21,7 +21,7 @@ const LAST_TRY: u32 = 150;
 pub struct DueMix {
     /// Its job.
     pub job: JobId,
-    /// Since when.
+    /// Since when it has waited, if no worker had it; the beginning of time otherwise.
     pub since: Timestamp,
 }
 

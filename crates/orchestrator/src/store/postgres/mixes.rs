@@ -37,8 +37,9 @@ pub(super) async fn waiting(
 ) -> Outcome<WaitingMixes> {
     let rows = transaction
         .rows(
-            "SELECT job, greatest(due_at, since) FROM (
-                 SELECT mixes.job, mixes.due_at, jobs.files_since AS since, coalesce(tenants.mix_turn, 0) AS turn,
+            "SELECT job, since FROM (
+                 SELECT mixes.job, mixes.due_at,
+                     CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
                      row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
                  FROM mixes JOIN jobs ON jobs.id = mixes.job
                  LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live

@@ -33,8 +33,9 @@ pub(super) fn waiting(
     now: Timestamp,
 ) -> Outcome<WaitingMixes> {
     let mut statement = connection.prepare_cached(
-        "SELECT job, max(due_at, since) FROM (
-             SELECT mixes.job, mixes.due_at, coalesce(jobs.files_since, 0) AS since, coalesce(tenants.mix_turn, 0) AS turn,
+        "SELECT job, since FROM (
+             SELECT mixes.job, mixes.due_at,
+                 CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
                  row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
              FROM mixes JOIN jobs ON jobs.id = mixes.job
              LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live

@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use super::Far;
 use crate::{
-    bucket::completed,
-    bucket_server::Fault,
+    bucket::{completed, is_whole},
+    bucket_server::{BucketServer, Fault},
     drain::{endless_ffmpeg, ffmpeg_of},
-    program::{PATIENCE, Running, await_job, mix_reported, mixed},
+    program::{PATIENCE, Running, TIMING, await_job, mix_reported, mixed},
     workers::{
-        dispatch,
+        Setup, dispatch,
         status::{metrics_of, shows},
     },
 };
@@ -93,7 +93,10 @@ fn the_mix_of_a_killed_worker_is_made_by_another_from_the_bucket() {
 
 #[test]
 fn a_stopping_worker_gives_its_mix_to_another() {
-    let (far, of_server) = far_without_mixes();
+    // Without a word of the first worker, its mix would be due after the lease.
+    let of_server = TempDir::new().unwrap();
+    let path = endless_ffmpeg(of_server.path());
+    let far = Far::with(&[("PATH", path), (TIMING, r#"{"leaseMs":600000}"#.to_owned())]);
     let tools = TempDir::new().unwrap();
     let first = endless_worker(&far, 0, tools.path());
     let id = dispatch(&far.client, 1);
@@ -147,23 +150,38 @@ fn a_large_mix_that_a_killed_worker_uploaded_is_the_one_of_the_manifest() {
 #[test]
 fn nothing_is_left_of_a_recording_that_is_deleted_while_a_worker_mixes_it() {
     let (far, of_server) = far_without_mixes();
-    let worker = far.worker(0);
-    far.bucket.fault("PUT", "audio.mixed.webm", None, Fault::HeldBefore);
+    let tools = TempDir::new().unwrap();
+    let first = endless_worker(&far, 0, tools.path());
     let id = dispatch(&far.client, 1);
+    let ffmpeg = ffmpeg_of(tools.path());
+    first.kill();
+    end_process(ffmpeg);
+    // The second one has no files of the job, so it does not ask what to do with them.
+    let _second = far.worker(1);
+    far.bucket.fault("PUT", "audio.mixed.webm", None, Fault::HeldBefore);
     far.bucket.await_request(0, "PUT", "audio.mixed.webm");
     assert!(!far.client.delete_recording(&id).unwrap().removed.is_empty());
+    let before = far.bucket.seen().len();
     far.bucket.lift();
+    far.bucket.await_request(before, "DELETE", "audio.mixed.webm");
+    poll_until(PATIENCE, || match far.bucket.of_job(&id) {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("{:?}", left.keys())),
+    });
+    let _first = far.worker(0);
     far.nothing_is_left();
-    assert_eq!(worker.terminate(), Some(0));
-    // The same while ffmpeg runs.
-    let tools = TempDir::new().unwrap();
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn ffmpeg_on_a_worker_is_ended_when_its_recording_is_deleted() {
+    let (far, tools) = (Far::new(), TempDir::new().unwrap());
     let _worker = endless_worker(&far, 0, tools.path());
     let id = dispatch(&far.client, 1);
     let ffmpeg = ffmpeg_of(tools.path());
     far.client.delete_recording(&id).unwrap();
     far.nothing_is_left();
     assert!(!Path::new(&format!("/proc/{ffmpeg}")).exists(), "ffmpeg is ended");
-    assert!(!has_run(&of_server));
 }
 
 #[test]
@@ -196,4 +214,17 @@ fn a_worker_that_ends_when_it_is_idle_makes_its_mix_before() {
     poll_until(PATIENCE, || worker.child.try_wait().unwrap().ok_or("it runs"));
     far.is_whole(&id, 1);
     assert!(!has_run(&of_server));
+}
+
+#[test]
+fn a_server_whose_disk_has_the_recordings_makes_the_mixes_at_once() {
+    let (setup, bucket) = (Setup::new(), BucketServer::start());
+    let mut settings = bucket.settings("eu");
+    settings.push((TIMING, r#"{"leaseMs":600000}"#.to_owned()));
+    let (_server, url) = setup.serve_with(0, &settings);
+    let client = setup.client(&url);
+    let _worker = setup.worker(&url, &[]);
+    let id = dispatch(&client, 1);
+    completed(&client, &id);
+    is_whole(&bucket, setup.data.path(), &client, &id);
 }
