@@ -117,9 +117,8 @@ async fn a_bot_leaves_on_command_and_reports_it() {
     let fixture = Fixture::start().await;
     let bot = Fixture::run(fixture.order(1, "two-speakers?seconds=3600"));
     fixture.wait_for(|report| matches!(report, BotReport::RecordingStarted)).await;
-    let id = CommandId::generate(now());
     let command = |seq, action, message: Option<&str>| BotCommand {
-        id,
+        id: CommandId::generate(now()),
         seq,
         action,
         message: message.map(ToOwned::to_owned),

@@ -114,7 +114,7 @@ impl Parts {
         [0, 1].map(|server| &self.workers_to_servers[worker][server].switch)
     }
 
-    /// The jobs and attempts with files in a worker's folder.
+    /// The jobs and attempts with files in a worker's folder, without those whose recording is in the bucket: these are kept for a mix.
     pub(super) fn attempts_on(&self, worker: usize) -> Vec<(String, u32)> {
         let recordings = self.cluster.workers[worker].path().join("recordings");
         let names = |folder: &Path| -> Vec<String> {
@@ -122,7 +122,10 @@ impl Parts {
             entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
         };
         let mut attempts = Vec::new();
-        for job in names(&recordings) {
+        let is_stored = |job: &String| {
+            self.cluster.bucket.of_job(job).keys().any(|key| key.ends_with("/manifest.json"))
+        };
+        for job in names(&recordings).into_iter().filter(|job| !is_stored(job)) {
             let of_job = names(&recordings.join(&job)).into_iter();
             let last = of_job.filter_map(|name| name.strip_prefix('e')?.parse().ok()).max();
             attempts.extend(last.map(|attempt| (job, attempt)));
