@@ -67,7 +67,7 @@ impl Mixes {
         self.store.hold_mix(job, lease, derive::lease_end(self.store.now())).await
     }
 
-    /// A worker has no more to do with a mix. A mix that is in the bucket is stored whoever says so, and whenever: what the manifest there says is final.
+    /// Stores how a worker's mix has ended. One that is in the bucket is stored even if the lease has run out or is another worker's: the manifest there is final.
     pub(crate) async fn end_on_worker(
         &self,
         job: JobId,
