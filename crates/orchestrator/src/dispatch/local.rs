@@ -51,21 +51,16 @@ impl JobSource for LocalJobs {
             }
             let one = Room { bots: 1, browsers: room.browsers.min(1) };
             let wait = match orders.due(one, None, &Pool::ALL, labels).await {
-                // The next claim may have room for a browser. No new job ends this wait, since it may be one for a browser, and the wake would be lost.
-                Ok(due) if due.is_empty() && room.browsers == 0 => {
+                // No new job ends this wait, since it may be one for a browser or for other labels, and the wake would be lost. The next claim may have room for a browser.
+                Ok(due)
+                    if due.is_empty()
+                        && (room.browsers == 0 || !orders.are_all_for(labels).await) =>
+                {
                     tokio::select! {
                         () = drain.cancelled() => {}
                         () = tokio::time::sleep(POOL_POLL) => {}
                     }
                     return due;
-                }
-                // The next job may be one that this server may not take: no new job ends the wait, as above.
-                Ok(due) if due.is_empty() && !orders.are_all_for(labels).await => {
-                    tokio::select! {
-                        () = drain.cancelled() => {}
-                        () = tokio::time::sleep(POOL_POLL) => {}
-                    }
-                    continue;
                 }
                 Ok(due) if due.is_empty() => orders.until_next().await,
                 Ok(due) => {
