@@ -115,13 +115,18 @@ fn a_meeting_that_takes_too_long_is_handed_over_with_whole_files() {
     assert_eq!(statuses, expected);
 }
 
-/// An ffmpeg that never ends and writes its process id; returns the search path with it.
-pub(crate) fn endless_ffmpeg(folder: &Path) -> String {
-    let (program, pid) = (folder.join("ffmpeg"), folder.join("pid"));
-    let script = format!("#!/bin/sh\necho $$ > {}\nexec sleep 3600\n", pid.display());
-    fs::write(&program, script).unwrap();
+/// Writes an ffmpeg that runs this script; returns the search path with it.
+pub(crate) fn scripted_ffmpeg(folder: &Path, script: &str) -> String {
+    let program = folder.join("ffmpeg");
+    fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+}
+
+/// An ffmpeg that never ends and writes its process id; returns the search path with it.
+pub(crate) fn endless_ffmpeg(folder: &Path) -> String {
+    let pid = folder.join("pid");
+    scripted_ffmpeg(folder, &format!("echo $$ > {}\nexec sleep 3600", pid.display()))
 }
 
 /// The process id of the ffmpeg that is never done, once it runs.

@@ -1,6 +1,6 @@
 //! Mixes are made by workers that have the recordings, or read them from the bucket.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{env, path::Path, process::Command};
 
 use meetbot::{JobStatus, blocking::MeetBot};
 use meetbot_testkit::polling::poll_until;
@@ -11,7 +11,7 @@ use super::Far;
 use crate::{
     bucket::{completed, is_whole},
     bucket_server::{BucketServer, Fault},
-    drain::{endless_ffmpeg, ffmpeg_of},
+    drain::{endless_ffmpeg, ffmpeg_of, scripted_ffmpeg},
     program::{PATIENCE, Running, TIMING, await_job, mix_reported, mixed},
     workers::{
         Setup, dispatch,
@@ -40,11 +40,6 @@ fn worker_with_metrics(far: &Far, folder: usize) -> (Running, MeetBot) {
 /// A worker whose ffmpeg never ends.
 fn endless_worker(far: &Far, folder: usize, tools: &Path) -> Running {
     Running::start(far.worker_command(folder).env("PATH", endless_ffmpeg(tools))).0
-}
-
-fn program(path: &Path, script: &str) {
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn end_process(pid: u32) {
@@ -112,11 +107,10 @@ fn a_stopping_worker_gives_its_mix_to_another() {
 /// A worker is killed when its mix of so many bytes is in the bucket, and the manifest is not: what the next worker makes has other bytes.
 fn the_first_upload_counts(bytes: usize, (method, contains): (&'static str, &str)) {
     let (far, of_server) = far_without_mixes();
-    let (tools, path) = (TempDir::new().unwrap(), std::env::var("PATH").unwrap());
     let last = "for last; do :; done";
-    let script = format!("#!/bin/sh\n{last}\nhead -c {bytes} /dev/urandom > \"$last\"\n");
-    program(&tools.path().join("ffmpeg"), &script);
-    let path = format!("{}:{path}", tools.path().display());
+    let tools = TempDir::new().unwrap();
+    let path =
+        scripted_ffmpeg(tools.path(), &format!("{last}\nhead -c {bytes} /dev/urandom > \"$last\""));
     let worker = |folder| Running::start(far.worker_command(folder).env("PATH", &path)).0;
     let first = worker(0);
     far.bucket.fault(method, contains, Some(1), Fault::HeldAfter);
@@ -199,14 +193,12 @@ fn the_server_makes_the_mixes_if_no_worker_does() {
 #[test]
 fn a_worker_that_ends_when_it_is_idle_makes_its_mix_before() {
     let (far, of_server) = far_without_mixes();
+    let usual = env::var("PATH").unwrap();
     let tools = TempDir::new().unwrap();
-    let path = std::env::var("PATH").unwrap();
-    let slow = format!("#!/bin/sh\nsleep 8\nPATH={path} exec ffmpeg \"$@\"\n");
-    program(&tools.path().join("ffmpeg"), &slow);
+    let path = scripted_ffmpeg(tools.path(), &format!("sleep 8\nPATH={usual} exec ffmpeg \"$@\""));
     let mut command = far.worker_command(0);
     command.args(["--until-idle", "5"]);
-    command.env("PATH", format!("{}:{path}", tools.path().display()));
-    let (mut worker, _) = Running::start(&mut command);
+    let (mut worker, _) = Running::start(command.env("PATH", path));
     let id = dispatch(&far.client, 1);
     await_job(&far.client, &id, |job| job.status == JobStatus::Completed);
     let manifest = mixed(&far.client, &id);
