@@ -8,7 +8,7 @@ use meetbot_types::{
 use super::{
     Outcome, accounts,
     cluster::ClaimRules,
-    commands, jobs, leases, paused, quotas, records,
+    commands, jobs, leases, quotas, records,
     transaction::Transaction,
     values::{optional_time, parsed},
 };
@@ -63,7 +63,7 @@ pub(super) async fn report(
         return Ok(Reported::Unknown);
     };
     if record.adopts(report.request.epoch)
-        && let ClaimRules { secret, .. } = ClaimRules::at(transaction, now).await?
+        && let ClaimRules { secret, .. } = ClaimRules::at(transaction, now.timing).await?
         && report.credentials.prove_claim(&secret, record.job.id, report.request.epoch)
     {
         return adopt(transaction, record, report, now).await;
@@ -195,7 +195,7 @@ pub(super) async fn end_all(transaction: &Transaction, node: &str, now: Timestam
 
 /// The jobs to look at for [`expire`].
 pub(super) async fn late(transaction: &Transaction, now: StoreNow) -> Outcome<Vec<JobId>> {
-    if paused::is(transaction).await? || ClaimRules::at(transaction, now).await?.awaits_bots {
+    if ClaimRules::at(transaction, now.timing).await?.are_held {
         return Ok(Vec::new());
     }
     let late = transaction
@@ -233,7 +233,7 @@ pub(super) async fn first_start(
     transaction: &Transaction,
     now: StoreNow,
 ) -> Outcome<Option<Timestamp>> {
-    if paused::is(transaction).await? || ClaimRules::at(transaction, now).await?.awaits_bots {
+    if ClaimRules::at(transaction, now.timing).await?.are_held {
         return Ok(None);
     }
     let next = transaction

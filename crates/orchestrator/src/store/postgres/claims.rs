@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 use super::{
     Outcome, PostgresStore, accounts,
     cluster::ClaimRules,
-    consumers, endpoints, jobs, labels,
+    consumers, endpoints, jobs,
     line::Line,
-    paused, quotas, records,
+    quotas, records,
     together::both,
     transaction::{Caller, Failure, Reason, Transaction},
     values::parsed,
@@ -110,27 +110,43 @@ impl PostgresStore {
         let asked: Vec<_> = waiting.iter().map(|waiting| waiting.asked.clone()).collect();
         let now = asked.first().map(|asked| asked.now);
         let asked = (self.member.node.clone(), asked);
-        let attempt = self.connections.attempt(Caller::Claimer, now, asked, |it, (node, asked)| {
-            Box::pin(claim(it, node, asked))
-        });
+        let attempt = self.connections.attempt_steps(
+            Caller::Claimer,
+            now,
+            asked,
+            (
+                |it, (_, asked)| Box::pin(rules(it, asked)),
+                |it, (node, asked), rules| Box::pin(claim(it, node, asked, rules)),
+            ),
+        );
         attempt.await
     }
 }
 
-/// Gives the next jobs to bots of nodes or workers. The transaction has the lock of claims. The last of those that ask may have no result.
-async fn claim(transaction: &Transaction, node: &str, asked: &[Asked]) -> Outcome<Vec<Claim>> {
-    let Some(first) = asked.first() else { return Ok(Vec::new()) };
-    let rules = ClaimRules::at(transaction, transaction.at(first.now));
-    let required = both(rules, labels::required(transaction));
-    let (is_paused, (rules, required)) = both(paused::is(transaction), required).await?;
+/// What claims read with the begin of their transaction, which has the lock of claims. The plans of what follows are made for its values: plans for any value may
+/// turn bad after five runs.
+async fn rules(transaction: &Transaction, asked: &[Asked]) -> Outcome<Option<ClaimRules>> {
+    let Some(first) = asked.first() else { return Ok(None) };
+    let rules = ClaimRules::at(transaction, first.now.timing);
+    both(rules, transaction.plan_anew()).await.map(|(rules, ())| Some(rules))
+}
+
+/// Gives the next jobs to bots of nodes or workers. The last of those that ask may have no result.
+async fn claim(
+    transaction: &Transaction,
+    node: &str,
+    asked: &[Asked],
+    rules: Option<ClaimRules>,
+) -> Outcome<Vec<Claim>> {
+    let Some(rules) = rules else { return Ok(Vec::new()) };
     let (mut claims, mut search) = (Vec::new(), Search::default());
     for asked in asked {
         let now = transaction.at(asked.now);
-        let found = if is_paused || rules.awaits_bots {
+        let found = if rules.are_held {
             Found::Nothing
         } else {
             let Claimer { pool, labels, .. } = &asked.claimer;
-            let eligible = Eligible::new(*pool, labels, required.iter().cloned());
+            let eligible = Eligible::new(*pool, labels, rules.required.iter().cloned());
             search.next(transaction, now.wall.as_millis(), &eligible).await?
         };
         let mut record = match found {
@@ -276,27 +292,40 @@ impl Search {
         due: i64,
         eligible: &Eligible,
     ) -> Outcome<Option<JobId>> {
-        if self.has_locks {
+        let tenant = if self.has_locks {
             transaction.plan_anew().await?;
-        }
-        if self.queue == Queue::Lost {
-            let lost = format!(
-                "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
-                eligible.and_job()
-            );
-            if let Some(row) = transaction.row(&lost, &[&due]).await? {
-                return Ok(Some(parsed(&row, 0, "a job's id")?));
+            if self.queue == Queue::Lost {
+                let lost = lost(transaction, due, eligible).await?;
+                if lost.is_some() {
+                    return Ok(lost);
+                }
+                self.queue = Queue::Accounts;
+            }
+            if self.queue == Queue::Accounts {
+                let next = accounts::next(transaction, due, eligible).await?;
+                if next.is_some() {
+                    return Ok(next);
+                }
+                self.queue = Queue::Guests;
+            }
+            quotas::next_tenant(transaction, due, eligible).await?
+        } else {
+            // The first two are empty nearly always: the search in all of them is sent at once.
+            let of_account = accounts::next(transaction, due, eligible);
+            let others = both(of_account, quotas::next_tenant(transaction, due, eligible));
+            let searches = Box::pin(both(lost(transaction, due, eligible), others));
+            let (lost, (of_account, tenant)) = searches.await?;
+            if lost.is_some() {
+                return Ok(lost);
             }
             self.queue = Queue::Accounts;
-        }
-        if self.queue == Queue::Accounts {
-            let next = accounts::next(transaction, due, eligible).await?;
-            if next.is_some() {
-                return Ok(next);
+            if of_account.is_some() {
+                return Ok(of_account);
             }
             self.queue = Queue::Guests;
-        }
-        let Some(tenant) = quotas::next_tenant(transaction, due, eligible).await? else {
+            tenant
+        };
+        let Some(tenant) = tenant else {
             self.queue = Queue::Over;
             return Ok(None);
         };
@@ -312,6 +341,16 @@ impl Search {
         }
         Ok(first)
     }
+}
+
+/// The job with a lost bot that has waited longest.
+async fn lost(transaction: &Transaction, due: i64, eligible: &Eligible) -> Outcome<Option<JobId>> {
+    let lost = format!(
+        "SELECT id FROM jobs WHERE status = 'queued' AND epoch > 0 AND run_at <= $1{} ORDER BY run_at, id LIMIT 1",
+        eligible.and_job()
+    );
+    let row = transaction.row(&lost, &[&due]).await?;
+    row.map(|row| parsed(&row, 0, "a job's id")).transpose()
 }
 
 /// A tenant's job without an account that has waited longest.

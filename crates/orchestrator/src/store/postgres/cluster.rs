@@ -5,17 +5,18 @@ use std::{
     time::Duration,
 };
 
-use meetbot_types::bot::Secret;
+use meetbot_types::{Labels, bot::Secret};
 use tokio_postgres::{Client, Row};
 
 use super::{
-    OpenError, Outcome, PostgresStore, describe,
+    OpenError, Outcome, PostgresStore, describe, labels,
     transaction::{DISPLACED, Transaction},
     values::text,
 };
 use crate::{
     clock::{LeaseTime, StoreNow},
     store::Leases,
+    timing::Timing,
 };
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -189,22 +190,31 @@ async fn on_a_disk(client: &Client) -> Result<Option<String>, tokio_postgres::Er
 
 /// What all servers have to know to give jobs to bots.
 pub(super) struct ClaimRules {
-    /// Bots may still have to prove claims that a replica did not have when it was promoted: jobs are given to no others meanwhile. Two heartbeats, since a bot waits
-    /// for one at most between two tries.
-    pub(super) awaits_bots: bool,
+    /// Jobs are given to no bot now: the database is [`paused`](super::paused), or bots may still have to prove claims that a replica did not have when it was promoted.
+    /// That takes two heartbeats, since a bot waits for one at most between two tries.
+    pub(super) are_held: bool,
     /// Signs claims.
     pub(super) secret: Secret,
+    /// The labels that consumers require of workers, each set of them once.
+    pub(super) required: Vec<Labels>,
 }
 
 impl ClaimRules {
-    pub(super) async fn at(transaction: &Transaction, now: StoreNow) -> Outcome<Self> {
-        let at = now.lease.as_millis();
-        let wait = i64::try_from((now.timing.heartbeat() * 2).as_millis()).unwrap_or(i64::MAX);
+    pub(super) async fn at(transaction: &Transaction, timing: Timing) -> Outcome<Self> {
+        let wait = i64::try_from((timing.heartbeat() * 2).as_millis()).unwrap_or(i64::MAX);
         // A promotion that no server has noted yet counts too. One in the future was noted before the database's clock went back.
-        let rules = "SELECT timeline <> meetbot_timeline() OR (promoted_at + $2 > $1 AND promoted_at <= $1), claim_secret
-            FROM cluster";
-        let row = transaction.one(rules, &[&at, &wait]).await?;
-        Ok(Self { awaits_bots: row.try_get(0)?, secret: Secret::new(text(&row, 1)?) })
+        // All of it is one query, since each transaction of claims waits for it.
+        let rules = format!(
+            "SELECT EXISTS (SELECT FROM paused) OR timeline <> meetbot_timeline()
+                OR (promoted_at + $1 > meetbot_now() AND promoted_at <= meetbot_now()),
+             claim_secret, ARRAY({})
+             FROM cluster",
+            labels::REQUIRED
+        );
+        let row = transaction.one(&rules, &[&wait]).await?;
+        let required: Vec<&str> = row.try_get(2)?;
+        let required = required.into_iter().map(labels::parse).collect::<Outcome<_>>()?;
+        Ok(Self { are_held: row.try_get(0)?, secret: Secret::new(text(&row, 1)?), required })
     }
 }
 

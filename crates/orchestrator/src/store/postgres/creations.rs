@@ -13,12 +13,15 @@ use tokio::sync::oneshot;
 use super::{
     Outcome, PostgresStore, feed, idempotency, quotas, records, timeline,
     together::{all, both},
-    transaction::{Caller, Failure, Reason, Transaction, Value},
+    transaction::{Caller, Failure, Reason, Steps, Transaction, Value},
     values::{escaped, read_as},
 };
 use crate::{
     clock::StoreNow,
-    jobs::{EmittedEvent, quota},
+    jobs::{
+        EmittedEvent,
+        quota::{self, Counts, Quota},
+    },
     store::{Creation, IdempotencyKey, PriorRequest, Start, StoreError, Tenant},
 };
 
@@ -152,17 +155,27 @@ impl PostgresStore {
     }
 
     async fn try_create(&self, now: StoreNow, asked: Asked) -> Result<Vec<Creation>, Failure> {
-        let attempt =
-            self.connections.attempt(Caller::Other, Some(now), asked, |it, (news, these)| {
-                Box::pin(create(it, &news[these.clone()]))
-            });
-        attempt.await
+        let steps: Steps<Asked, _, _> = (
+            |it, (news, these)| Box::pin(look(it, &news[these.clone()])),
+            |it, (news, these), seen| Box::pin(create(it, &news[these.clone()], seen)),
+        );
+        self.connections.attempt_steps(Caller::Other, Some(now), asked, steps).await
     }
 }
 
-/// Puts jobs of one tenant into the queue. The tenant's row is the lock of all that is looked at before. What does not depend on each other is sent together.
-async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<Vec<Creation>> {
-    let Some(tenant) = news.first().map(|(new, _)| new.tenant) else { return Ok(Vec::new()) };
+/// What is looked at before jobs of one tenant are created, behind the tenant's lock.
+struct Seen {
+    tenant: Tenant,
+    counts: Counts,
+    quota: Quota,
+    feed: i64,
+    /// For each new job.
+    before: Vec<Option<Before>>,
+}
+
+/// Locks the tenant of new jobs, and reads. What does not depend on each other is sent together, with the begin of the transaction.
+async fn look(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<Option<Seen>> {
+    let Some(tenant) = news.first().map(|(new, _)| new.tenant) else { return Ok(None) };
     let consumer = tenant.consumer.to_string();
     let reads = || {
         let before = news.iter().map(|new| before(transaction, new));
@@ -172,6 +185,16 @@ async fn create(transaction: &Transaction, news: &[(New, StoreNow)]) -> Outcome<
     };
     let (counts, ((quota, feed), before)) =
         Box::pin(quotas::lock_and(transaction, tenant, reads)).await?;
+    Ok(Some(Seen { tenant, counts, quota, feed, before }))
+}
+
+/// Puts jobs of one tenant into the queue.
+async fn create(
+    transaction: &Transaction,
+    news: &[(New, StoreNow)],
+    seen: Option<Seen>,
+) -> Outcome<Vec<Creation>> {
+    let Some(Seen { tenant, counts, quota, feed, before }) = seen else { return Ok(Vec::new()) };
     let mut waiting = counts.waiting;
     let mut creations = Vec::with_capacity(news.len());
     for ((New { job, start, .. }, now), before) in news.iter().zip(before) {

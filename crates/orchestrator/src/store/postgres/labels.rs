@@ -5,18 +5,23 @@ use tokio_postgres::Row;
 
 use super::{Outcome, transaction::Transaction, values::read_as};
 
-/// Those of all consumers that require some, each once.
+/// A query for those of all consumers that require some, each set once.
+pub(super) const REQUIRED: &str =
+    "SELECT DISTINCT worker_labels FROM consumers WHERE worker_labels IS NOT NULL ORDER BY 1";
+
 pub(super) async fn required(transaction: &Transaction) -> Outcome<Vec<Labels>> {
-    let required =
-        "SELECT DISTINCT worker_labels FROM consumers WHERE worker_labels IS NOT NULL ORDER BY 1";
-    let rows = transaction.rows(required, &[]).await?;
+    let rows = transaction.rows(REQUIRED, &[]).await?;
     rows.iter().map(|row| read(row, 0)).collect()
+}
+
+pub(super) fn parse(stored: &str) -> Outcome<Labels> {
+    read_as(stored.parse(), "the labels of workers")
 }
 
 /// The labels in a column.
 pub(super) fn read(row: &Row, column: usize) -> Outcome<Labels> {
     let stored: Option<&str> = row.try_get(column)?;
-    read_as(stored.unwrap_or_default().parse(), "the labels of workers")
+    parse(stored.unwrap_or_default())
 }
 
 /// As a column.

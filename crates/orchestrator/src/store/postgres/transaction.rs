@@ -6,9 +6,9 @@ use std::{
 };
 
 use deadpool_postgres::{Object, Pool};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use tokio::sync::Semaphore;
-use tokio_postgres::{Row, error::SqlState, types::ToSql};
+use tokio_postgres::{Row, Statement, error::SqlState, types::ToSql};
 
 use super::{Outcome, Problem, together::both};
 use crate::{
@@ -36,6 +36,15 @@ pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
 /// Work on the database: a function, since it may be done again from the start.
 pub(super) type Work<A, T> = for<'t> fn(&'t Transaction, &'t A) -> BoxFuture<'t, Outcome<T>>;
 
+/// Work in two steps: its first statements, which are sent with those that begin the transaction and so do not know lease time, and the rest, with what they gave.
+pub(super) type Steps<A, F, T> =
+    (Work<A, F>, for<'t> fn(&'t Transaction, &'t A, F) -> BoxFuture<'t, Outcome<T>>);
+
+/// Work that begins when the transaction has.
+fn one_step<A, T>() -> Steps<(A, Work<A, T>), (), T> {
+    (|_, _| Box::pin(ready(Ok(()))), |it, (asked, work), ()| work(it, asked))
+}
+
 /// Why a transaction failed.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -52,6 +61,28 @@ pub(super) enum Reason {
     Lock,
     /// The database, or the way to it. It may have been done.
     Other,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Access {
+    Read,
+    Write,
+}
+
+impl Access {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+
+    const fn begin(self) -> &'static str {
+        match self {
+            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
 }
 
 /// Who asks; none of them gets all connections.
@@ -80,10 +111,10 @@ pub(super) struct Connections {
     pub(super) callers_clock: bool,
 }
 
-/// A transaction that was begun.
+/// A transaction.
 pub(super) struct Transaction {
     client: Option<Object>,
-    /// Lease time when it began.
+    /// Lease time when it began. In its first statements, what the caller said.
     lease: LeaseTime,
     /// Since when bots can be heard.
     pub(super) up_since: LeaseTime,
@@ -147,7 +178,7 @@ impl Transaction {
         Ok(self.client()?.batch_execute("SET LOCAL plan_cache_mode = auto").await?)
     }
 
-    /// The plans of the statements that follow are made for their values, as at the beginning of a claim.
+    /// The plans of the statements that follow are made for their values.
     pub(super) async fn plan_anew(&self) -> Outcome<()> {
         Ok(self.client()?.batch_execute("SET LOCAL plan_cache_mode = force_custom_plan").await?)
     }
@@ -228,36 +259,47 @@ impl Connections {
         self.pool.get().await.map_err(|error| error.to_string())
     }
 
-    async fn begin(&self, first: &str, caller: Caller, lease: LeaseTime) -> Outcome<Transaction> {
+    /// A connection for a transaction that is not begun yet, on which the query for the state is prepared.
+    async fn connection(&self, lease: LeaseTime) -> Outcome<(Transaction, Statement)> {
         let client = self.pool.get().await.map_err(Problem::pool)?;
-        let mut transaction = Transaction {
-            client: Some(client),
-            lease,
-            up_since: lease,
-            ended: Mutex::new(Vec::new()),
-        };
+        let state = client.prepare_cached(STATE).await?;
+        let ended = Mutex::new(Vec::new());
+        Ok((Transaction { client: Some(client), lease, up_since: lease, ended }, state))
+    }
+
+    /// Begins a transaction, and answers lease time, and since when bots can be heard. All statements are sent when this is polled first.
+    async fn begin(
+        &self,
+        transaction: &Transaction,
+        access: Access,
+        caller: Caller,
+        state: &Statement,
+    ) -> Outcome<(LeaseTime, LeaseTime)> {
         let reported = if self.callers_clock {
-            format!("SELECT set_config('meetbot.clock', '{}', true);", lease.as_millis())
+            format!(
+                "SELECT set_config('meetbot.clock', '{}', true);",
+                transaction.lease.as_millis()
+            )
         } else {
             String::new()
-        };
-        // Plans for any value may turn bad after five runs.
-        let plans = match caller {
-            Caller::Claimer | Caller::Sender => "SET LOCAL plan_cache_mode = force_custom_plan;",
-            Caller::Other => "",
         };
         let lock = match caller {
             Caller::Claimer => format!("SELECT pg_advisory_xact_lock({CLAIM_LOCK});"),
             Caller::Sender | Caller::Other => String::new(),
         };
-        let begin = format!("{first}; {LIMITS}; {plans} {lock} {reported}");
+        let begin = format!("{}; {LIMITS}; {lock} {reported}", access.begin());
         let client = transaction.client()?;
-        // Else the query could be sent first.
-        let state = client.prepare_cached(STATE).await?;
         let executed = async { Ok(client.batch_execute(&begin).await?) };
         let boot = self.boot.as_deref();
-        let state = async { Ok(client.query_opt(&state, &[&boot]).await?) };
-        let ((), state) = both(executed, state).await?;
+        let state = async { Ok(client.query_opt(state, &[&boot]).await?) };
+        // Plans for any value may turn bad after five runs. That of the state does not.
+        let plans = async {
+            match caller {
+                Caller::Sender => transaction.plan_anew().await,
+                Caller::Claimer | Caller::Other => Ok(()),
+            }
+        };
+        let ((), (state, ())) = both(executed, both(state, plans)).await?;
         let Some(state) = state else {
             return Err(Problem::Corrupt("the table cluster has no row".to_owned()));
         };
@@ -265,9 +307,7 @@ impl Connections {
             return Err(Problem::Unavailable(DISPLACED.to_owned()));
         }
         let (now, up_since) = (state.try_get(0)?, state.try_get(1)?);
-        transaction.lease = LeaseTime::from_millis(now);
-        transaction.up_since = LeaseTime::from_millis(up_since);
-        Ok(transaction)
+        Ok((LeaseTime::from_millis(now), LeaseTime::from_millis(up_since)))
     }
 
     /// Does `work` in a transaction and answers once that is committed. An error undoes all of it.
@@ -297,8 +337,23 @@ impl Connections {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        self.spawned("write", "BEGIN ISOLATION LEVEL READ COMMITTED", caller, lease, asked, work)
-            .await
+        self.attempt_steps(caller, lease, (asked, work), one_step()).await
+    }
+
+    /// [`Connections::attempt`] of work in two steps.
+    pub(super) async fn attempt_steps<A, F, T>(
+        &self,
+        caller: Caller,
+        lease: Option<StoreNow>,
+        asked: A,
+        work: Steps<A, F, T>,
+    ) -> Result<T, Failure>
+    where
+        A: Send + Sync + 'static,
+        F: Send + 'static,
+        T: Send + 'static,
+    {
+        self.spawned(Access::Write, caller, lease, asked, work).await
     }
 
     /// Reads what was true at one moment.
@@ -307,22 +362,22 @@ impl Connections {
         A: Send + Sync + 'static,
         T: Send + 'static,
     {
-        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        let read = self.spawned("read", begin, Caller::Other, None, asked, work);
+        let asked = (asked, work);
+        let read = self.spawned(Access::Read, Caller::Other, None, asked, one_step());
         read.await.map_err(|failure| failure.error)
     }
 
-    async fn spawned<A, T>(
+    async fn spawned<A, F, T>(
         &self,
-        kind: &'static str,
-        begin: &'static str,
+        access: Access,
         caller: Caller,
         lease: Option<StoreNow>,
         asked: A,
-        work: Work<A, T>,
+        work: Steps<A, F, T>,
     ) -> Result<T, Failure>
     where
         A: Send + Sync + 'static,
+        F: Send + 'static,
         T: Send + 'static,
     {
         let connections = self.clone();
@@ -338,10 +393,10 @@ impl Connections {
                 None => None,
             };
             let started = connections.clock.now();
-            let done = connections.tried(begin, caller, lease, &asked, work).await;
+            let done = connections.tried(access, caller, lease, &asked, work).await;
             if let Some(observer) = &connections.observer {
                 let took = connections.clock.now().steady.saturating_sub(started.steady);
-                observer(kind, done.is_ok(), took);
+                observer(access.name(), done.is_ok(), took);
             }
             done
         });
@@ -351,25 +406,36 @@ impl Connections {
         })
     }
 
-    async fn tried<A: Sync, T>(
+    async fn tried<A: Sync, F, T>(
         &self,
-        begin: &'static str,
+        access: Access,
         caller: Caller,
         lease: LeaseTime,
         asked: &A,
-        work: Work<A, T>,
+        (first, rest): Steps<A, F, T>,
     ) -> Result<T, Failure> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let problem = match self.begin(begin, caller, lease).await {
-                Ok(transaction) => match work(&transaction, asked).await {
-                    Ok(done) => return transaction.commit().await.map(|()| done),
-                    Err(problem) => {
-                        transaction.roll_back().await;
-                        problem
+            let problem = match self.connection(lease).await {
+                Ok((mut transaction, state)) => {
+                    let begun = self.begin(&transaction, access, caller, &state);
+                    let begun = both(begun, first(&transaction, asked)).await;
+                    let done = match begun {
+                        Ok(((lease, up_since), given)) => {
+                            (transaction.lease, transaction.up_since) = (lease, up_since);
+                            rest(&transaction, asked, given).await
+                        }
+                        Err(problem) => Err(problem),
+                    };
+                    match done {
+                        Ok(done) => return transaction.commit().await.map(|()| done),
+                        Err(problem) => {
+                            transaction.roll_back().await;
+                            problem
+                        }
                     }
-                },
+                }
                 Err(problem) => problem,
             };
             if tries == TRIES || !problem.passes() {
