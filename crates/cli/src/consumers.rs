@@ -38,7 +38,7 @@ pub(crate) struct LimitArgs {
     /// Jobs that have had no bot yet, in each world: a number, none (no limit) or default (what the settings say).
     #[arg(long, value_name = "COUNT", value_parser = limit_of)]
     queued: Option<QuotaLimit>,
-    /// The labels that a worker must have to run its bots, of both worlds; '' lets any worker run them.
+    /// The labels that a worker must have to run its bots and make its mixes, of both worlds; '' lets any worker do so.
     #[arg(long, value_name = "LABEL,LABEL", value_parser = labels_of)]
     labels: Option<Labels>,
 }

@@ -88,13 +88,11 @@ impl Mixes {
         let enough = u32::try_from(at_once).unwrap_or(u32::MAX);
         let now = self.store.now();
         let waiting = self.store.waiting_mixes(enough, now).await?;
-        let mut due: Vec<JobId> = waiting.due.into_iter().map(|mix| mix.job).collect();
-        if self.has_far_workers
-            && !due.is_empty()
-            && derive::is_left_to_workers(self.workers_heard().await?, now)
-        {
-            due.retain(|job| self.recordings.is_on_disk(*job));
+        let mut due = waiting.due;
+        if self.has_far_workers {
+            due = self.for_server(due, now).await?;
         }
+        let due = due.into_iter().map(|mix| mix.job).collect();
         for job in derive::begin(due, &running_tasks, at_once) {
             let task = self.recordings.mixes.begin(job, stop.child_token());
             let mixes = self.clone();

@@ -220,7 +220,7 @@ pub struct QuotaChange {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub queued_jobs: Option<QuotaLimit>,
-    /// The labels that a worker must have to run its bots, at most 16; `[]`: any worker runs them.
+    /// The labels that a worker must have to run its bots and make its mixes, at most 16; `[]`: any worker does.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(nullable = false))]
     pub worker_labels: Option<Labels>,
@@ -250,7 +250,7 @@ pub struct Consumer {
     pub max_queued_jobs: Option<u64>,
     /// What is set for it, from which the three numbers above follow.
     pub quota: ConsumerQuota,
-    /// The labels that a worker must have to run its bots. `[]`: any worker runs them.
+    /// The labels that a worker must have to run its bots and make its mixes. `[]`: any worker does.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = true))]
     pub worker_labels: Labels,

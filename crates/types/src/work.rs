@@ -114,7 +114,7 @@ pub struct WorkerDescription {
     /// The bots that it takes jobs for; at least one pool.
     #[serde(default = "all_pools")]
     pub pools: Vec<Pool>,
-    /// Its labels. A server that does not know them gives it jobs of every consumer.
+    /// Its labels. A server that does not know them gives it jobs and mixes of every consumer.
     #[serde(default)]
     pub labels: Labels,
 }

@@ -69,7 +69,7 @@ pub(crate) struct Args {
     /// The bots that it takes jobs for: native (those without a browser), browser [default: both]
     #[arg(long, value_name = "POOL,POOL", value_delimiter = ',')]
     pools: Vec<Pool>,
-    /// A label of the worker, as in eu or net=fast; may be repeated. Consumers may require labels of the workers that run their bots [default: `bots.labels`]
+    /// A label of the worker, as in eu or net=fast; may be repeated. Consumers may require labels of the workers that run their bots and make their mixes [default: `bots.labels`]
     #[arg(long, value_name = "LABEL", value_parser = label)]
     label: Vec<String>,
     /// The address of the worker's own metrics, a loopback or private one, as in 127.0.0.1:9310 [default: none]

@@ -1,24 +1,25 @@
 //! Mixes that workers on other machines make: given to them for the time of a lease, and stored when they are in the bucket.
 
 use meetbot_types::{
-    JobId, Timestamp,
+    JobId, Labels, Timestamp,
     work::{MixEnd, MixLease},
 };
 
 use super::Mixes;
 use crate::{
     clock::StoreNow,
-    jobs::derive,
+    jobs::{DueMix, derive},
     letters::letters,
     recordings::{Finished, bucket::BucketError},
     store::StoreError,
 };
 
-/// How many of those that are due are looked at for a worker.
+/// How many of those that are due are looked at for a worker, for each set of labels that mixes require.
 const LOOKED_AT: u32 = 100;
 /// How long the name of a lease is.
 const NAME_LETTERS: usize = 10;
-/// The name under which the store notes for the other servers when a worker was heard that makes mixes. No data folder has it.
+/// The beginning of the names under which the store notes for the other servers when a worker was heard that makes mixes; the worker's labels follow. No data folder has
+/// such a name.
 const MAKES_MIXES: &str = "mixes/";
 
 /// Why the end of a mix cannot be stored.
@@ -31,17 +32,18 @@ pub(crate) enum EndError {
 }
 
 impl Mixes {
-    /// Gives a worker up to `room` mixes of recordings that are in the bucket. `has`: the jobs whose files are on its disk.
+    /// Gives a worker with these labels up to `room` mixes of recordings that are in the bucket. `has`: the jobs whose files are on its disk.
     pub(crate) async fn give(
         &self,
         room: usize,
+        labels: &Labels,
         has: &[JobId],
     ) -> Result<Vec<MixLease>, StoreError> {
-        self.hear_worker().await?;
+        self.hear_worker(labels).await?;
         let (now, running_tasks) = (self.store.now(), self.recordings.mixes.jobs());
         let waiting = self.store.waiting_mixes(LOOKED_AT, now).await?;
         let mut given = Vec::new();
-        for job_id in derive::for_worker(waiting.due, &running_tasks, has, now) {
+        for job_id in derive::for_worker(waiting.due, &running_tasks, labels, has, now) {
             if given.len() >= room {
                 break;
             }
@@ -61,9 +63,15 @@ impl Mixes {
         Ok(given)
     }
 
-    /// A worker goes on with a mix. `false`: it is to stop, since the mix was dropped or made, or another worker has it.
-    pub(crate) async fn renew(&self, job: JobId, lease: String) -> Result<bool, StoreError> {
-        self.hear_worker().await?;
+    /// A worker with these labels goes on with a mix, also if the labels that the mix requires have changed. `false`: it is to stop, since the mix was dropped or made, or
+    /// another worker has it.
+    pub(crate) async fn renew(
+        &self,
+        job: JobId,
+        labels: &Labels,
+        lease: String,
+    ) -> Result<bool, StoreError> {
+        self.hear_worker(labels).await?;
         self.store.hold_mix(job, lease, derive::lease_end(self.store.now())).await
     }
 
@@ -98,20 +106,43 @@ impl Mixes {
         Ok(())
     }
 
-    /// Notes that a worker makes mixes.
-    async fn hear_worker(&self) -> Result<(), StoreError> {
+    /// Notes that a worker with these labels makes mixes. Each is also noted without labels, as servers of an earlier version look for it.
+    async fn hear_worker(&self, labels: &Labels) -> Result<(), StoreError> {
         let StoreNow { wall, timing, .. } = self.store.now();
-        if self.recordings.spools.hear(MAKES_MIXES, wall, timing.lease() / 2) {
-            self.store.hear_spool(MAKES_MIXES.to_owned(), wall).await?;
+        for labels in [&Labels::default(), labels] {
+            let name = format!("{MAKES_MIXES}{labels}");
+            if self.recordings.spools.hear(&name, wall, timing.lease() / 2) {
+                self.store.hear_spool(name, wall).await?;
+            }
         }
         Ok(())
     }
 
-    /// When a worker was heard that makes mixes, by this server or another one; the start of this server if that was later.
-    pub(super) async fn workers_heard(&self) -> Result<Timestamp, StoreError> {
-        let started = self.store.now().wall - self.clock.now().steady;
-        let here = self.recordings.spools.heard(MAKES_MIXES).unwrap_or(started).max(started);
-        let elsewhere = self.store.spool_heard(MAKES_MIXES.to_owned()).await?;
-        Ok(elsewhere.map_or(here, |heard| heard.max(here)))
+    /// Of mixes that are due, those that this server makes: those of recordings on its disk, and those that it does not leave to workers.
+    pub(super) async fn for_server(
+        &self,
+        mut due: Vec<DueMix>,
+        now: StoreNow,
+    ) -> Result<Vec<DueMix>, StoreError> {
+        if due.is_empty() {
+            return Ok(due);
+        }
+        let after = derive::heard_after(now);
+        let makers = self.makers(after).await?;
+        // Workers may not have called since.
+        let has_just_started = now.wall - self.clock.now().steady > after;
+        due.retain(|mix| {
+            let is_left = has_just_started || derive::is_left_to_workers(mix, &makers);
+            !is_left || self.recordings.is_on_disk(mix.job)
+        });
+        Ok(due)
+    }
+
+    /// The labels of the workers that this server or another one has heard after this time to make mixes.
+    async fn makers(&self, after: Timestamp) -> Result<Vec<Labels>, StoreError> {
+        let mut names = self.recordings.spools.heard_after(MAKES_MIXES, after);
+        names.extend(self.store.spools_heard(MAKES_MIXES.to_owned(), after).await?);
+        let labels = |name: String| name.strip_prefix(MAKES_MIXES)?.parse().ok();
+        Ok(names.into_iter().filter_map(labels).collect())
     }
 }

@@ -34,6 +34,14 @@ impl Spools {
     pub(crate) fn heard(&self, spool: &str) -> Option<Timestamp> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(spool).map(|spool| spool.heard)
     }
+
+    /// The names with this beginning under which one called this server after this time.
+    pub(crate) fn heard_after(&self, beginning: &str, after: Timestamp) -> Vec<String> {
+        let spools = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = spools.iter();
+        let found = found.filter(|(name, it)| name.starts_with(beginning) && it.heard > after);
+        found.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +57,24 @@ mod tests {
         assert!(hear("other", 60_001));
         assert_eq!(spools.heard("one"), Some(at(60_001)));
         assert_eq!(spools.heard("none"), None);
+    }
+
+    #[test]
+    fn those_with_a_beginning_that_called_after_a_time_are_found() {
+        let (spools, at) = (Spools::default(), Timestamp::from_millis);
+        for (name, ms) in [("mixes/", 1), ("mixes/eu", 2), ("mixes", 3), ("one", 3)] {
+            spools.hear(name, at(ms), Duration::from_mins(1));
+        }
+        let found = |after| {
+            let mut found = spools.heard_after("mixes/", at(after));
+            found.sort();
+            found
+        };
+        assert_eq!(found(0), ["mixes/", "mixes/eu"]);
+        assert_eq!(found(1), ["mixes/eu"]);
+        assert_eq!(found(2), [""; 0]);
+        // Each later call counts, also one that the store does not note.
+        assert!(!spools.hear("mixes/", at(9), Duration::from_mins(1)));
+        assert_eq!(found(2), ["mixes/"]);
     }
 }

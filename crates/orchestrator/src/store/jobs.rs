@@ -77,6 +77,8 @@ pub trait JobStore: Send + Sync + 'static {
     /// Mixes that are still to be made. A mix waits from the transaction that ends its job with a manifest until [`JobStore::end_mix`], and is dropped with
     /// the recording. First comes one of each consumer in each world, then a second of each, and so on: a caller that begins them in this order makes as many
     /// for one as for another; each time around, those come first whose last mix was tried longest ago.
+    /// Answers the first `limit` of the consumers that require no labels of workers, and of those that require the same ones: where no worker has some labels, the
+    /// mixes that require them are not in the way of others.
     async fn waiting_mixes(&self, limit: u32, now: StoreNow) -> Result<WaitingMixes>;
     /// The job whose mix waits; `None` where none does.
     async fn waiting_mix(&self, id: JobId) -> Result<Option<Job>>;

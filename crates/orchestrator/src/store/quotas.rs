@@ -19,7 +19,7 @@ pub struct QuotaChange {
     pub minutes: Option<QuotaOverride>,
     /// Jobs in the queue.
     pub queued: Option<QuotaOverride>,
-    /// The labels that a worker must have to run its bots.
+    /// The labels that a worker must have to run its bots and make its mixes.
     pub worker_labels: Option<Labels>,
 }
 
@@ -47,7 +47,7 @@ pub struct ConsumerUse {
     pub created_at: Timestamp,
     /// The limits that are set for it; the others are the settings'.
     pub overrides: ConsumerQuota,
-    /// The labels that a worker must have to run its bots.
+    /// The labels that a worker must have to run its bots and make its mixes.
     pub worker_labels: Labels,
     /// Until when the webhook secret before its current one is good; it may be over.
     pub previous_until: Option<Timestamp>,

@@ -18,4 +18,6 @@ pub trait ServerStore: Send + Sync + 'static {
     async fn hear_spool(&self, folder: String, at: Timestamp) -> Result<()>;
     /// When a server heard of it last; `None` where none has, or where the store does not keep it.
     async fn spool_heard(&self, folder: String) -> Result<Option<Timestamp>>;
+    /// Those with names of this beginning, followed by ASCII below `~`, of which a server heard after this time; none where the store does not keep it.
+    async fn spools_heard(&self, beginning: String, after: Timestamp) -> Result<Vec<String>>;
 }

@@ -10,7 +10,7 @@ use crate::program::{CommandOutput, Running, await_job, client, create_key, meet
 
 impl Setup {
     /// A client of the consumer with this name.
-    fn client_of(&self, url: &str, consumer: &str) -> MeetBot {
+    pub(super) fn client_of(&self, url: &str, consumer: &str) -> MeetBot {
         client(url, &create_key(self.data.path(), &["--consumer", consumer]).0)
     }
 

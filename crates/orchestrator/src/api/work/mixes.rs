@@ -23,7 +23,7 @@ pub(super) async fn ask(
     has.truncate(MOST_SPOOLED);
     let workers = &server.workers;
     let room = if workers.is_draining(&worker.worker) { 0 } else { room.min(MOST_SPOOLED) };
-    Ok(Json(WorkMixes { mixes: workers.mixes.give(room, &has).await? }))
+    Ok(Json(WorkMixes { mixes: workers.mixes.give(room, &worker.labels, &has).await? }))
 }
 
 /// A worker goes on with a mix, or has no more to do with it. Of a recording that was deleted meanwhile, what the worker uploaded is removed before the answer.
@@ -35,7 +35,7 @@ pub(super) async fn report(
     let folder = spool_of(&server, &worker).await?;
     let workers = &server.workers;
     let Some(end) = end else {
-        let goes_on = workers.mixes.renew(job_id, lease).await?;
+        let goes_on = workers.mixes.renew(job_id, &worker.labels, lease).await?;
         return Ok(Json(WorkMixingHeard { goes_on }));
     };
     workers.mixes.end_on_worker(job_id, lease, end).await.map_err(|error| match error {

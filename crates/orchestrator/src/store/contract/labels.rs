@@ -6,7 +6,7 @@ use meetbot_types::{Labels, work::Pool};
 
 use super::*;
 
-fn labels(text: &str) -> Labels {
+pub(super) fn labels(text: &str) -> Labels {
     text.parse().unwrap()
 }
 
@@ -16,7 +16,7 @@ fn with(text: &str) -> Claimer {
 }
 
 impl Fixture {
-    async fn require(&self, consumer: &str, text: &str) {
+    pub(super) async fn require(&self, consumer: &str, text: &str) {
         let worker_labels = Some(labels(text));
         let change = QuotaChange { worker_labels, ..QuotaChange::default() };
         assert!(self.store.change_quota(consumer, change).await.unwrap());

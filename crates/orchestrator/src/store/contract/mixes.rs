@@ -1,6 +1,6 @@
 //! Mixes wait from their jobs' ends until they are reported, each once.
 
-use super::*;
+use super::{labels::labels, *};
 use crate::{jobs::derive, store::DueMix};
 
 /// A job of this fixture that has ended.
@@ -135,7 +135,7 @@ async fn a_mix_that_cannot_be_made_now_is_due_later_behind_those_that_were_never
     let next = fixture.store.put_off_mix(first.id, None, at(10)).await.unwrap().unwrap();
     assert!(next > at(10).wall);
     let waiting = fixture.store.waiting_mixes(9, at(10)).await.unwrap();
-    let due_since_its_end = DueMix { job: second.id, since: at(2).wall };
+    let due_since_its_end = DueMix { job: second.id, since: at(2).wall, requires: labels("") };
     assert_eq!(waiting, WaitingMixes { due: vec![due_since_its_end], next: Some(next) });
     assert_eq!(due(&fixture, at(10_000)).await, [second.id, first.id]);
     let later = fixture.store.put_off_mix(first.id, None, at(10)).await.unwrap().unwrap();
@@ -208,7 +208,7 @@ async fn a_leased_mix_is_due_again_only_when_its_lease_has_run_out_or_was_given_
     assert!(!store.hold_mix(job, other(), at(25).wall).await.unwrap());
     assert_eq!(due(&fixture, at(41)).await, []);
     assert!(store.hold_mix(job, one(), at(41).wall).await.unwrap());
-    let given_before = DueMix { job, since: Timestamp::UNIX_EPOCH };
+    let given_before = DueMix { job, since: Timestamp::UNIX_EPOCH, requires: labels("") };
     assert_eq!(store.waiting_mixes(9, at(41)).await.unwrap().due, [given_before]);
     // The next one is cut off until its lease has run out, and reports then.
     assert!(store.lease_mix(job, other(), at(41)).await.unwrap());
@@ -253,4 +253,50 @@ async fn a_consumer_whose_mix_is_leased_comes_behind_the_others() {
             fixture.store.end_mix(first, Some(mix()), Some(MIXED), at(10)).await.unwrap();
         }
     }
+}
+
+#[tokio::test]
+async fn each_due_mix_has_the_labels_that_its_consumer_requires_now() {
+    let fixture = fixture().await;
+    let other = fixture.store.create_key(key("other", true), at(0)).await.unwrap().0.tenant;
+    let in_test = fixture.store.create_key(key("acme", false), at(0)).await.unwrap().0.tenant;
+    let live = waits(&fixture, fixture.tenant, 1).await;
+    let in_test = waits(&fixture, in_test, 2).await;
+    let theirs = waits(&fixture, other, 3).await;
+    let required = async || {
+        let due = fixture.store.waiting_mixes(9, at(10)).await.unwrap().due;
+        due.into_iter().map(|mix| (mix.job, mix.requires.to_string())).collect::<Vec<_>>()
+    };
+    // For both worlds, and also if they are set when the mix waits.
+    for text in ["", "eu,net=fast", "us"] {
+        fixture.require("acme", text).await;
+        let expected = [(live, text), (in_test, text), (theirs, "")];
+        assert_eq!(required().await, expected.map(|(job, text)| (job, text.to_owned())));
+    }
+    // A worker had it, and gives it back.
+    assert!(fixture.store.lease_mix(live, one(), at(10)).await.unwrap());
+    assert!(fixture.store.hold_mix(live, one(), at(10).wall).await.unwrap());
+    assert!(required().await.contains(&(live, "us".to_owned())));
+}
+
+#[tokio::test]
+async fn mixes_that_require_labels_are_not_in_the_way_of_others() {
+    let fixture = fixture().await;
+    let tenant =
+        async |name| fixture.store.create_key(key(name, true), at(0)).await.unwrap().0.tenant;
+    let (flood, also, other) = (fixture.tenant, tenant("also").await, tenant("other").await);
+    let mut waiting = Vec::new();
+    for (second, tenant) in (1..).zip([flood, flood, flood, also, other, other, other]) {
+        waiting.push(waits(&fixture, tenant, second).await);
+    }
+    let [first, second, third, of_also, free, next_free, last] = waiting[..] else {
+        unreachable!("seven wait")
+    };
+    for consumer in ["acme", "also"] {
+        fixture.require(consumer, "eu").await;
+    }
+    assert_eq!(first_due(&fixture, 1, at(9)).await, [first, free]);
+    assert_eq!(first_due(&fixture, 2, at(9)).await, [first, of_also, free, next_free]);
+    let all = [first, of_also, free, second, next_free, third, last];
+    assert_eq!(due(&fixture, at(9)).await, all);
 }

@@ -3,7 +3,7 @@
 use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 
 use super::{
-    Outcome, quotas, recordings, records, timeline,
+    Outcome, labels, quotas, recordings, records, timeline,
     transaction::Transaction,
     values::{number, optional_time, parsed, stored, time},
 };
@@ -37,18 +37,23 @@ pub(super) async fn waiting(
 ) -> Outcome<WaitingMixes> {
     let rows = transaction
         .rows(
-            "SELECT job, since FROM (
-                 SELECT mixes.job, mixes.due_at,
-                     CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
-                     row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
-                 FROM mixes JOIN jobs ON jobs.id = mixes.job
-                 LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
-                 WHERE mixes.due_at <= $1) AS due
-             ORDER BY place, turn, due_at, job LIMIT $2",
+            "SELECT job, since, worker_labels FROM (
+                 SELECT *, row_number() OVER (PARTITION BY worker_labels ORDER BY place, turn, due_at, job) AS number FROM (
+                     SELECT mixes.job, mixes.due_at, consumers.worker_labels,
+                         CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
+                         row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
+                     FROM mixes JOIN jobs ON jobs.id = mixes.job
+                     LEFT JOIN consumers ON consumers.id = jobs.consumer
+                     LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
+                     WHERE mixes.due_at <= $1) AS due) AS numbered
+             WHERE number <= $2 ORDER BY place, turn, due_at, job",
             &[&now.as_millis(), &i64::from(limit)],
         )
         .await?;
-    let due = |row| Ok(DueMix { job: parsed(row, 0, "a mix's job")?, since: time(row, 1)? });
+    let due = |row| {
+        let (job, since) = (parsed(row, 0, "a mix's job")?, time(row, 1)?);
+        Ok(DueMix { job, since, requires: labels::read(row, 2)? })
+    };
     let due = rows.iter().map(due).collect::<Outcome<_>>()?;
     let next = "SELECT min(due_at) FROM mixes WHERE due_at > $1";
     let next = transaction.one(next, &[&now.as_millis()]).await?;

@@ -203,6 +203,17 @@ async fn the_store_keeps_when_a_worker_was_heard() {
     first.hear_spool(folder(), at(2_000)).await.unwrap();
     second.hear_spool(folder(), at(1_000)).await.unwrap();
     assert_eq!(second.spool_heard(folder()).await.unwrap(), Some(at(2_000)));
+    for (name, ms) in [("mixes/", 2_000), ("mixes/eu,z=9", 3_000), ("mixesabc", 9_000)] {
+        first.hear_spool(name.to_owned(), at(ms)).await.unwrap();
+    }
+    let heard = async |after| {
+        let mut heard = second.spools_heard("mixes/".to_owned(), at(after)).await.unwrap();
+        heard.sort();
+        heard
+    };
+    assert_eq!(heard(1_999).await, ["mixes/", "mixes/eu,z=9"]);
+    assert_eq!(heard(2_000).await, ["mixes/eu,z=9"]);
+    assert_eq!(heard(3_000).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use meetbot_types::{Job, JobId, Timestamp, manifest::File};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{Outcome, read_as, recordings, records, timeline};
+use super::{Outcome, labels, read_as, recordings, records, timeline};
 use crate::{
     clock::StoreNow,
     jobs::{DueMix, JobRecord, derive},
@@ -33,20 +33,23 @@ pub(super) fn waiting(
     now: Timestamp,
 ) -> Outcome<WaitingMixes> {
     let mut statement = connection.prepare_cached(
-        "SELECT job, since FROM (
-             SELECT mixes.job, mixes.due_at,
-                 CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
-                 row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
-             FROM mixes JOIN jobs ON jobs.id = mixes.job
-             LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
-             WHERE mixes.due_at <= ?1)
-         ORDER BY place, turn, due_at, job LIMIT ?2",
+        "SELECT job, since, worker_labels FROM (
+             SELECT *, row_number() OVER (PARTITION BY worker_labels ORDER BY place, turn, due_at, job) AS number FROM (
+                 SELECT mixes.job, mixes.due_at, consumers.worker_labels,
+                     CASE WHEN mixes.maker IS NULL THEN coalesce(jobs.files_since, 0) ELSE 0 END AS since, coalesce(tenants.mix_turn, 0) AS turn,
+                     row_number() OVER (PARTITION BY jobs.consumer, jobs.live ORDER BY mixes.due_at, mixes.job) AS place
+                 FROM mixes JOIN jobs ON jobs.id = mixes.job
+                 LEFT JOIN consumers ON consumers.id = jobs.consumer
+                 LEFT JOIN tenants ON tenants.consumer = jobs.consumer AND tenants.live = jobs.live
+                 WHERE mixes.due_at <= ?1) AS due) AS numbered
+         WHERE number <= ?2 ORDER BY place, turn, due_at, job",
     )?;
     let mut rows = statement.query(params![now.as_millis(), limit])?;
     let mut due = Vec::new();
     while let Some(row) = rows.next()? {
         let job = read_as(row.get::<_, String>(0)?.parse(), "a mix's job")?;
-        due.push(DueMix { job, since: Timestamp::from_millis(row.get(1)?) });
+        let (since, requires) = (Timestamp::from_millis(row.get(1)?), labels::read(row.get(2)?)?);
+        due.push(DueMix { job, since, requires });
     }
     let next: Option<i64> = connection
         .prepare_cached("SELECT min(due_at) FROM mixes WHERE due_at > ?1")?

@@ -42,6 +42,12 @@ fn endless_worker(far: &Far, folder: usize, tools: &Path) -> Running {
     Running::start(far.worker_command(folder).env("PATH", endless_ffmpeg(tools))).0
 }
 
+/// The bots and mixes of `far.client` need workers with a label from now on.
+fn require_label(far: &Far) {
+    let limited = far.setup.limit("default", "eu");
+    assert_eq!(limited.code, Some(0), "{limited:?}");
+}
+
 fn end_process(pid: u32) {
     assert!(Command::new("kill").arg("-9").arg(pid.to_string()).status().unwrap().success());
 }
@@ -186,6 +192,58 @@ fn the_server_makes_the_mixes_if_no_worker_does() {
     let _worker = Running::start(command.env("MEETBOT_RECORDINGS_MIX_AT_ONCE", "0")).0;
     let id = dispatch(&far.client, 1);
     assert_eq!(completed(&far.client, &id).attempt, 1);
+    far.is_whole(&id, 1);
+    assert!(!has_run(&tools));
+}
+
+#[test]
+fn a_worker_without_the_labels_of_a_consumer_never_makes_its_mix() {
+    // A mix that a worker gives back is due for all at once; the server makes none within two leases.
+    let of_server = TempDir::new().unwrap();
+    let path = endless_ffmpeg(of_server.path());
+    let far = Far::with(&[("PATH", path), (TIMING, r#"{"leaseMs":600000}"#.to_owned())]);
+    let other = far.setup.client_of(&far.url, "other");
+    require_label(&far);
+    let tools = TempDir::new().unwrap();
+    let mut command = far.worker_command(0);
+    command.args(["--label", "eu"]).env("PATH", endless_ffmpeg(tools.path()));
+    let first = Running::start(&mut command).0;
+    let id = dispatch(&far.client, 1);
+    ffmpeg_of(tools.path());
+    let (plain, metrics) = worker_with_metrics(&far, 1);
+    assert_eq!(first.terminate(), Some(0));
+    // The other worker asks for mixes meanwhile, every 5 s, and makes this one.
+    let of_other = dispatch(&other, 6);
+    mix_reported(&other, &of_other);
+    shows(&metrics, &[PUBLISHED]);
+    let _second = Running::start(far.worker_command(0).args(["--label", "eu"])).0;
+    mix_reported(&far.client, &id);
+    far.is_whole(&id, 1);
+    let (_, log) = plain.terminate_with_log();
+    assert!(log.contains(&of_other) && !log.contains(&id), "{log}");
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn the_server_leaves_a_mix_to_a_worker_with_the_labels_that_it_requires() {
+    let (far, of_server) = far_without_mixes();
+    require_label(&far);
+    let _worker = Running::start(far.worker_command(0).args(["--label", "eu"])).0;
+    // The server has then run for two leases, and makes mixes for which it has heard no worker.
+    let id = dispatch(&far.client, 13);
+    mix_reported(&far.client, &id);
+    far.is_whole(&id, 1);
+    assert!(!has_run(&of_server));
+}
+
+#[test]
+fn the_server_makes_a_mix_if_no_worker_with_the_labels_that_it_requires_is_there() {
+    let (far, tools) = (Far::new(), TempDir::new().unwrap());
+    let _worker = endless_worker(&far, 0, tools.path());
+    let id = far.recording(0, 8);
+    // The bot of the worker stays. The mix of the files on its disk is not the worker's any more.
+    require_label(&far);
+    mix_reported(&far.client, &id);
     far.is_whole(&id, 1);
     assert!(!has_run(&tools));
 }

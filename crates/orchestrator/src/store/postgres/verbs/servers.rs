@@ -49,4 +49,18 @@ impl ServerStore for PostgresStore {
             })
             .await
     }
+
+    async fn spools_heard(&self, beginning: String, after: Timestamp) -> Result<Vec<String>> {
+        self.connections
+            .read((beginning, after), |it, (beginning, after)| {
+                Box::pin(async move {
+                    // A range of the primary key, which has the order of bytes.
+                    let heard = "SELECT folder FROM spools WHERE folder BETWEEN $1 AND $2 AND heard_at > $3";
+                    let last = format!("{beginning}~");
+                    let rows = it.rows(heard, &[beginning, &last, &after.as_millis()]).await?;
+                    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+                })
+            })
+            .await
+    }
 }

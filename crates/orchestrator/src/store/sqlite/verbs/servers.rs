@@ -27,4 +27,8 @@ impl ServerStore for SqliteStore {
     async fn spool_heard(&self, _: String) -> Result<Option<Timestamp>> {
         Ok(None)
     }
+
+    async fn spools_heard(&self, _: String, _: Timestamp) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
