@@ -3,7 +3,7 @@
 use meetbot_imitation::{Action, Dialect, Scenario, Signal, Sound};
 use meetbot_types::{
     ControlAction,
-    bot::{BotReport, MediaKind},
+    bot::{BotReport, MediaCounters, MediaKind},
     manifest::Track,
 };
 
@@ -51,6 +51,11 @@ async fn are_encoded_again(dialect: Dialect) {
     for (person, _) in people {
         imitation.until(|seen| seen.sent.get(person) >= Some(&300)).await;
     }
+    // A page on a busy machine encodes late, and a bot that leaves does not wait for it. There may be more packets than were sent: if they come late, the page fills the time.
+    let seen = imitation.observed();
+    let sent: u64 = people.iter().map(|(name, _)| seen.sent[*name]).sum();
+    let has_all = |media: &MediaCounters| media.packets_written * 100 >= sent * 95;
+    fixture.wait_for(|it| matches!(it, BotReport::Heartbeat { media } if has_all(media))).await;
     fixture.command(command(1, ControlAction::SendChatMessage, Some("good bye")));
     fixture.wait_for(|report| matches!(report, BotReport::CommandDone { .. })).await;
     fixture.command(command(2, ControlAction::LeaveCall, None));
@@ -73,8 +78,8 @@ async fn are_encoded_again(dialect: Dialect) {
         assert!(before.iter().all(|track| track.packets < 100), "{before:?}");
         let sent = seen.sent[name];
         let packets: u64 = voices().map(|track| track.packets).sum();
-        // There may be more: a machine that is busy sends packets late, and the page fills the time.
-        assert!(packets * 100 >= sent * 95, "{name}: {packets} of {sent}: {manifest:#?}");
+        // Of each change from one voice to another, 0.7 s may be attributed to the wrong one, see below.
+        assert!(packets * 100 >= sent * 75, "{name}: {packets} of {sent}: {manifest:#?}");
         // How many pieces of 100 ms have the voice.
         let holds = |track: &Track, hz| {
             let file = fixture.folder(1).join(&track.file);
