@@ -65,6 +65,8 @@ async fn are_encoded_again(dialect: Dialect) {
     assert_eq!(seen.faults, []);
     assert_eq!((seen.sound.as_deref(), seen.takes_video), (Some("transform"), Some(true)));
     let manifest = fixture.manifest(1);
+    let in_files: u64 = manifest.tracks.iter().map(|track| track.packets).sum();
+    assert!(in_files * 100 >= sent * 95, "{in_files} of {sent}: {manifest:#?}");
     for (name, hz) in people {
         let person = manifest.participants.iter().find(|one| one.name == name).unwrap();
         let is_voice =
