@@ -5,15 +5,17 @@ use tokio_postgres::Row;
 
 use super::{Outcome, transaction::Transaction, values::read_as};
 
-/// A query for those of all consumers that require some, each set once.
+/// The query of [`required`].
 pub(super) const REQUIRED: &str =
     "SELECT DISTINCT worker_labels FROM consumers WHERE worker_labels IS NOT NULL ORDER BY 1";
 
+/// Those of all consumers that require some, each set once.
 pub(super) async fn required(transaction: &Transaction) -> Outcome<Vec<Labels>> {
     let rows = transaction.rows(REQUIRED, &[]).await?;
     rows.iter().map(|row| read(row, 0)).collect()
 }
 
+/// Labels as they are stored.
 pub(super) fn parse(stored: &str) -> Outcome<Labels> {
     read_as(stored.parse(), "the labels of workers")
 }
